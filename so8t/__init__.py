@@ -1,0 +1,1 @@
+"""so8t: Make for fine-tuned models."""

@@ -1,0 +1,49 @@
+"""Marks on spec fields: *semantic* ones (the default) enter a stage's key, *execution* ones do not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.fields import FieldInfo
+
+
+class SpecModel(BaseModel):
+    """The base of every spec: frozen, no unknown keys; the string under a field is its documentation."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True, allow_inf_nan=False
+    )
+
+
+def execution(default: Any = ..., **constraints: Any) -> Any:
+    """A field that says how to work, not what to make: a change of it rebuilds nothing."""
+    return Field(default, json_schema_extra={"execution": True}, **constraints)
+
+
+def is_execution(field: FieldInfo) -> bool:
+    extra = field.json_schema_extra
+    return isinstance(extra, dict) and extra.get("execution") is True
+
+
+def semantic(model: BaseModel) -> dict[str, Any]:
+    """The JSON-able values that enter the key: everything but execution fields, defaults included."""
+    return {
+        name: _plain(getattr(model, name))
+        for name, field in type(model).model_fields.items()
+        if not is_execution(field)
+    }
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        return semantic(value)
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, (set, frozenset)):
+        return sorted(_plain(item) for item in value)
+    if hasattr(value, "value"):  # an enum
+        return value.value
+    return value

@@ -1,0 +1,59 @@
+"""What a stage is: a name, what it takes, reads and gives, and the function that builds it.
+
+A stage is data.  It knows no path, no key and no doit; the store and the graph read it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+
+@dataclass(frozen=True)
+class Source:
+    """A local file that a spec names: `name` is how messages and provenance call it."""
+
+    name: str
+    path: Path
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a build may read: the folders of the artifacts it takes and the sources it declared."""
+
+    artifacts: Mapping[str, Path]
+    sources: tuple[Source, ...] = ()
+    scratch: Path = Path()  # kept between builds, never part of the artifact: a cache for slow answers
+
+    def __getitem__(self, artifact: str) -> Path:
+        return self.artifacts[artifact]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One row of the graph.
+
+    `takes` names artifacts ("cleaned") or one file of one ("thinking_sft/chat_format.json");
+    `gives` the files and folders (with a trailing slash) that `build` leaves in its work folder.
+    `sources` turns a spec into patterns of local files, relative to the project.
+    `packages` are distributions whose version changes the result.
+    `ships` are patterns of given files that leave the house and carry a SHA-256 too.
+    A `resumable` stage finds its unfinished work folder again; a `precious` one took hours,
+    so the store keeps a real second copy whatever its size.
+    """
+
+    name: str
+    spec: type[BaseModel]
+    build: Callable[[Inputs, Path, Any], None]
+    gives: tuple[str, ...]
+    takes: tuple[str, ...] = ()
+    sources: Callable[[Any], Iterable[str]] | None = None
+    packages: tuple[str, ...] = ()
+    ships: tuple[str, ...] = ()
+    resumable: bool = False
+    precious: bool = False
+    doc: str = field(default="")
