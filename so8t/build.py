@@ -1,0 +1,242 @@
+"""Bring one stage up to date: reuse, restore or build it, in a process of its own.
+
+    python -m so8t.build <profile> <stage>     in the project's folder; its last word on stdout is a JSON object
+
+A process of its own: a stage that is killed takes nothing else along, memory goes back when it ends, and no
+library meets a forked parent.  It ends when its parent does: the parent holds the other end of its stdin.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import signal
+import sys
+import threading
+import time
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from so8t import plan as plans
+from so8t.errors import StageError, UserError
+from so8t.plan import Plan, Row
+from so8t.status import Session, Status
+from so8t.store import artifact, journal
+from so8t.store.fingerprint import Fingerprint
+from so8t.store.locks import stage_lock
+from so8t.store.manifest import Manifest
+from so8t.store.publish import leftover, publish, seal, write_manifest
+
+ATTEMPTS = 3  # a build whose inputs change under it starts over
+
+
+@dataclass(frozen=True)
+class Outcome:
+    stage: str
+    how: str  # reused, restored, built
+    key: str
+    seconds: float
+
+
+def ensure(project: Path, profile: str, name: str, need_bytes: bool = False) -> Outcome:
+    """Make the stage current, whatever it takes; `need_bytes` brings back files that `retain` let go."""
+    layout = plans.load(project, profile).layout
+    with stage_lock(layout, name):
+        for _ in range(ATTEMPTS):
+            outcome = _attempt(Session(plans.load(project, profile)), name, need_bytes)
+            if outcome is not None:
+                return outcome
+    raise StageError(f"{name}: its inputs kept changing while it was built; nothing was published, run doit again")
+
+
+def _attempt(session: Session, name: str, need_bytes: bool) -> Outcome | None:
+    started = time.monotonic()
+    plan, status = session.plan, session.status(name)
+    if status.current and not (need_bytes and status.artifact.dropped):
+        return Outcome(name, "reused", _wanted(status).key, 0.0)
+    wanted = _wanted(status)
+    how = "restored"
+    if plan.layout.forgotten(name).exists() or not _restore(plan, wanted):
+        how = "built"
+        if not _build(session, status):
+            return None
+    seconds = time.monotonic() - started
+    journal.append(plan.layout, name, wanted.key, how, seconds)
+    _let_go(Session(plan), status.row)
+    return Outcome(name, how, wanted.key, seconds)
+
+
+def _wanted(status: Status) -> Fingerprint:
+    if status.wanted is None:
+        why = "; ".join(reason.sentence for reason in status.reasons if reason.kind in ("missing", "upstream", "disk"))
+        raise StageError(f"{status.row.name} cannot be built: {why}; run doit {status.row.name}")
+    return status.wanted
+
+
+def _restore(plan: Plan, wanted: Fingerprint) -> bool:
+    """Publish a result of this key that is there already: sealed before a crash, or in the store."""
+    work = plan.layout.work(wanted.stage, wanted.key)
+    out, restored = work / "out", work / "restored"
+    manifest = leftover(out, wanted.key)
+    if manifest is None:
+        manifest = plan.store.find(wanted.key)
+        if manifest is None or not plan.store.restore(manifest, restored):
+            return False
+        out = restored
+        write_manifest(out, manifest)
+    _publish(plan, out, manifest)
+    return True
+
+
+def _build(session: Session, status: Status) -> bool:
+    """Build into the private work folder; False if an input changed meanwhile, so the result is worth nothing."""
+    plan, row, wanted = session.plan, status.row, _wanted(status)
+    for up in row.upstream:
+        if session.artifact(up).dropped:
+            ensure(plan.layout.project, plan.layout.profile, up, need_bytes=True)
+    work = _work_folder(plan, row, wanted)
+    scratch = plan.layout.state / "scratch" / row.name
+    scratch.mkdir(parents=True, exist_ok=True)
+    try:
+        hashed = _call(session, row, work / "out", scratch)
+    except Exception:
+        if _changed(plan, wanted):
+            return _start_over(work, row)
+        raise
+    if _changed(plan, wanted):
+        return _start_over(work, row)
+    manifest = seal(work / "out", wanted, row.gives, row.ships, hashed)
+    _publish(plan, work / "out", manifest)
+    return True
+
+
+def _work_folder(plan: Plan, row: Row, wanted: Fingerprint) -> Path:
+    """This key's work folder: as it was left if the stage can go on from there, else empty."""
+    work = plan.layout.work(row.name, wanted.key)
+    if not row.resumable:
+        for old in sorted((plan.layout.state / "work").glob(f"{row.name}-*")):
+            shutil.rmtree(old)
+    (work / "out").mkdir(parents=True, exist_ok=True)
+    return work
+
+
+def _call(session: Session, row: Row, out: Path, scratch: Path) -> Any:
+    from stages import STAGES
+
+    from so8t.stage import Inputs, Source
+
+    stage = STAGES[row.name]
+    spec = stage.spec.model_validate_json(json.dumps(row.values))
+    folders = {up: session.plan.layout.folder(up) for up in row.upstream}
+    sources = tuple(Source(name, path) for name, path in session.sources(row))
+    return stage.build(Inputs(folders, sources, scratch), out, spec)
+
+
+def _changed(plan: Plan, wanted: Fingerprint) -> bool:
+    """Whether inputs or code are no longer what the key says.  A changed spec is not: it was read before."""
+    now = Session(plans.load(plan.layout.project, plan.layout.profile))
+    row = now.plan.rows[wanted.stage]
+    for up in row.upstream:
+        if artifact.inspect(plan.layout, up).damage:
+            return True
+    fresh = now.status(wanted.stage).wanted
+    same_sources = row.sources == plan.rows[wanted.stage].sources
+    return fresh is None or fresh.code != wanted.code or (same_sources and fresh.inputs != wanted.inputs)
+
+
+def _start_over(work: Path, row: Row) -> bool:
+    print(f"{row.name}: an input or the code changed during the build; starting over", file=sys.stderr, flush=True)
+    shutil.rmtree(work)
+    return False
+
+
+def _publish(plan: Plan, out: Path, manifest: Manifest) -> None:
+    stage = manifest.fingerprint.stage
+    try:
+        aside = publish(plan.layout, out, manifest, plan.store, plan.rows[stage].precious)
+    except PermissionError as error:
+        if os.name != "nt":
+            raise
+        folder = plan.layout.shown(plan.layout.folder(stage))
+        raise StageError(f"{folder} is in use by another program; close it and run doit again") from error
+    for path in aside:
+        print(f"{stage}: a file that doit did not write was set aside as {plan.layout.shown(path)}", file=sys.stderr)
+    shutil.rmtree(out.parent, ignore_errors=True)
+
+
+def _let_go(session: Session, row: Row) -> None:
+    """Drop the bytes of upstream artifacts that the profile retains as manifests only, once nobody needs them."""
+    plan = session.plan
+    for up in row.upstream:
+        if plan.retain.get(up) != "manifest" or not all(session.status(other).current for other in plan.consumers(up)):
+            continue
+        have = session.artifact(up)
+        if have.manifest is not None and not have.damage and not have.dropped:
+            artifact.drop_bytes(plan.layout, up, have.manifest)
+            plan.store.forget_files(have.manifest)
+
+
+# ---- the process ---------------------------------------------------------------------------------------------
+
+
+def main(argv: list[str]) -> int:
+    profile, name = argv
+    result = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # whatever prints, prints to the story; stdout carries the result alone
+    _die_with_parent()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        outcome = ensure(Path.cwd(), profile, name)
+        answer, code = {"how": outcome.how, "key": outcome.key, "seconds": outcome.seconds}, 0
+    except UserError as error:
+        answer, code = {"error": str(error)}, 1
+    except OSError as error:
+        answer, code = {"error": _explain(name, error)}, 1
+    except KeyboardInterrupt:
+        answer, code = {"error": f"{name}: interrupted; nothing was published, run doit again to go on"}, 130
+    except Exception:
+        answer, code = {"bug": traceback.format_exc()}, 2
+    result.write(json.dumps(answer))
+    result.close()
+    return code
+
+
+def _explain(name: str, error: OSError) -> str:
+    hints = {
+        errno.ENOSPC: "free some space (doit gc empties the store)",
+        errno.EDQUOT: "free some space (doit gc empties the store)",
+        errno.EROFS: "make the folder writable",
+        errno.EACCES: "make it accessible",
+        errno.EPERM: "make it accessible",
+        errno.EFBIG: "raise the file size limit",
+        errno.EMFILE: "raise the limit of open files",
+    }
+    hint = hints.get(error.errno or 0)
+    if hint is None:
+        raise error
+    where = f": {error.filename}" if error.filename else ""
+    return f"{name}: {error.strerror}{where}; nothing was published; {hint} and run doit again"
+
+
+def _die_with_parent() -> None:
+    def watch() -> None:
+        sys.stdin.buffer.read()  # ends when the parent does, however it does
+        _interrupt()
+
+    threading.Thread(target=watch, daemon=True, name="parent watch").start()
+
+
+def _interrupt() -> None:
+    import _thread
+
+    _thread.interrupt_main()
+    time.sleep(10)  # time enough for a trainer to leave its checkpoint
+    os._exit(130)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,205 @@
+"""The plan: the whole graph as plain values, remembered until a file that it was read from changes.
+
+An unchanged plan is loaded without importing a stage, pydantic or yaml.
+It does not say what is up to date; `status` does.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import so8t
+from so8t.errors import StageError
+from so8t.store.atomic import write_atomic
+from so8t.store.cache import Store
+from so8t.store.digest import TICK_NS, signature
+from so8t.store.layout import Layout
+from so8t.store.mirror import Mirror
+
+
+@dataclass(frozen=True)
+class Row:
+    """A stage as the graph knows it; everything but `values` and `build` facts enters its key."""
+
+    name: str
+    takes: tuple[str, ...]
+    gives: tuple[str, ...]
+    ships: tuple[str, ...]
+    spec: Mapping[str, Any]  # semantic values
+    values: Mapping[str, Any]  # all values
+    code: Mapping[str, str]
+    packages: Mapping[str, str]
+    sources: tuple[str, ...]
+    resumable: bool
+    precious: bool
+    doc: str
+
+    @property
+    def upstream(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(taken.split("/", 1)[0] for taken in self.takes))
+
+
+@dataclass(frozen=True)
+class Plan:
+    layout: Layout
+    rows: Mapping[str, Row]
+    retain: Mapping[str, str]
+    budget: int
+    copy_below: int
+    mirror: str | None
+
+    @property
+    def store(self) -> Store:
+        return Store(self.layout.artifacts, self.copy_below, Mirror(self.mirror) if self.mirror else None)
+
+    def consumers(self, name: str) -> list[str]:
+        return [row.name for row in self.rows.values() if name in row.upstream]
+
+    def below(self, name: str) -> list[str]:
+        """Every stage that depends on this one, in the graph's order."""
+        reached = {name}
+        for row in self.rows.values():
+            if reached.intersection(row.upstream):
+                reached.add(row.name)
+        return [other for other in self.rows if other in reached and other != name]
+
+
+def load(project: Path, profile: str) -> Plan:
+    """The plan of a profile, from memory while nothing that it was read from has changed."""
+    memory = project / "artifacts" / ".so8t" / "plans" / f"{profile}.json"
+    known = _remembered(memory, project)
+    if known is not None:
+        return _plan(project, profile, known)
+    before = time.time_ns()
+    facts, watch = read(project, profile)
+    signatures = {_name(project, path): signature(path) for path in watch}
+    youngest = max((max(sig[1], sig[2]) for sig in signatures.values() if sig), default=0)
+    if youngest < before - TICK_NS:
+        try:
+            write_atomic(memory, _dump({"identity": _identity(), "watch": signatures, "facts": facts}))
+        except OSError:
+            pass  # nothing is lost but the time to read the specs again
+    return _plan(project, profile, json.loads(_dump(facts)))
+
+
+def read(project: Path, profile: str) -> tuple[dict[str, Any], list[Path]]:
+    """Read stages and specs anew: the facts, and the files and folders that they came from."""
+    from so8t.spec import load as spec
+    from so8t.spec import profile as profiles
+    from so8t.spec.fields import semantic
+    from so8t.store import code
+
+    if str(project) not in sys.path:
+        sys.path.insert(0, str(project))
+    stages = importlib.import_module("stages").STAGES
+    found = profiles.read(project, profile)
+    models = spec.load(found, {name: stage.spec for name, stage in stages.items()})
+    settings = spec.settings(found)
+    roots = {"stages": project / "stages", "so8t": Path(so8t.__path__[0])}
+    rows = {}
+    for name, stage in stages.items():
+        model = models[name]
+        rows[name] = Row(
+            name=name,
+            takes=stage.takes,
+            gives=stage.gives,
+            ships=stage.ships,
+            spec=semantic(model),
+            values=model.model_dump(mode="json"),
+            code=code.closure(stage.build.__module__, roots),
+            packages={package: version(package) for package in sorted(stage.packages)},
+            sources=tuple(stage.sources(model)) if stage.sources else (),
+            resumable=stage.resumable,
+            precious=stage.precious,
+            doc=stage.doc or (sys.modules[stage.build.__module__].__doc__ or "").strip().split("\n")[0],
+        )
+    _check_graph(rows)
+    facts = {
+        "artifacts": settings.artifacts,
+        "retain": dict(settings.retain),
+        "budget": settings.store.budget,
+        "copy_below": settings.store.copy_below,
+        "mirror": settings.store.mirror,
+        "rows": [asdict(row) for row in rows.values()],
+    }
+    return facts, [*found.watch, *_python_files(roots), *(Path(path) for path in sys.path if path)]
+
+
+def version(package: str) -> str:
+    """The version of a distribution; `unicodedata` stands for Python's Unicode tables."""
+    if package == "unicodedata":
+        import unicodedata
+
+        return unicodedata.unidata_version
+    from importlib import metadata
+
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _check_graph(rows: Mapping[str, Row]) -> None:
+    known: set[str] = set()
+    for row in rows.values():
+        for name in row.upstream:
+            if name not in known:
+                where = "a later stage" if name in rows else "no stage"
+                raise StageError(f"stages/{row.name}.py takes {name}, which is {where}; see stages/__init__.py")
+        known.add(row.name)
+
+
+def _python_files(roots: Mapping[str, Path]) -> list[Path]:
+    paths: list[Path] = []
+    for root in roots.values():
+        for folder, folders, names in os.walk(root):
+            folders[:] = sorted(name for name in folders if name != "__pycache__")
+            paths.append(Path(folder))
+            paths += [Path(folder, name) for name in sorted(names) if name.endswith(".py")]
+    return paths
+
+
+def _identity() -> list[str]:
+    return [sys.version, sys.executable]
+
+
+def _name(project: Path, path: Path) -> str:
+    return os.path.relpath(path, project) if path.is_relative_to(project) else str(path)
+
+
+def _remembered(memory: Path, project: Path) -> dict[str, Any] | None:
+    try:
+        known = json.loads(memory.read_bytes())
+    except (OSError, ValueError):
+        return None
+    if known.get("identity") != _identity():
+        return None
+    base = str(project)
+    for name, sig in known["watch"].items():
+        now = signature(os.path.join(base, name))
+        if (list(now) if now else None) != sig:
+            return None
+    facts: dict[str, Any] = known["facts"]
+    return facts
+
+
+def _dump(value: Any) -> bytes:
+    return json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass")
+
+
+def _plan(project: Path, profile: str, facts: Mapping[str, Any]) -> Plan:
+    tuples = ("takes", "gives", "ships", "sources")
+    rows = {
+        row["name"]: Row(**{key: tuple(value) if key in tuples else value for key, value in row.items()})
+        for row in facts["rows"]
+    }
+    layout = Layout(project, project / facts["artifacts"], profile)
+    return Plan(layout, rows, facts["retain"], facts["budget"], facts["copy_below"], facts["mirror"])

@@ -1,0 +1,137 @@
+"""Which local files a source pattern names: the same answer for the graph, which digests them, and for `raw`.
+
+    *  ?  [ab]    within one part of a path; a name that starts with a dot needs a dot in the pattern
+    **            any number of folders, also none; folders that are symbolic links are not followed
+
+A pattern is relative to the project, with forward slashes, or absolute.
+A file's name is its path relative to the project where it lies below it, else the path as it was spelled.
+"""
+
+from __future__ import annotations
+
+import os
+import posixpath
+from collections.abc import Iterable, Iterator
+from fnmatch import fnmatch
+from pathlib import Path, PurePath
+
+from so8t.errors import StageError
+
+_SHOWN = 5  # names of neighbours in a message
+
+
+def expand(project: Path, patterns: Iterable[str]) -> list[tuple[str, Path]]:
+    """Every file that a pattern matches, once, as (name, path), sorted by name."""
+    found: dict[str, tuple[str, Path]] = {}
+    for pattern in patterns:
+        files = [_named(project, pattern, path) for path in _walk(*_start(project, pattern))]
+        if not files:
+            raise StageError(_nothing(project, pattern))
+        for name, path in files:
+            found.setdefault(os.path.normcase(name), (name, path))
+    return sorted(found.values())
+
+
+def matches(pattern: str, name: str, path: Path) -> bool:
+    """Whether `expand` gives this file for the pattern; asks no file system."""
+    subject = _slashes(os.path.abspath(path)) if _anchored(pattern) else name
+    return _match(_parts(subject), _parts(pattern))
+
+
+def _start(project: Path, pattern: str) -> tuple[str, tuple[str, ...]]:
+    anchor = PurePath(_slashes(pattern)).anchor
+    return (anchor or str(project), _parts(pattern)[1:] if anchor else _parts(pattern))
+
+
+def _parts(pattern: str) -> tuple[str, ...]:
+    """("specs", "**", "*.jsonl"); an anchor such as "/" or "C:/" is a part of its own."""
+    slashed = _slashes(pattern)
+    anchor = PurePath(slashed).anchor
+    rest = posixpath.normpath(slashed[len(anchor) :] or ".")
+    return ((_slashes(anchor),) if anchor else ()) + (() if rest == "." else tuple(rest.split("/")))
+
+
+def _slashes(path: str) -> str:
+    return path.replace("\\", "/") if os.sep == "\\" else path
+
+
+def _anchored(pattern: str) -> bool:
+    return bool(PurePath(_slashes(pattern)).anchor)
+
+
+def _walk(folder: str, parts: tuple[str, ...]) -> Iterator[str]:
+    """The files below `folder` that the parts of a pattern match, perhaps more than once."""
+    if not parts:
+        return
+    head, rest = parts[0], parts[1:]
+    if head == "**":
+        yield from _walk(folder, rest or ("*",))
+        for entry in _entries(folder):
+            if entry.is_dir(follow_symlinks=False) and not entry.name.startswith("."):
+                yield from _walk(entry.path, parts)
+    elif not _magic(head):
+        yield from _step(os.path.join(folder, head), rest)
+    else:
+        for entry in _entries(folder):
+            if _match_part(entry.name, head):
+                yield from _step(entry.path, rest)
+
+
+def _step(path: str, rest: tuple[str, ...]) -> Iterator[str]:
+    if rest:
+        yield from _walk(path, rest)
+    elif os.path.isfile(path):
+        yield path
+
+
+def _entries(folder: str) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(entries, key=lambda entry: entry.name)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise StageError(f"{folder}: cannot look for source files: {error.strerror}") from error
+
+
+def _match(names: tuple[str, ...], parts: tuple[str, ...]) -> bool:
+    if not parts or not names:
+        return not parts and not names
+    if parts[0] != "**":
+        return _match_part(names[0], parts[0]) and _match(names[1:], parts[1:])
+    below = len(names) > 1 and not names[0].startswith(".") and _match(names[1:], parts)
+    return below or _match(names, parts[1:] or ("*",))
+
+
+def _match_part(name: str, part: str) -> bool:
+    if not _magic(part):
+        return os.path.normcase(name) == os.path.normcase(part)
+    return fnmatch(name, part) and (part.startswith(".") or not name.startswith("."))
+
+
+def _magic(part: str) -> bool:
+    return any(char in part for char in "*?[")
+
+
+def _named(project: Path, pattern: str, path: str) -> tuple[str, Path]:
+    """Lexically: a symbolic link keeps the name that the spec gave it."""
+    whole, root = os.path.abspath(path), os.path.join(os.path.abspath(project), "")
+    if not _anchored(pattern):
+        return posixpath.normpath(_slashes(path[len(os.path.join(str(project), "")) :])), Path(whole)
+    inside = os.path.normcase(whole).startswith(os.path.normcase(root))
+    return _slashes(whole[len(root) :] if inside else whole), Path(whole)
+
+
+def _nothing(project: Path, pattern: str) -> str:
+    """What was looked in: the deepest folder that exists on the way."""
+    folder, parts = _start(project, pattern)
+    while parts and not _magic(parts[0]) and os.path.isdir(os.path.join(folder, parts[0])):
+        folder, parts = os.path.join(folder, parts[0]), parts[1:]
+    shown = _slashes(os.path.relpath(folder, project)) if not _anchored(pattern) else _slashes(folder)
+    if not parts:
+        return f"source pattern {pattern!r} names a folder; write {shown}/*.jsonl for the files in it"
+    names = [entry.name + "/" * entry.is_dir() for entry in _entries(folder)]
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    holds = f"which holds {', '.join(names[:_SHOWN])}{more}" if names else "which is empty"
+    where = "the project folder" if shown == "." else shown
+    return f"source pattern {pattern!r} matches no file: looked in {where}, {holds}"

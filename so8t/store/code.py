@@ -1,0 +1,107 @@
+"""The code of a stage: the parsed syntax of its module and of every project module that it imports.
+
+Found statically, so nothing is imported; comments, docstrings and formatting do not count.
+It does not see modules whose names are computed at run time.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+# The engine carries builds and does not take part in them: editing it must never retrain a model.
+MACHINERY = ("so8t.stage", "so8t.spec", "so8t.store", "so8t.errors")
+
+
+def closure(module: str, roots: Mapping[str, Path]) -> dict[str, str]:
+    """Digest of each module that `module` needs, itself included, machinery left out.
+
+    `roots` maps top-level package names to their folders.
+    """
+    digests: dict[str, str] = {}
+    waiting = [module]
+    while waiting:
+        name = waiting.pop()
+        path = find(name, roots)
+        if name in digests or path is None or _is_machinery(name):
+            continue
+        tree = ast.parse(path.read_bytes(), str(path))
+        digests[name] = digest(tree)
+        waiting.extend(imported(tree, name, is_package=path.name == "__init__.py"))
+    return dict(sorted(digests.items()))
+
+
+def find(name: str, roots: Mapping[str, Path]) -> Path | None:
+    """The file of a module of one of the root packages."""
+    top, *rest = name.split(".")
+    if top not in roots:
+        return None
+    base = roots[top].joinpath(*rest)
+    for path in (base / "__init__.py", base.with_name(base.name + ".py")):
+        if path.is_file():
+            return path
+    return None
+
+
+def imported(tree: ast.AST, module: str, is_package: bool) -> Iterator[str]:
+    """Every name that an import statement in the tree could mean, and the packages on the way to it."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield from _with_parents(alias.name)
+        elif isinstance(node, ast.ImportFrom):
+            base = _base(node, module, is_package)
+            yield from _with_parents(base)
+            for alias in node.names:
+                yield f"{base}.{alias.name}"
+
+
+def _base(node: ast.ImportFrom, module: str, is_package: bool) -> str:
+    if not node.level:
+        return node.module or ""
+    parts = module.split(".")
+    parts = parts[: len(parts) - node.level + (1 if is_package else 0)]
+    return ".".join([*parts, node.module] if node.module else parts)
+
+
+def _with_parents(name: str) -> Iterator[str]:
+    parts = name.split(".")
+    for end in range(1, len(parts) + 1):
+        yield ".".join(parts[:end])
+
+
+def _is_machinery(name: str) -> bool:
+    return any(name == part or name.startswith(part + ".") for part in MACHINERY)
+
+
+def digest(tree: ast.AST) -> str:
+    """Digest of what the syntax means; empty fields are skipped, so Python versions agree."""
+    seen = hashlib.blake2b(digest_size=16)
+    for token in _tokens(tree):
+        seen.update(token.encode("utf-8", "surrogatepass") + b"\x00")
+    return seen.hexdigest()
+
+
+def _tokens(node: object) -> Iterator[str]:
+    if isinstance(node, ast.AST):
+        yield type(node).__name__
+        for name, value in ast.iter_fields(node):
+            if value is None or value == [] or name == "kind":
+                continue
+            yield name
+            yield from _tokens(value)
+        yield ")"
+    elif isinstance(node, list):
+        yield "["
+        for item in node:
+            if not _is_docstring(item):
+                yield from _tokens(item)
+        yield "]"
+    else:
+        yield repr(node)
+
+
+def _is_docstring(node: object) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)

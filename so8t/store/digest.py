@@ -1,0 +1,76 @@
+"""Digests of file contents, and a memory of them by size, times and inode, so that nothing is hashed twice."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from pathlib import Path
+
+from so8t.store.atomic import write_atomic
+
+Signature = tuple[int, int, int, int]
+
+# Two writes within one tick of the file system's clock look alike, so a file this young is not remembered.
+TICK_NS = 20_000_000
+
+
+def signature(path: Path | str) -> Signature | None:
+    """Size, times and inode of a regular file; None if there is none.
+
+    The change time catches what a restored modification time hides; on Windows it is the creation time.
+    """
+    try:
+        stat = os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino)
+
+
+def blake3_of(path: Path) -> str:
+    from blake3 import blake3
+
+    hasher = blake3(max_threads=blake3.AUTO)
+    if path.stat().st_size < 1 << 17:
+        hasher.update(path.read_bytes())
+    else:
+        hasher.update_mmap(path)
+    return hasher.hexdigest()
+
+
+def sha256_of(path: Path) -> str:
+    hasher = hashlib.sha256()
+    with path.open("rb", buffering=0) as data:
+        while block := data.read(1 << 20):
+            hasher.update(block)
+    return hasher.hexdigest()
+
+
+class DigestMemo:
+    """Digests of source files, shared by every stage and kept between runs."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._known: dict[str, list[object]] = self._load()
+
+    def _load(self) -> dict[str, list[object]]:
+        try:
+            known = json.loads(self._path.read_bytes())
+        except (OSError, ValueError):
+            return {}  # a lost memory costs one hashing, nothing else
+        return known if isinstance(known, dict) else {}
+
+    def digest(self, path: Path) -> str:
+        now = time.time_ns()
+        sig = signature(path)
+        if sig is None:
+            raise FileNotFoundError(path)
+        entry = self._known.get(str(path))
+        if entry is not None and entry[0] == list(sig):
+            return str(entry[1])
+        found = blake3_of(path)
+        if signature(path) == sig and max(sig[1], sig[2]) < now - TICK_NS:
+            self._known[str(path)] = [list(sig), found]
+            write_atomic(self._path, json.dumps(self._known).encode())
+        return found

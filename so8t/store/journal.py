@@ -1,0 +1,27 @@
+"""The build journal: when, where and how long.  Facts that must not enter a manifest."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from datetime import datetime, timezone
+
+from so8t.store.layout import Layout
+
+
+def append(layout: Layout, stage: str, key: str, outcome: str, seconds: float) -> None:
+    entry = {
+        "when": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "host": platform.node(),
+        "process": os.getpid(),
+        "profile": layout.profile,
+        "stage": stage,
+        "key": key,
+        "outcome": outcome,
+        "seconds": round(seconds, 3),
+    }
+    path = layout.shared / "journal.jsonl"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab", buffering=0) as journal:
+        journal.write((json.dumps(entry, ensure_ascii=False) + "\n").encode("utf-8"))
