@@ -18,12 +18,12 @@ class SpecModel(BaseModel):
 
 def execution(default: Any = ..., **constraints: Any) -> Any:
     """A field that says how to work, not what to make: a change of it rebuilds nothing."""
-    return Field(default, json_schema_extra={"execution": True}, **constraints)
+    return Field(default, json_schema_extra={"x-so8t-execution": True}, **constraints)
 
 
 def is_execution(field: FieldInfo) -> bool:
     extra = field.json_schema_extra
-    return isinstance(extra, dict) and extra.get("execution") is True
+    return isinstance(extra, dict) and extra.get("x-so8t-execution") is True
 
 
 def semantic(model: BaseModel) -> dict[str, Any]:

@@ -1,0 +1,64 @@
+"""doit schema: write the JSON Schemas of the specs and their reference, or check that they are fresh."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from doit.cmd_base import Command
+from doit.exceptions import InvalidCommand
+
+from so8t.errors import UserError
+from so8t.spec import schema
+from so8t.spec.profile import label
+
+
+class Schema(Command):  # type: ignore[misc]
+    name = "schema"
+    doc_purpose = "write the specs' JSON Schemas and reference page"
+    doc_usage = ""
+    doc_description = "Editors find a YAML file's schema through its first line."
+    cmd_options = (
+        {
+            "name": "check",
+            "long": "check",
+            "type": bool,
+            "default": False,
+            "help": "write nothing; exit with 1 if a file is not fresh",
+        },
+    )
+
+    def execute(self, opt_values: dict[str, Any], pos_args: list[str]) -> int:
+        if pos_args:
+            raise InvalidCommand(f"schema takes no arguments (got {' '.join(pos_args)})")
+        try:
+            return run(Path.cwd(), opt_values["check"])
+        except UserError as error:
+            raise InvalidCommand(str(error)) from error
+
+
+def run(project: Path, check: bool) -> int:
+    """Print a line for each file that changed, or that would, and give the exit code."""
+    models = _models(project)
+    changed = schema.stale(project, models) if check else schema.write(project, models)
+    unmarked = schema.unmarked(project, models)
+    for path in changed:
+        print(f"{label(project, path)}: {_word(path, check)}")
+    for path in unmarked:
+        print(f"{label(project, path)}: the first line should be {schema.first_line(path.stem)}")
+    return 1 if check and (changed or unmarked) else 0
+
+
+def _word(path: Path, check: bool) -> str:
+    if check:
+        return "stale: run doit schema"
+    return "written" if path.exists() else "removed"
+
+
+def _models(project: Path) -> dict[str, Any]:
+    if str(project) not in sys.path:
+        sys.path.insert(0, str(project))  # doit does that only for commands that load dodo.py
+    stages = import_module("stages").STAGES
+    return {name: stage.spec for name, stage in stages.items()}

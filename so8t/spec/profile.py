@@ -1,0 +1,169 @@
+"""A profile: the folder specs/<name>/, the profiles that it extends, and their values merged per key."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from so8t.errors import SpecError
+from so8t.spec import yamltree
+from so8t.spec.problems import Mark, Problem, Source, alternatives, did_you_mean
+from so8t.spec.yamltree import Node, Tree
+
+FOLDER = "specs"
+SCHEMAS = "schema"  # a folder beside the profiles
+SETTINGS = "profile"
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Everything that a profile's files say, not validated yet."""
+
+    project: Path
+    name: str
+    chain: tuple[Path, ...]  # the folders, child first
+    files: Mapping[str, Node]  # stage -> its values, each with the place it came from
+    settings: Node  # of profile.yaml
+    watch: tuple[Path, ...]  # what to look at to see whether another read would give the same
+    problems: tuple[Problem, ...] = ()
+    unread: frozenset[str] = frozenset()  # files of which some part is refused: what is missing may be in that part
+    broken: bool = False  # the chain itself is: the same holds for every file
+
+
+def names(project: Path) -> list[str]:
+    """The profiles there are."""
+    folder = project / FOLDER
+    if not folder.is_dir():
+        raise SpecError(f"{FOLDER}: there is no such folder in {project}: run from the folder of dodo.py")
+    return sorted(
+        each.name
+        for each in folder.iterdir()
+        if each.is_dir() and each.name != SCHEMAS and not each.name.startswith((".", "_"))
+    )
+
+
+def read(project: Path, name: str) -> Profile:
+    """The profile with the values of all it extends; problems in its files are kept for `load` to report."""
+    known = names(project)
+    if name not in known:
+        there_are = ", ".join(known) or "none"
+        raise SpecError(f"{FOLDER}/ has no profile {name!r} (there are: {there_are}){did_you_mean(name, known)}")
+    reading = _Reading(project, known)
+    reading.follow(name)
+    return reading.profile(name)
+
+
+def label(project: Path, path: Path) -> str:
+    """How messages call a file."""
+    return path.relative_to(project).as_posix()
+
+
+@dataclass
+class _Reading:
+    project: Path
+    known: list[str]
+    chain: list[str] = field(default_factory=list)
+    files: dict[str, Node] = field(default_factory=dict)
+    watch: list[Path] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    unread: set[str] = field(default_factory=set)
+    broken: bool = False
+
+    def follow(self, name: str) -> None:
+        """Read the profile's folder, then its parent's, and so on."""
+        parent: str | None = name
+        while parent is not None:
+            self.chain.append(parent)
+            trees = self._folder(self.project / FOLDER / parent)
+            settings = trees.pop(SETTINGS, Tree(_nothing("")))
+            parent = self._parent(settings)
+            trees[SETTINGS] = Tree(self._own(settings.root), settings.problems)
+            for stem, tree in trees.items():
+                self._add(stem, tree)
+
+    def profile(self, name: str) -> Profile:
+        files = dict(sorted(self.files.items()))
+        settings = files.pop(SETTINGS)
+        folders = tuple(self.project / FOLDER / each for each in self.chain)
+        watch = tuple(dict.fromkeys(self.watch))
+        unread = frozenset(self.unread)
+        return Profile(self.project, name, folders, files, settings, watch, tuple(self.problems), unread, self.broken)
+
+    def _folder(self, folder: Path) -> dict[str, Tree]:
+        self.watch += [folder, folder / f"{SETTINGS}.yaml"]
+        trees = {}
+        for path in self._listed(folder):
+            if path.suffix.lower() in (".yaml", ".yml") and not path.name.startswith("."):
+                self.watch.append(path)
+                trees[path.stem] = _file(path, label(self.project, path))
+        return trees
+
+    def _listed(self, folder: Path) -> list[Path]:
+        try:
+            return sorted(folder.iterdir())
+        except OSError as refused:
+            mark = _nothing(label(self.project, folder)).mark
+            self.problems.append(Problem(mark, f"cannot be read: {refused.strerror}"))
+            self.broken = True
+            return []
+
+    def _add(self, stem: str, tree: Tree) -> None:
+        if tree.problems:
+            self.problems += tree.problems
+            self.unread.add(stem)
+        child = self.files.get(stem)
+        self.files[stem] = tree.root if child is None else yamltree.merge(child, tree.root)
+
+    def _parent(self, settings: Tree) -> str | None:
+        """The profile that this one extends, if it is one that can be followed."""
+        assert isinstance(settings.root.value, dict)
+        entry = settings.root.value.get("extends")
+        if entry is None or not isinstance(entry.node.value, str):  # any other value is for `load` to refuse
+            self.broken = self.broken or bool(settings.problems) or (entry is not None and entry.node.value is not None)
+            return None
+        name = entry.node.value
+        if name in self.known and name not in self.chain:
+            return name
+        self.broken = True
+        self.problems.append(Problem(entry.node.mark, f"extends: {self._refusal(name)}"))
+        return None
+
+    def _refusal(self, name: str) -> str:
+        if name in self.chain:
+            cycle = [*self.chain[self.chain.index(name) :], name]
+            return f"profiles must not extend each other: {' -> '.join(cycle)}"
+        others = [each for each in self.known if each not in self.chain]
+        accepted = alternatives([f"{each!r}" for each in others])
+        return f"must be {accepted or 'left out: there is no other profile'} (got {name!r}){did_you_mean(name, others)}"
+
+    def _own(self, settings: Node) -> Node:
+        """A parent's settings without what is about the parent alone."""
+        assert isinstance(settings.value, dict)
+        if len(self.chain) == 1:
+            return settings
+        return Node(
+            {
+                key: entry
+                for key, entry in settings.value.items()
+                if key != "description" and not (key == "extends" and isinstance(entry.node.value, str | None))
+            },
+            settings.mark,
+        )
+
+
+def _file(path: Path, name: str) -> Tree:
+    nothing = _nothing(name)
+    if path.suffix != ".yaml":
+        return Tree(nothing, (Problem(nothing.mark, f"a spec file ends in .yaml: rename it to {path.stem}.yaml"),))
+    if not path.is_file():  # also a pipe, which would block
+        return Tree(nothing, (Problem(nothing.mark, "not a file"),))
+    try:
+        with path.open("rb") as file:
+            return yamltree.read(file.read(yamltree.MAX_BYTES + 1), name)
+    except OSError as refused:
+        return Tree(nothing, (Problem(nothing.mark, f"cannot be read: {refused.strerror}"),))
+
+
+def _nothing(name: str) -> Node:
+    return Node({}, Mark(Source(name, ""), 0, 0))

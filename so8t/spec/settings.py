@@ -1,0 +1,67 @@
+"""What `profile.yaml` may hold: the parent, where artifacts live, and how the store behaves."""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, WithJsonSchema, field_validator
+
+from so8t.spec.fields import SpecModel, execution
+
+_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?(B|[kKMGT]i?B)?")
+_POWER = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
+
+
+def size(value: Any) -> int:
+    """The bytes in 20GiB, 64 MiB, 1.5GB, or a plain number."""
+    found = _SIZE.fullmatch(str(value))
+    if isinstance(value, bool) or not isinstance(value, (int, str)) or not found:
+        raise ValueError(f"must be a size such as 20GiB, or a number of bytes (got {value!r})")
+    unit = (found[2] or "B").removesuffix("B")
+    base = 1024 if unit.endswith("i") else 1000
+    return int(Fraction(found[1]) * base ** _POWER[unit.removesuffix("i").upper()])
+
+
+Size = Annotated[
+    int,
+    BeforeValidator(size),
+    WithJsonSchema(
+        {
+            "anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": f"^{_SIZE.pattern}$"}],
+            "format": "byte-size",
+        }
+    ),
+]
+
+
+class Store(SpecModel):
+    budget: Size = execution(20 * 1024**3)
+    """What `doit gc` leaves in the store beyond what the profiles use, such as 20GiB."""
+    mirror: str | None = execution(None)
+    """An fsspec URL that shares the store with other machines, such as s3://bucket/so8t."""
+    copy_below: Size = execution(64 * 1024**2)
+    """Files smaller than this are copied into the store; larger ones may share their bytes with the artifact."""
+
+    @field_validator("mirror")
+    @classmethod
+    def _has_protocol(cls, mirror: str | None) -> str | None:
+        if mirror is not None and not re.match(r"[a-z][a-z0-9+.-]*(::|://).*", mirror):
+            raise ValueError(f"must be a URL such as s3://bucket/so8t or file:///mnt/store (got {mirror!r})")
+        return mirror
+
+
+class Settings(SpecModel):
+    """A profile as a whole; nothing here enters a stage's key."""
+
+    extends: str | None = execution(None)
+    """The profile whose values hold wherever this one gives none."""
+    description: str = execution("")
+    """What the profile is for, in one sentence."""
+    artifacts: str = execution("artifacts", min_length=1)
+    """The folder of the artifacts, relative to the project."""
+    store: Store = execution(Store())
+    """The store that keeps every artifact by its key."""
+    retain: dict[str, Literal["all", "manifest"]] = execution({})
+    """Stages that keep only their manifest once their consumers are built; the bytes come back on demand."""
