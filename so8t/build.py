@@ -9,6 +9,7 @@ library meets a forked parent.  It ends when its parent does: the parent holds t
 from __future__ import annotations
 
 import errno
+import importlib
 import json
 import os
 import shutil
@@ -31,6 +32,7 @@ from so8t.store.locks import stage_lock
 from so8t.store.manifest import Manifest
 from so8t.store.publish import leftover, publish, seal, write_manifest
 
+AGAIN = 75  # exit code: start a new process, for the code changed under this one
 ATTEMPTS = 3  # a build whose inputs change under it starts over
 
 
@@ -42,25 +44,28 @@ class Outcome:
     seconds: float
 
 
-def ensure(project: Path, profile: str, name: str, need_bytes: bool = False) -> Outcome:
-    """Make the stage current, whatever it takes; `need_bytes` brings back files that `retain` let go."""
+def ensure(project: Path, profile: str, name: str, need_bytes: bool = False, force: bool = False) -> Outcome:
+    """Make the stage current, whatever it takes.
+
+    `need_bytes` brings back files that `retain` let go; `force` builds even what is current or in the store.
+    """
     layout = plans.load(project, profile).layout
     with stage_lock(layout, name):
         for _ in range(ATTEMPTS):
-            outcome = _attempt(Session(plans.load(project, profile)), name, need_bytes)
+            outcome = _attempt(Session(plans.load(project, profile)), name, need_bytes, force)
             if outcome is not None:
                 return outcome
     raise StageError(f"{name}: its inputs kept changing while it was built; nothing was published, run doit again")
 
 
-def _attempt(session: Session, name: str, need_bytes: bool) -> Outcome | None:
+def _attempt(session: Session, name: str, need_bytes: bool, force: bool) -> Outcome | None:
     started = time.monotonic()
     plan, status = session.plan, session.status(name)
-    if status.current and not (need_bytes and status.artifact.dropped):
+    if status.current and not force and not (need_bytes and status.artifact.dropped):
         return Outcome(name, "reused", _wanted(status).key, 0.0)
     wanted = _wanted(status)
     how = "restored"
-    if plan.layout.forgotten(name).exists() or not _restore(plan, wanted):
+    if force or plan.layout.forgotten(name).exists() or not _restore(plan, wanted):
         how = "built"
         if not _build(session, status):
             return None
@@ -95,14 +100,18 @@ def _restore(plan: Plan, wanted: Fingerprint) -> bool:
 def _build(session: Session, status: Status) -> bool:
     """Build into the private work folder; False if an input changed meanwhile, so the result is worth nothing."""
     plan, row, wanted = session.plan, status.row, _wanted(status)
-    for up in row.upstream:
-        if session.artifact(up).dropped:
-            ensure(plan.layout.project, plan.layout.profile, up, need_bytes=True)
+    dropped = [up for up in row.upstream if session.artifact(up).dropped]
+    for up in dropped:
+        ensure(plan.layout.project, plan.layout.profile, up, need_bytes=True)
+    if dropped and Session(plan).status(row.name).wanted != wanted:
+        return False  # what came back is not what was let go
     work = _work_folder(plan, row, wanted)
     scratch = plan.layout.state / "scratch" / row.name
     scratch.mkdir(parents=True, exist_ok=True)
     try:
         hashed = _call(session, row, work / "out", scratch)
+    except CodeChanged:
+        raise
     except Exception:
         if _changed(plan, wanted):
             return _start_over(work, row)
@@ -125,11 +134,10 @@ def _work_folder(plan: Plan, row: Row, wanted: Fingerprint) -> Path:
 
 
 def _call(session: Session, row: Row, out: Path, scratch: Path) -> Any:
-    from stages import STAGES
-
     from so8t.stage import Inputs, Source
 
-    stage = STAGES[row.name]
+    _pin_code(session.plan, row)
+    stage = importlib.import_module("stages").STAGES[row.name]
     spec = stage.spec.model_validate_json(json.dumps(row.values))
     folders = {up: session.plan.layout.folder(up) for up in row.upstream}
     sources = tuple(Source(name, path) for name, path in session.sources(row))
@@ -137,19 +145,27 @@ def _call(session: Session, row: Row, out: Path, scratch: Path) -> Any:
 
 
 def _changed(plan: Plan, wanted: Fingerprint) -> bool:
-    """Whether inputs or code are no longer what the key says.  A changed spec is not: it was read before."""
-    now = Session(plans.load(plan.layout.project, plan.layout.profile))
-    row = now.plan.rows[wanted.stage]
-    for up in row.upstream:
-        if artifact.inspect(plan.layout, up).damage:
-            return True
-    fresh = now.status(wanted.stage).wanted
-    same_sources = row.sources == plan.rows[wanted.stage].sources
-    return fresh is None or fresh.code != wanted.code or (same_sources and fresh.inputs != wanted.inputs)
+    """Whether the inputs are no longer what the key says.  Spec and code were read before and do no harm."""
+    if any(artifact.inspect(plan.layout, up).damage for up in plan.rows[wanted.stage].upstream):
+        return True
+    fresh = Session(plan).status(wanted.stage).wanted
+    return fresh is None or fresh.inputs != wanted.inputs
+
+
+class CodeChanged(Exception):
+    """The code on the disk is not what the key says, and this process may already hold some of it."""
+
+
+def _pin_code(plan: Plan, row: Row) -> None:
+    """Import all of the stage's code now, so that an edit during a long build changes nothing in it."""
+    for module in row.code:
+        importlib.import_module(module)
+    if plans.code_of(plan.layout.project, row.module) != row.code:
+        raise CodeChanged
 
 
 def _start_over(work: Path, row: Row) -> bool:
-    print(f"{row.name}: an input or the code changed during the build; starting over", file=sys.stderr, flush=True)
+    print(f"{row.name}: an input changed during the build; starting over", file=sys.stderr, flush=True)
     shutil.rmtree(work)
     return False
 
@@ -184,47 +200,49 @@ def _let_go(session: Session, row: Row) -> None:
 
 
 def main(argv: list[str]) -> int:
-    profile, name = argv
+    profile, name, *force = argv
     result = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # whatever prints, prints to the story; stdout carries the result alone
     _die_with_parent()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    answer: dict[str, Any]
     try:
-        outcome = ensure(Path.cwd(), profile, name)
+        outcome = ensure(Path.cwd(), profile, name, force=bool(force))
         answer, code = {"how": outcome.how, "key": outcome.key, "seconds": outcome.seconds}, 0
-    except UserError as error:
-        answer, code = {"error": str(error)}, 1
-    except OSError as error:
-        answer, code = {"error": _explain(name, error)}, 1
+    except CodeChanged:
+        return AGAIN
     except KeyboardInterrupt:
         answer, code = {"error": f"{name}: interrupted; nothing was published, run doit again to go on"}, 130
-    except Exception:
-        answer, code = {"bug": traceback.format_exc()}, 2
+    except Exception as error:
+        message = str(error) if isinstance(error, UserError) else _explain(name, error)
+        answer, code = ({"error": message}, 1) if message else ({"bug": traceback.format_exc()}, 2)
     result.write(json.dumps(answer))
     result.close()
     return code
 
 
-def _explain(name: str, error: OSError) -> str:
-    hints = {
-        errno.ENOSPC: "free some space (doit gc empties the store)",
-        errno.EDQUOT: "free some space (doit gc empties the store)",
-        errno.EROFS: "make the folder writable",
-        errno.EACCES: "make it accessible",
-        errno.EPERM: "make it accessible",
-        errno.EFBIG: "raise the file size limit",
-        errno.EMFILE: "raise the limit of open files",
-    }
-    hint = hints.get(error.errno or 0)
-    if hint is None:
-        raise error
+_HINTS = {
+    errno.ENOSPC: "free some space (doit gc empties the store)",
+    errno.EROFS: "make the folder writable",
+    errno.EACCES: "make it accessible",
+    errno.EPERM: "make it accessible",
+    errno.EFBIG: "raise the file size limit",
+    errno.EMFILE: "raise the limit of open files",
+}
+
+
+def _explain(name: str, error: Exception) -> str | None:
+    """What the machine refused, as the user's message; None for anything that is a bug."""
+    if not isinstance(error, OSError) or error.errno not in _HINTS:
+        return None
     where = f": {error.filename}" if error.filename else ""
-    return f"{name}: {error.strerror}{where}; nothing was published; {hint} and run doit again"
+    return f"{name}: {error.strerror}{where}; nothing was published; {_HINTS[error.errno]} and run doit again"
 
 
 def _die_with_parent() -> None:
     def watch() -> None:
-        sys.stdin.buffer.read()  # ends when the parent does, however it does
+        while os.read(0, 1):
+            pass  # the pipe ends when the parent does, however it does
         _interrupt()
 
     threading.Thread(target=watch, daemon=True, name="parent watch").start()

@@ -30,6 +30,7 @@ class Row:
     """A stage as the graph knows it; everything but `values` and `build` facts enters its key."""
 
     name: str
+    module: str
     takes: tuple[str, ...]
     gives: tuple[str, ...]
     ships: tuple[str, ...]
@@ -95,7 +96,6 @@ def read(project: Path, profile: str) -> tuple[dict[str, Any], list[Path]]:
     from so8t.spec import load as spec
     from so8t.spec import profile as profiles
     from so8t.spec.fields import semantic
-    from so8t.store import code
 
     if str(project) not in sys.path:
         sys.path.insert(0, str(project))
@@ -103,18 +103,18 @@ def read(project: Path, profile: str) -> tuple[dict[str, Any], list[Path]]:
     found = profiles.read(project, profile)
     models = spec.load(found, {name: stage.spec for name, stage in stages.items()})
     settings = spec.settings(found)
-    roots = {"stages": project / "stages", "so8t": Path(so8t.__path__[0])}
     rows = {}
     for name, stage in stages.items():
         model = models[name]
         rows[name] = Row(
             name=name,
+            module=stage.build.__module__,
             takes=stage.takes,
             gives=stage.gives,
             ships=stage.ships,
             spec=semantic(model),
             values=model.model_dump(mode="json"),
-            code=code.closure(stage.build.__module__, roots),
+            code=code_of(project, stage.build.__module__),
             packages={package: version(package) for package in sorted(stage.packages)},
             sources=tuple(stage.sources(model)) if stage.sources else (),
             resumable=stage.resumable,
@@ -130,7 +130,17 @@ def read(project: Path, profile: str) -> tuple[dict[str, Any], list[Path]]:
         "mirror": settings.store.mirror,
         "rows": [asdict(row) for row in rows.values()],
     }
-    return facts, [*found.watch, *_python_files(roots), *(Path(path) for path in sys.path if path)]
+    return facts, [*found.watch, *_python_files(_roots(project)), *(Path(path) for path in sys.path if path)]
+
+
+def code_of(project: Path, module: str) -> dict[str, str]:
+    from so8t.store import code
+
+    return code.closure(module, _roots(project))
+
+
+def _roots(project: Path) -> dict[str, Path]:
+    return {"stages": project / "stages", "so8t": Path(so8t.__path__[0])}
 
 
 def version(package: str) -> str:

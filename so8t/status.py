@@ -66,7 +66,8 @@ class Session:
     def deep_status(self, name: str) -> Status:
         """The stage with everything it stands on: not current if anything upstream is not."""
         own = self.status(name)
-        stale = [up for up in own.row.upstream if not self.is_current(up)]
+        named = {reason.name for reason in own.reasons}
+        stale = [up for up in own.row.upstream if up not in named and not self.is_current(up)]
         return replace(own, reasons=(*own.reasons, *(Reason("upstream", up) for up in stale)))
 
     def is_current(self, name: str) -> bool:

@@ -80,6 +80,14 @@ class Store:
         shutil.rmtree(folder)
         return kept_aside
 
+    def forget_files(self, manifest: Manifest) -> None:
+        """Let the files of an entry go, but for those that another entry has too."""
+        others = [_read(path) for path in (self.root / "entries").glob("*.json") if path.stem != manifest.key]
+        shared = {file.blake3 for other in others if other for file in other.files}
+        for file in manifest.files:
+            if file.blake3 not in shared:
+                self.blob(file.blake3).unlink(missing_ok=True)
+
     # ---- out ---------------------------------------------------------------------------------------------
 
     def find(self, key: str) -> Manifest | None:

@@ -1,0 +1,24 @@
+"""The graph: raw JSONL to an Ollama model, one task per stage.  Each stage lives in stages/<name>.py."""
+
+from doit import get_var
+
+from so8t.tasks import Graph
+
+graph = Graph(get_var("profile"))
+DOIT_CONFIG = graph.config()
+
+
+def task_raw():
+    return graph.task("raw")
+
+
+def task_cleaned():
+    return graph.task("cleaned")
+
+
+def task_labelled():
+    return graph.task("labelled")
+
+
+def task_thinking_sft():
+    return graph.task("thinking_sft")

@@ -1,0 +1,89 @@
+"""doit gc: empty the store down to a budget, keeping what any profile's artifacts use."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from doit.cmd_base import DoitCmdBase
+from doit.exceptions import InvalidCommand
+
+from so8t.plan import Plan
+from so8t.spec.settings import size
+from so8t.store.gc import Sweep, collect
+from so8t.store.layout import MANIFEST
+from so8t.store.manifest import BadManifest, decode
+from so8t.tasks import current_graph
+
+
+class Gc(DoitCmdBase):
+    name = "gc"
+    doc_purpose = "empty the store down to its size budget"
+    doc_usage = ""
+    doc_description = "Keeps what the profiles use now; removes the longest unused of the rest, and abandoned work."
+    cmd_options = (
+        {
+            "name": "budget",
+            "long": "budget",
+            "type": str,
+            "default": "",
+            "help": "bytes to keep, such as 20GiB or 0 (default: store.budget of the profile)",
+        },
+        {
+            "name": "dryrun",
+            "short": "n",
+            "long": "dry-run",
+            "type": bool,
+            "default": False,
+            "help": "say what would go",
+        },
+    )
+
+    def _execute(self, budget: str, dryrun: bool) -> int:
+        plan = current_graph().plan
+        try:
+            limit = size(budget) if budget else plan.budget
+        except ValueError as error:
+            raise InvalidCommand(f"gc: --budget: {error}") from error
+        sweep = collect(plan.store, in_use(plan), limit, dry=dryrun)
+        abandoned = sweep_work(plan, dryrun)
+        self.outstream.write(describe(sweep, abandoned, dryrun) + "\n")
+        return 0
+
+
+def in_use(plan: Plan) -> set[str]:
+    """Keys of every artifact of every profile below the same artifacts folder."""
+    keys = set()
+    for path in plan.layout.artifacts.glob(f"*/*/{MANIFEST}"):
+        try:
+            keys.add(decode(path.read_bytes()).key)
+        except (BadManifest, FileNotFoundError):
+            continue  # damaged or just replaced: its stage is looked at by the next build
+    return keys
+
+
+def sweep_work(plan: Plan, dry: bool) -> int:
+    """Work folders of finished or abandoned builds of this profile; those of a running build are locked."""
+    from filelock import FileLock, Timeout
+
+    gone = 0
+    for work in sorted((plan.layout.state / "work").glob("*")):
+        stage = work.name.rpartition("-")[0]
+        lock = plan.layout.state / "locks" / f"{stage}.lock"
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with FileLock(str(lock), timeout=0):
+                gone += 1
+                if not dry:
+                    shutil.rmtree(Path(work))
+        except Timeout:
+            continue
+    return gone
+
+
+def describe(sweep: Sweep, abandoned: int, dry: bool) -> str:
+    verb = "would go" if dry else "removed"
+    return (
+        f"{verb}: {len(sweep.removed)} results, {sweep.freed:,} bytes, {abandoned} unfinished builds; "
+        f"kept: {len(sweep.kept)} results, {sweep.size:,} bytes"
+    )

@@ -1,0 +1,50 @@
+"""doit verify: hash every file of every artifact again, whatever its size and times say."""
+
+from __future__ import annotations
+
+from doit.cmd_base import DoitCmdBase, check_tasks_exist
+
+from so8t.store import artifact
+from so8t.tasks import build, current_graph
+
+
+class Verify(DoitCmdBase):
+    name = "verify"
+    doc_purpose = "hash every artifact again and name what is not as it was published"
+    doc_usage = "[TASK ...]"
+    doc_description = "Exit code 0 if all is sound, 1 if something is damaged. The next `doit` heals it, or --heal now."
+    cmd_options = (
+        {
+            "name": "heal",
+            "long": "heal",
+            "type": bool,
+            "default": False,
+            "help": "restore damaged stages from the store, or rebuild them",
+        },
+    )
+
+    def _execute(self, pos_args: list[str], heal: bool = False) -> int:
+        check_tasks_exist({task.name: task for task in self.task_list}, pos_args)
+        damaged = [name for name in pos_args or current_graph().plan.rows if not self._check(name)]
+        if damaged and not heal:
+            self.outstream.write(f"damaged: {', '.join(damaged)}; run doit to heal\n")
+            return 1
+        return max((build(name) for name in damaged), default=0)
+
+    def _check(self, name: str) -> bool:
+        layout = current_graph().plan.layout
+        found = artifact.inspect(layout, name, thorough=True)
+        if found.damage:
+            # from now on the file system's word for these files is not enough, so doit sees the damage too
+            layout.seen(name).unlink(missing_ok=True)
+            for sentence in found.damage:
+                self.outstream.write(f"{layout.shown(layout.folder(name))}/{sentence}\n")
+        elif found.manifest is None:
+            self.outstream.write(f"{name}: not built\n")
+        elif found.dropped:
+            self.outstream.write(f"{name}: its bytes were let go, nothing to hash\n")
+        else:
+            size = sum(file.size for file in found.manifest.files)
+            self.outstream.write(f"{name}: sound, {len(found.manifest.files)} files, {size:,} bytes\n")
+        return not found.damage
+

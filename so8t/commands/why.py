@@ -1,0 +1,44 @@
+"""doit why: every reason for which a stage would rebuild, and what that would touch downstream."""
+
+from __future__ import annotations
+
+from doit.cmd_base import DoitCmdBase, check_tasks_exist
+
+from so8t.status import Session, Status
+from so8t.tasks import current_graph
+
+
+class Why(DoitCmdBase):
+    name = "why"
+    doc_purpose = "say why stages would be rebuilt"
+    doc_usage = "[TASK ...]"
+    doc_description = "Exit code 0 if all of them are up to date, 1 if not."
+    cmd_options = ()
+
+    def _execute(self, pos_args: list[str]) -> int:
+        check_tasks_exist({task.name: task for task in self.task_list}, pos_args)
+        session = current_graph().session
+        statuses = [session.deep_status(name) for name in pos_args or session.plan.rows]
+        for status in statuses:
+            for line in explain(session, status):
+                self.outstream.write(line + "\n")
+        return 0 if all(status.current for status in statuses) else 1
+
+
+def explain(session: Session, status: Status) -> list[str]:
+    name = status.row.name
+    if status.current:
+        dropped = " (its bytes were let go: retain is manifest)" if status.artifact.dropped else ""
+        return [f"{name}: up to date{dropped}"]
+    return [f"{name}: {_outlook(session, status)}", *(f"  - {reason.sentence}" for reason in status.reasons)] + (
+        [f"  then, if its content changes: {', '.join(below)}"] if (below := session.plan.below(name)) else []
+    )
+
+
+def _outlook(session: Session, status: Status) -> str:
+    if status.wanted is None or any(reason.kind == "upstream" for reason in status.reasons):
+        return "waits for what it stands on"
+    if any(reason.kind == "forgotten" for reason in status.reasons):
+        return "would be built"
+    stored = session.plan.store.entry(status.wanted.key).exists()
+    return "would be restored from the store" if stored else "would be built"
