@@ -7,6 +7,8 @@ A pattern is relative to the project, with forward slashes, or absolute.
 A file's name is its path relative to the project where it lies below it, else the path as it was spelled.
 """
 
+# ruff: noqa: PTH100, PTH112, PTH113 - names are lexical (Path.resolve follows links), and a walk is strings
+
 from __future__ import annotations
 
 import os

@@ -1,0 +1,71 @@
+"""raw: the declared sources under our field names, each record with its provenance, nothing uncounted."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any, Literal
+
+import orjson
+from pydantic import Field, field_validator
+
+from so8t.data.ingest import Tally, ingest, open_door
+from so8t.data.sources import Declaration, assign, patterns
+from so8t.errors import DataError
+from so8t.spec.fields import SpecModel
+from so8t.stage import Inputs, Stage
+
+
+class Spec(SpecModel):
+    """Where the data comes from, and what happens to lines that cannot be used."""
+
+    sources: list[Declaration] = Field(min_length=1)
+    """The sources, read in this order."""
+    bad_input: Literal["strict", "quarantine"] = "strict"
+    """strict: the first bad line fails the build; quarantine: bad lines are kept aside and counted by reason."""
+    max_line: int = Field(16 << 20, ge=1 << 10, le=1 << 30)
+    """The longest line to read, in bytes; a longer one is bad input and is never held in memory as a whole."""
+
+    @field_validator("sources")
+    @classmethod
+    def _names_differ(cls, sources: list[Any]) -> list[Any]:
+        counts = Counter(source.name for source in sources)
+        if twice := [name for name, count in counts.items() if count > 1]:
+            raise ValueError(f"two sources are called {twice[0]}")
+        return sources
+
+
+def build(inputs: Inputs, out: Path, spec: Spec) -> None:
+    files = assign(spec.sources, inputs.sources)
+    tallies: dict[str, Tally] = {}
+    with (out / "raw.jsonl").open("wb", 1 << 20) as kept, (out / "quarantined.jsonl").open("wb") as aside:
+        for source in spec.sources:
+            door = open_door(source, files[source.name], inputs.scratch, spec.max_line)
+            tallies[source.name] = ingest(source, door, spec.bad_input == "strict", kept, aside)
+    stats = {name: tally.plain() for name, tally in tallies.items()}
+    (out / "stats.json").write_bytes(orjson.dumps(stats, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+    _report(tallies)
+
+
+def _report(tallies: dict[str, Tally]) -> None:
+    records, aside = sum(t.records for t in tallies.values()), sum(t.aside for t in tallies.values())
+    if not records:
+        reasons = sum((t.quarantined for t in tallies.values()), Counter())
+        raise DataError(f"no source gave a record: {_counted(reasons) or 'every file is empty'}")
+    print(f"raw: {records:,} records from {len(tallies)} sources, {aside:,} lines quarantined", file=sys.stderr)
+
+
+def _counted(reasons: Counter[str]) -> str:
+    return ", ".join(f"{count} x {reason}" for reason, count in sorted(reasons.items()))
+
+
+STAGE = Stage(
+    name="raw",
+    spec=Spec,
+    build=build,
+    gives=("raw.jsonl", "quarantined.jsonl", "stats.json"),
+    sources=lambda spec: patterns(spec.sources),
+    packages=("orjson",),
+    doc=__doc__,
+)

@@ -1,0 +1,217 @@
+"""The raw stage from declared files to counted, traced records."""
+
+import gzip
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import zstandard
+from pydantic import ValidationError
+
+from so8t.data.ingest import Tally
+from so8t.errors import DataError, StageError
+from so8t.sourcefiles import expand
+from so8t.stage import Inputs, Source
+from stages.raw import STAGE, Spec
+
+FAQ = {"name": "faq", "terms": "CC-BY-4.0", "trust": "high"}
+
+
+def build(project: Path, *sources: dict[str, Any], **spec: Any) -> Path:
+    made = Spec(sources=[FAQ | source for source in sources], **spec)
+    files = [Source(name, path) for name, path in expand(project, STAGE.sources(made))]
+    out = project / "out"
+    out.mkdir(exist_ok=True)
+    STAGE.build(Inputs({}, tuple(files), project / "scratch"), out, made)
+    return out
+
+
+def records(path: Path) -> list[dict[str, Any]]:
+    return [orjson.loads(line) for line in path.read_bytes().splitlines()]
+
+
+def test_a_small_file_gives_exactly_these_bytes(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text(
+        '\ufeff{"text": "締め切りは？", "label": "ALLOW", "tags": {"domain": "経理"}}\r\n\r\n', encoding="utf-8"
+    )
+
+    out = build(tmp_path, {"paths": ["*.jsonl"], "url": "https://example.org", "retrieved": "2026-11-01"})
+
+    assert (out / "raw.jsonl").read_text(encoding="utf-8") == (
+        '{"id":"c3b652aebece58ec","text":"締め切りは？","label":"ALLOW","tags":{"domain":"経理"},'
+        '"source":{"name":"faq","file":"a.jsonl","line":1,"terms":"CC-BY-4.0","trust":"high",'
+        '"url":"https://example.org","retrieved":"2026-11-01"}}\n'
+    )
+    assert (out / "quarantined.jsonl").read_bytes() == b""
+    assert (out / "stats.json").read_text(encoding="utf-8") == (
+        """{
+  "faq": {
+    "lines": 2,
+    "records": 1,
+    "blank": 1,
+    "quarantined": {},
+    "beyond_limit": 0,
+    "labels": {
+      "ALLOW": 1
+    },
+    "files": {
+      "a.jsonl": 2
+    }
+  }
+}
+"""
+    )
+    assert sorted(path.name for path in out.iterdir()) == sorted(STAGE.gives)
+
+
+def test_compressed_and_plain_files_of_a_source_are_read_in_the_order_of_their_names(tmp_path: Path) -> None:
+    (tmp_path / "b.jsonl").write_bytes(b'{"text":"b"}')
+    (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(b'{"text":"a"}\n'))
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "c.jsonl.zst").write_bytes(zstandard.compress(b'{"text":"c1"}\n{"text":"c2"}\n'))
+
+    out = build(tmp_path, {"paths": ["b.jsonl", "**/*.jsonl*"]})
+
+    assert [(r["text"], r["source"]["file"], r["source"]["line"]) for r in records(out / "raw.jsonl")] == [
+        ("a", "a.jsonl.gz", 1),
+        ("b", "b.jsonl", 1),
+        ("c1", "deep/c.jsonl.zst", 1),
+        ("c2", "deep/c.jsonl.zst", 2),
+    ]
+
+
+def test_strict_stops_at_the_first_bad_line_and_says_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "train.jsonl").write_bytes(b'{"text":"a"}\n' * 16 + b'{"text":"aaaaaaaaaaaaa\xff"}\n')
+
+    with pytest.raises(DataError) as error:
+        build(tmp_path, {"paths": ["train.jsonl"]})
+
+    assert str(error.value) == (
+        "train.jsonl:17: invalid UTF-8 at byte 23 (0xff); fix the line, or set bad_input: quarantine"
+    )
+
+
+def test_quarantine_keeps_bad_lines_aside_with_reason_and_bytes(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_bytes(b'{"text":"a"}\n\n{"text":"\xff"}\n["\xe3\x81\x82"]\n{"text":"' + b"x" * 2000)
+
+    out = build(tmp_path, {"paths": ["a.jsonl"]}, bad_input="quarantine", max_line=1024)
+
+    where = {"name": "faq", "file": "a.jsonl"}
+    assert records(out / "quarantined.jsonl") == [
+        {
+            "source": where,
+            "line": 3,
+            "reason": "invalid UTF-8",
+            "detail": "invalid UTF-8 at byte 10 (0xff)",
+            "raw_base64": "eyJ0ZXh0Ijoi/yJ9",
+        },
+        {
+            "source": where,
+            "line": 4,
+            "reason": "not an object",
+            "detail": "the record is an array, not an object",
+            "raw": '["あ"]',
+        },
+        {
+            "source": where,
+            "line": 5,
+            "reason": "line too long",
+            "detail": "a line of 2,009 bytes is longer than max_line",
+            "size": 2009,
+            "blake2b": "1163f9e6689de5de062e02b0e8312d1226740da8d4d8e127a9f6cf431417c3ef",
+        },
+    ]
+    stats = orjson.loads((out / "stats.json").read_bytes())["faq"]
+    assert stats == {
+        "lines": 5,
+        "records": 1,
+        "blank": 1,
+        "quarantined": {"invalid UTF-8": 1, "line too long": 1, "not an object": 1},
+        "beyond_limit": 0,
+        "labels": {"none": 1},
+        "files": {"a.jsonl": 5},
+    }
+
+
+def test_a_limit_counts_what_it_leaves(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_bytes(b'{"text":"a"}\n' * 3)
+    (tmp_path / "b.jsonl").write_bytes(b'{"text":"b"}\nnot read\n\n')
+    (tmp_path / "c.jsonl").write_bytes(b"")
+
+    out = build(tmp_path, {"paths": ["*.jsonl"], "limit": 4})
+
+    stats = orjson.loads((out / "stats.json").read_bytes())["faq"]
+    assert [stats[key] for key in ("lines", "records", "blank", "beyond_limit")] == [6, 4, 1, 1]
+    assert stats["files"] == {"a.jsonl": 3, "b.jsonl": 3, "c.jsonl": 0}
+
+
+def test_the_same_content_has_the_same_id_wherever_it_stands(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"text":"同じ","label":"DENY"}\n', encoding="utf-8")
+    (tmp_path / "b.jsonl").write_text('\n{"kind": "秘密", "q": {"ja": "\\u540c\\u3058"}}\n', encoding="utf-8")
+    other = {"name": "other", "trust": "low", "paths": ["b.jsonl"], "split": "held_out"}
+    mapped = other | {"fields": {"text": "q.ja", "label": "kind"}, "labels": {"秘密": "DENY"}}
+
+    one, two = records(build(tmp_path, {"paths": ["a.jsonl"]}, mapped) / "raw.jsonl")
+
+    assert one["id"] == two["id"]
+    assert two == {
+        "id": one["id"],
+        "text": "同じ",
+        "label": "DENY",
+        "split": "held_out",
+        "source": {"name": "other", "file": "b.jsonl", "line": 2, "terms": "CC-BY-4.0", "trust": "low"},
+    }
+
+
+def test_a_local_parquet_passes_the_same_door(tmp_path: Path) -> None:
+    rows = [{"q": "質問", "class": 3}, {"q": None, "class": 0}, {"q": "次", "class": 0}, {"q": "先", "class": 0}]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "x.parquet")
+    source = {
+        "kind": "datasets",
+        "format": "parquet",
+        "paths": ["*.parquet"],
+        "fields": {"text": "q", "label": "class"},
+        "labels": {"0": "ALLOW", "3": "REFUSE"},
+        "limit": 2,
+    }
+
+    out = build(tmp_path, source, bad_input="quarantine")
+
+    assert [(r["text"], r["label"], r["source"]["line"]) for r in records(out / "raw.jsonl")] == [
+        ("質問", "REFUSE", 1),
+        ("次", "ALLOW", 3),
+    ]
+    assert records(out / "quarantined.jsonl") == [
+        {
+            "source": {"name": "faq", "file": "x.parquet"},
+            "line": 2,
+            "reason": "no text",
+            "detail": "no text: q is missing",
+            "raw": '{"q":null,"class":0}',
+        }
+    ]
+    assert orjson.loads((out / "stats.json").read_bytes())["faq"]["beyond_limit"] == 1
+
+
+def test_sources_that_give_no_record_are_an_error_with_the_reasons(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_bytes(b"x\n[]\ny\n")
+
+    with pytest.raises(DataError) as error:
+        build(tmp_path, {"paths": ["a.jsonl"]}, bad_input="quarantine")
+
+    assert str(error.value) == "no source gave a record: 2 x not JSON, 1 x not an object"
+
+
+def test_lines_without_a_place_in_the_tally_fail_the_build() -> None:
+    with pytest.raises(StageError) as error:
+        Tally(files={"a.jsonl": 3}, records=1, blank=1).check("faq")
+
+    assert str(error.value) == "source faq: 3 lines were read, but 2 are accounted for"
+
+
+def test_two_sources_of_one_name_are_refused() -> None:
+    with pytest.raises(ValidationError, match="two sources are called faq"):
+        Spec(sources=[FAQ | {"paths": ["a"]}, FAQ | {"paths": ["b"]}])
