@@ -175,7 +175,8 @@ def _kind(value: Any) -> Any:
 
 
 Declaration = Annotated[
-    Annotated[JsonlSource, Tag("jsonl")] | Annotated[DatasetsSource, Tag("datasets")], Discriminator(_kind)
+    Annotated[JsonlSource, Tag("jsonl")] | Annotated[DatasetsSource, Tag("datasets")],
+    Discriminator(_kind, custom_error_type="unknown_kind", custom_error_message="kind must be jsonl or datasets"),
 ]
 
 
