@@ -176,7 +176,7 @@ def _kind(value: Any) -> Any:
 
 Declaration = Annotated[
     Annotated[JsonlSource, Tag("jsonl")] | Annotated[DatasetsSource, Tag("datasets")],
-    Discriminator(_kind, custom_error_type="unknown_kind", custom_error_message="kind must be jsonl or datasets"),
+    Discriminator(_kind),
 ]
 
 

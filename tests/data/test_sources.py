@@ -34,7 +34,10 @@ def test_jsonl_is_the_kind_that_needs_no_name() -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({**BASE, "kind": "csv", "paths": ["a"]}, "kind must be jsonl or datasets"),
+        (
+            {**BASE, "kind": "csv", "paths": ["a"]},
+            "Input tag 'csv' found using _kind() does not match any of the expected tags: 'jsonl', 'datasets'",
+        ),
         ({**BASE, "paths": []}, "List should have at least 1 item after validation, not 0"),
         ({**BASE, "paths": [" "]}, "Value error, a path is empty"),
         ({**BASE, "paths": ["a"], "terms": ""}, "String should have at least 1 character"),
