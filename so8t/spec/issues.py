@@ -63,38 +63,48 @@ def _problem(place: _Place, issues: Sequence[Issue]) -> Problem:
     kind = issues[0]["type"]
     path = place.path
     if kind in _MISSING:
-        if kind == "union_tag_not_found":
-            path = (*path, str(issues[0]["ctx"]["discriminator"]).strip("'"))
+        path = (*path, *_discriminator(issues[0], place.node)) if kind == "union_tag_not_found" else path
         text = "required, but missing"
     elif kind == "extra_forbidden":
         text = f"unknown key{did_you_mean(str(path[-1]), place.known)}"
     else:
         if kind == "union_tag_invalid":
-            place, path = _tag(place, issues[0])
+            place = _tag(place, issues[0])
+            path = place.path
         key = Node(str(path[-1]), place.key) if place.is_key and place.key else place.node
         text = say(issues, key)
     return Problem(_mark(place, kind), f"{dotted(path)}: {text}" if path else text)
 
 
 def _mark(place: _Place, kind: str) -> Mark:
-    """Under the value, but under the key where the key is wrong or a mapping as a whole is meant."""
+    """Under the value, but under the key where the key is wrong or a mapping or list as a whole is meant."""
     node = place.node
     if node is None:
         assert place.holder is not None  # the root is always written
         return place.holder
-    whole = (kind in _OWN or kind in _MISSING) and isinstance(node.value, dict)
+    whole = (kind in _OWN or kind in _MISSING) and isinstance(node.value, (dict, tuple))
     if place.key and (whole or place.is_key or kind == "extra_forbidden"):
         return place.key
     return node.mark
 
 
-def _tag(place: _Place, issue: Issue) -> tuple[_Place, Path]:
-    """The value that names the branch of a union."""
-    name = str(issue["ctx"]["discriminator"]).strip("'")
-    path = (*place.path, name)
+def _tag(place: _Place, issue: Issue) -> _Place:
+    """The value that names the branch of a union, or the mapping if no value does."""
     value = place.node.value if place.node else None
-    entry = value.get(name) if isinstance(value, dict) else None
-    return (_Place(entry.node, (), path, entry.key) if entry else place), path
+    for name in _discriminator(issue, place.node):
+        entry = value.get(str(name)) if isinstance(value, dict) else None
+        return _Place(entry.node, (), (*place.path, name), entry.key) if entry else place
+    return place
+
+
+def _discriminator(issue: Issue, node: Node | None) -> Path:
+    """The key that names the branch: as the model says, or where a function decides, the key with the refused tag."""
+    context = issue["ctx"]
+    quoted = str(context["discriminator"])
+    if quoted.startswith("'"):
+        return (quoted.strip("'"),)
+    entries = node.value if node and isinstance(node.value, dict) else {}
+    return tuple(name for name, entry in entries.items() if entry.node.value == context.get("tag"))[:1]
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from functools import cached_property
 from so8t.errors import SpecError
 
 _INDENT = "    "
-_BEFORE, _AFTER = 60, 40  # characters of a long line that are shown around the caret
+_SHOWN, _BEFORE = 100, 60  # characters of a long line that are shown, at most so many of them before the caret
 _BREAK = re.compile(r"\r\n|\r|\n")
 _BIDI = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")  # they would move the text off the caret
 
@@ -109,7 +109,7 @@ def _excerpt(line: str, at: int) -> tuple[str, int]:
     indent = len(line) - len(line.lstrip(" \t"))
     start = max(min(at, indent), at - _BEFORE)
     before = ("…" if start > indent else "") + _safe(line[start:at])
-    after = _safe(line[at : at + _AFTER]) + ("…" if len(line) > at + _AFTER else "")
+    after = _safe(line[at : start + _SHOWN]) + ("…" if len(line) > start + _SHOWN else "")
     return (before + after).rstrip(), width(before)
 
 

@@ -93,6 +93,8 @@ class _Generate(GenerateJsonSchema):
 
 def _full(stage: str, model: type[BaseModel]) -> dict[str, Any]:
     generated = model.model_json_schema(schema_generator=_Generate)
+    if "$ref" in generated:  # a model that holds itself is a definition of its own
+        generated = {"$defs": generated["$defs"], **generated["$defs"][generated["$ref"].removeprefix("#/$defs/")]}
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": stage}
     tidy: dict[str, Any] = _tidy({**head, **{key: value for key, value in generated.items() if key != "title"}})
     return tidy

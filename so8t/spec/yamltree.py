@@ -107,13 +107,14 @@ def _decode(data: bytes, name: str) -> Source:
         raise _Unreadable(Mark(Source(name, ""), 0, 0), f"larger than {MAX_BYTES:,} bytes, which no spec needs")
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise _Unreadable(Source(name, "").mark(0), "UTF-16: save the file as UTF-8")
-    data = data.removeprefix(b"\xef\xbb\xbf")
+    text = data.removeprefix(b"\xef\xbb\xbf")
     try:
-        source = Source(name, data.decode("utf-8"))
+        source = Source(name, text.decode("utf-8"))
     except UnicodeDecodeError as bad:
-        source = Source(name, data.decode("utf-8", errors="replace"))
-        mark = source.mark(len(data[: bad.start].decode("utf-8")))
-        raise _Unreadable(mark, f"not UTF-8 (byte 0x{data[bad.start]:02x}): save the file as UTF-8") from None
+        source = Source(name, text.decode("utf-8", errors="replace"))
+        mark = source.mark(len(text[: bad.start].decode("utf-8")))
+        byte = f"byte 0x{text[bad.start]:02x} at offset {bad.start + len(data) - len(text)}"
+        raise _Unreadable(mark, f"not UTF-8 ({byte}): save the file as UTF-8") from None
     _refuse_invisible(source)
     return source
 
@@ -197,10 +198,10 @@ class _Reader:
         offset = bad.problem_mark.index if bad.problem_mark else 0
         if self.source.text[offset : offset + 1] == "\t":
             return _Unreadable(self.source.mark(offset), "a tab cannot indent YAML: use spaces")
+        if offset >= len(self.source.text.rstrip()):  # nothing to show at the end of the file: go back
+            began = bad.context_mark.index if bad.context_mark else offset
+            offset = min(began, len(self.source.text.rstrip()))
         mark = self.source.mark(offset)
-        began = bad.context_mark
-        if began and not self.source.line(mark.line).strip():  # nothing to show at the end of the file
-            mark = self.source.mark(began.index)
         context = f" {bad.context}" if bad.context else ""
         return _Unreadable(mark, f"not YAML: {bad.problem}{context}")
 
