@@ -77,8 +77,10 @@ def _attempt(session: Session, name: str, need_bytes: bool, force: bool) -> Outc
 
 def _wanted(status: Status) -> Fingerprint:
     if status.wanted is None:
-        why = "; ".join(reason.sentence for reason in status.reasons if reason.kind in ("missing", "upstream", "disk"))
-        raise StageError(f"{status.row.name} cannot be built: {why}; run doit {status.row.name}")
+        lacking = [reason for reason in status.reasons if reason.kind in ("missing", "upstream", "disk")]
+        why = "; ".join(reason.sentence for reason in lacking)
+        ups = " ".join(reason.name for reason in lacking if reason.kind != "disk")
+        raise StageError(f"{status.row.name} cannot be built: {why}" + (f"; run doit {ups}" if ups else ""))
     return status.wanted
 
 

@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -192,10 +193,12 @@ def build(name: str) -> int:
 def _spawn(profile: str, name: str, forced: bool) -> tuple[int, bytes]:
     command = [sys.executable, "-X", "utf8", "-m", "so8t.build", profile, name] + ["force"] * forced
     env = {**os.environ, "PYTHONHASHSEED": "0"}
+    _leave_with_doit()
     for _ in range(ATTEMPTS):
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env) as child, _Terminable():
             try:
-                answer = _wait(child)
+                answer = child.stdout.read() if child.stdout else b""
+                child.wait()
             except BaseException:
                 _stop(child)
                 raise
@@ -205,22 +208,19 @@ def _spawn(profile: str, name: str, forced: bool) -> tuple[int, bytes]:
     return 1, json.dumps({"error": message}).encode()
 
 
-def _wait(child: subprocess.Popen[bytes]) -> bytes:
-    assert child.stdout is not None
-    parts: list[bytes] = []
-    reader = threading.Thread(target=lambda: parts.append(child.stdout.read()), daemon=True)  # type: ignore[union-attr]
-    reader.start()
-    boss = multiprocessing.parent_process()  # with doit -n: a worker must not outlive doit
-    while True:
-        try:
-            child.wait(timeout=1.0 if boss else None)
-            break
-        except subprocess.TimeoutExpired:
-            if boss and not boss.is_alive():
-                _stop(child)
-                os._exit(1)
-    reader.join()
-    return b"".join(parts)
+def _leave_with_doit() -> None:
+    """With doit -n this is a worker: end when doit does, however it does, and the builder ends with us."""
+    boss = multiprocessing.parent_process()
+    if boss is None or any(thread.name == "boss watch" for thread in threading.enumerate()):
+        return
+
+    def watch() -> None:
+        # a sibling may hold the pipe behind is_alive open, so the parent's number is asked too
+        while boss.is_alive() and os.getppid() == boss.pid:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True, name="boss watch").start()
 
 
 def _stop(child: subprocess.Popen[bytes]) -> None:
