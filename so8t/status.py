@@ -82,7 +82,8 @@ class Session:
             if not self.is_current(up):
                 self._stale[name] = self._stale[up]
                 return False
-        if self.status(name).current:
+        # a stage that was never built needs no digest of its sources to be stale
+        if self.artifact(name).manifest is not None and self.status(name).current:
             self._current.add(name)
             return True
         self._stale[name] = (name, signature(self.plan.layout.manifest(name)))

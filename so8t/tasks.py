@@ -82,18 +82,15 @@ class Current:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self._reasons = ""
 
     def __call__(self, task: Any, values: Any) -> bool:
-        graph = current_graph()
-        current = graph.session.is_current(self.name)
-        if not current:
-            self._reasons = "; ".join(reason.sentence for reason in graph.session.deep_status(self.name).reasons)
+        current = current_graph().session.is_current(self.name)
         task.was_current = current  # the action is called all the same by doit run --always-execute
         return current
 
     def __repr__(self) -> str:
-        return self._reasons or self.name
+        reasons = current_graph().session.deep_status(self.name).reasons
+        return "; ".join(reason.sentence for reason in reasons) or self.name
 
 
 class Checker(FileChangedChecker):
