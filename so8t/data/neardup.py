@@ -1,0 +1,215 @@
+"""Duplicates in a stream: exact by hash, near by MinHash LSH on character n-grams and then by true Jaccard.
+
+LSH only proposes; every proposal is checked on the n-gram sets themselves, so no record goes because bands collide.
+A record is compared with the records that were kept before it: whoever comes first wins.
+What remains holds no pair that LSH proposes and that reaches the threshold.
+At Jaccard j a pair is proposed with probability 1 - (1 - j^rows)^bands: 0.992 at 0.8 with 16 bands of 6 rows.
+
+Two sweeps keep it fast: the first sketches every row in bulk (numpy hashes the n-grams) and asks rensa's LSH which rows
+have any neighbour; the second looks at those alone, finds the neighbours and reads their texts again to compare them.
+Held in memory per row are a 16-byte hash, the sketch and an LSH entry, about 2 kB in all, never the text.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import unicodedata
+from array import array
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import accumulate, compress, islice
+from typing import TYPE_CHECKING, Any
+
+from rensa import RMinHash, RMinHashLSH
+
+if TYPE_CHECKING:
+    from numpy import uint64
+    from numpy.typing import NDArray
+
+Parts = tuple[str, ...]
+"""What must be alike, each for itself: the text, and the conversation and system prompt around it."""
+Grams = tuple[frozenset[str], ...]
+Read = Callable[[int], Parts]
+
+_BATCH = 256  # rows whose n-grams are in memory at once: more fall out of the processor's cache
+_REMEMBERED = 1024  # rows whose n-gram sets are kept for the next pair
+_MARKS = "。、！？!?（）()…‥・「」『』\u200d"
+_SELECTORS = re.compile("[\ufe00-\ufe0f\U000e0100-\U000e01ef]+")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """`threshold` None looks for exact duplicates only; `permutations` is a multiple of `bands`."""
+
+    exact: bool = True
+    threshold: float | None = 0.8
+    ngram: int = 5
+    permutations: int = 96
+    bands: int = 16
+    seed: int = 42
+
+
+@dataclass(frozen=True)
+class Duplicate:
+    """A row that repeats the kept row `of`; `jaccard` is None for an exact copy."""
+
+    of: int
+    jaccard: float | None = None
+
+
+def comparable(text: str) -> str:
+    """The form in which texts are compared: width, case, spaces and sentence marks make no difference."""
+    for mark in _MARKS:  # before the check: full-width marks would send most Japanese texts through NFKC
+        text = text.replace(mark, "")
+    if not unicodedata.is_normalized("NFKC", text):
+        text = unicodedata.normalize("NFKC", text)
+    if not text.isalnum():
+        text = _SELECTORS.sub("", text)
+    return "".join(text.casefold().split())
+
+
+def find(rows: Iterable[int], read: Read, settings: Settings) -> dict[int, Duplicate]:
+    """Every row that repeats an earlier one; `rows` come in order of precedence, `read` gives a row's parts."""
+    copies: dict[int, int] = {}
+    unique = _exact(rows, read, copies) if settings.exact else ((row, read(row)) for row in rows)
+    near: dict[int, Duplicate] = {}
+    if settings.threshold is None:
+        for _ in unique:
+            pass
+    else:
+        near = NearIndex(read, settings, settings.threshold).sift(with_neighbours(unique, settings))
+    # A copy of a row that went as a near duplicate repeats the row that stayed.
+    return near | {row: near.get(of, Duplicate(of)) for row, of in copies.items()}
+
+
+def _exact(rows: Iterable[int], read: Read, copies: dict[int, int]) -> Iterator[tuple[int, Parts]]:
+    """The rows whose parts no earlier row had; every other one goes to `copies` with its first."""
+    first: dict[bytes, int] = {}
+    for row in rows:
+        parts = read(row)
+        digest = hashlib.blake2b("\x1f".join(parts).encode(), digest_size=16).digest()
+        of = first.setdefault(digest, row)
+        if of == row:
+            yield row, parts
+        else:
+            copies[row] = of
+
+
+# --- first sweep: who has a neighbour at all ------------------------------------------------------------------
+
+
+def with_neighbours(rows: Iterable[tuple[int, Parts]], settings: Settings) -> list[int]:
+    """The rows that share a band with any other row, in their order."""
+    lsh = RMinHashLSH(settings.threshold, settings.permutations, settings.bands)
+    names = array("Q")
+    sketches: list[Any] = []
+    for batch in _batches(rows):
+        hashes, ends = hash_grams([parts for _, parts in batch], settings.ngram)
+        sketch = RMinHash.digest_matrix_from_flat_token_hashes(hashes, ends, settings.permutations, settings.seed)
+        lsh.insert_matrix(sketch, len(names))
+        sketches.append(sketch)
+        names.extend(row for row, _ in batch)
+    flags = (flag for sketch in sketches for flag in lsh.query_duplicate_flags_matrix(sketch))
+    return list(compress(names, flags))
+
+
+def hash_grams(rows: list[Parts], n: int) -> tuple[NDArray[uint64], list[int]]:
+    """A 64-bit hash of every n-gram of every row, one row after the other, and the offsets between rows."""
+    import numpy as np
+
+    padded = [[part.ljust(n, "\0") if part else "" for part in parts] for parts in rows]
+    pieces = [(part, tag) for parts in padded for tag, part in enumerate(parts) if part]
+    letters = np.frombuffer("".join(part for part, _ in pieces).encode("utf-32-le"), np.uint32).astype(np.uint64)
+    lengths = np.array([len(part) for part, _ in pieces], np.int64)
+    tags = np.array([tag for _, tag in pieces], np.uint64)
+    starts = max(0, len(letters) - n + 1)
+    hashes = np.repeat(tags, lengths)[:starts]
+    for offset in range(n):
+        hashes = hashes * np.uint64(0x9E3779B97F4A7C15) + letters[offset : offset + starts]
+    hashes = (hashes ^ (hashes >> np.uint64(32))) * np.uint64(0xD6E8FEB86659FD93)
+    hashes ^= hashes >> np.uint64(32)
+    inside = np.ones(len(letters), bool)  # a gram may not run into the next part
+    for offset in range(1, n):
+        inside[np.cumsum(lengths) - offset] = False
+    counts = (sum(len(part) - n + 1 for part in parts if part) for parts in padded)
+    return hashes[inside[:starts]], list(accumulate(counts, initial=0))
+
+
+def _batches(rows: Iterable[tuple[int, Parts]]) -> Iterator[list[tuple[int, Parts]]]:
+    remaining = iter(rows)
+    while batch := list(islice(remaining, _BATCH)):
+        yield batch
+
+
+# --- second sweep: which neighbour, and is it near ------------------------------------------------------------
+
+
+class NearIndex:
+    """The rows kept so far, and the question whether a new one is near to any of them."""
+
+    def __init__(self, read: Read, settings: Settings, threshold: float) -> None:
+        self._read = read
+        self._settings = settings
+        self._threshold = threshold
+        self._lsh = RMinHashLSH(threshold, settings.permutations, settings.bands)
+        self._kept = array("Q")  # LSH key -> row
+        self._grams = lru_cache(_REMEMBERED)(lambda row: gram_sets(read(row), settings.ngram))
+
+    def sift(self, rows: Iterable[int]) -> dict[int, Duplicate]:
+        """The duplicates among the rows; the others stay and become part of the index."""
+        found: dict[int, Duplicate] = {}
+        for batch in _batches((row, self._read(row)) for row in rows):
+            for (row, parts), sketch in zip(batch, self._sketch(batch), strict=True):
+                duplicate = self._match(parts, sorted(self._lsh.query(sketch)))
+                if duplicate is not None:
+                    found[row] = duplicate
+                else:
+                    self._lsh.insert(len(self._kept), sketch)
+                    self._kept.append(row)
+        return found
+
+    def _sketch(self, batch: list[tuple[int, Parts]]) -> list[RMinHash]:
+        bags = [tagged_grams(parts, self._settings.ngram) for _, parts in batch]
+        sketches: list[RMinHash] = RMinHash.from_token_sets(bags, self._settings.permutations, self._settings.seed)
+        return sketches
+
+    def _match(self, parts: Parts, candidates: list[int]) -> Duplicate | None:
+        mine = gram_sets(parts, self._settings.ngram) if candidates else ()
+        for key in candidates:
+            of = self._kept[key]
+            jaccard = similarity(mine, self._grams(of))
+            if jaccard >= self._threshold:
+                return Duplicate(of, jaccard)
+        return None
+
+
+def similarity(left: Grams, right: Grams) -> float:
+    """The smallest Jaccard similarity of the parts: a long common system prompt makes no two texts alike."""
+    return min(map(_jaccard, left, right))
+
+
+def _jaccard(left: frozenset[str], right: frozenset[str]) -> float:
+    both = len(left & right)
+    union = len(left) + len(right) - both
+    return both / union if union else 1.0
+
+
+def gram_sets(parts: Parts, n: int) -> Grams:
+    return tuple(frozenset(grams(part, n)) for part in parts)
+
+
+def tagged_grams(parts: Parts, n: int) -> list[str]:
+    """One bag for the sketch; if each part reaches a similarity, so does the bag, and LSH misses nothing by it."""
+    bag = grams(parts[0], n)
+    for tag, part in enumerate(parts[1:], 1):
+        bag += [f"{tag}\x1f{gram}" for gram in grams(part, n)]
+    return bag
+
+
+def grams(text: str, n: int) -> list[str]:
+    """Every run of n characters; a shorter text is its own single run."""
+    if len(text) <= n:
+        return [text] if text else []
+    return [text[start : start + n] for start in range(len(text) - n + 1)]

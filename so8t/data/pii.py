@@ -1,0 +1,266 @@
+"""Personal data and secrets in free text, replaced by fixed placeholders and counted by kind.
+
+Every kind is a pattern, a cheap hint that lets most texts pass without it, and a check: the digits of a My Number,
+Luhn and issuer of a card, an address that `ipaddress` accepts, the length and prefix of a telephone number.
+A number that fails its check stays: dates, prices, order numbers, versions and corporate numbers (which are public).
+Matching runs on a copy of the same length in which full-width ASCII and all dashes are folded, so it does not
+depend on the text having been normalised.  Names of persons are not found: that takes more than patterns.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from stdnum import luhn
+from stdnum.jp import in_ as my_number
+
+Check = Callable[[re.Match[str]], bool]
+
+_ASCII = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}
+_FOLD = {**_ASCII, 0x3000: 0x20, **dict.fromkeys(map(ord, "‐‑‒–—―−－﹣➖"), 0x2D)}
+_FOLDABLE = re.compile("[！-～\u3000‐-―−﹣➖]")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of personal data; a group named `value` narrows what is replaced."""
+
+    name: str
+    placeholder: str
+    hint: re.Pattern[str]
+    pattern: re.Pattern[str]
+    check: Check = lambda match: True
+
+
+def _compile(pattern: str) -> re.Pattern[str]:
+    return re.compile(pattern, re.ASCII | re.VERBOSE)
+
+
+# --- secrets ---------------------------------------------------------------------------------------------------
+
+_SECRET = _compile(
+    r"""
+    -----BEGIN[ ](?:[A-Z0-9]+[ ])*PRIVATE[ ]KEY(?:[ ]BLOCK)?-----
+        (?:[^-]*-----END[ ][A-Z0-9 ]*-----|[A-Za-z0-9+/=\s:,-]*)
+    | (?<!\w) (?:
+        eyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)?                     # JWT
+      | (?:AKIA|ASIA|AGPA|AIDA|AROA)[A-Z0-9]{16}                 # AWS
+      | gh[pousr]_[A-Za-z0-9]{30,} | github_pat_\w{22,} | glpat-[\w-]{20,}
+      | xox[abeoprs]-[\w-]{10,} | xapp-[\w-]{10,}                # Slack
+      | sk-(?:[a-z]+-)*[A-Za-z0-9_-]{20,}                        # OpenAI, Anthropic and their like
+      | hf_[A-Za-z0-9]{30,} | npm_[A-Za-z0-9]{36} | pypi-[\w-]{40,}
+      | AIza[\w-]{35} | ya29\.[\w-]{20,}                         # Google
+      | [rs]k_(?:live|test)_[A-Za-z0-9]{16,} | whsec_[A-Za-z0-9]{20,}
+      ) (?![\w])
+    | https://hooks\.slack\.com/services/[\w/]+
+    | (?i:bearer)[ ]+(?P<bearer>[\w.~+/-]{16,}=*)
+    | (?<![\w+.-])[A-Za-z][\w+.-]{0,20}://[^\s/:@]{0,256}:(?P<login>[^\s/@〔]{1,256})@
+    | (?i:password|passwd|passphrase|pwd|secret|api[_-]?key|access[_-]?key|private[_-]?key|(?<![a-z])token|[_-]token
+        |パスワード|パスコード|パスフレーズ|暗証番号|シークレット|APIキー|アクセスキー|秘密鍵|トークン)
+      ["'」]?\s*(?P<sign>[:=]|は|is[ ])\s*["'「『]?(?P<value>[!-~]{4,}?)(?=["'」』\s、。,;)]|[^!-~]|$)
+    """
+)
+_NOT_A_SECRET = re.compile(
+    r"[$<{*%\[(].*|.*\(.*|\.+|-+|x+|none|null|true|false|str|string|text|required|optional|env(?:iron)?\b.*"
+    r"|os\.environ.*|process\.env.*",
+    re.IGNORECASE,
+)
+_OPAQUE = re.compile(r"[0-9!-/:-@\[-`{-~]")
+
+
+def _is_secret(match: re.Match[str]) -> bool:
+    """After "=" any literal counts; after ":" or は a value needs a digit or a mark, or it is only a word."""
+    value = match["value"]
+    if value is None:
+        return True
+    if _NOT_A_SECRET.fullmatch(value):
+        return False
+    return match["sign"] == "=" or bool(_OPAQUE.search(value.rstrip(".:!?")))
+
+
+# --- addresses of machines and mail ----------------------------------------------------------------------------
+
+_MAIL = _compile(
+    r"""
+    (?<![\w.%+-]) [\w.%+-]+ (?:@|\s?[(\[](?:at|アット)[)\]]\s?)
+    (?:[A-Za-z0-9][A-Za-z0-9-]{0,62}\.)+ [A-Za-z]{2,24} (?![A-Za-z0-9-])
+    """
+)
+_IP = _compile(
+    r"""
+    (?<![\w.:]) (?: (?:\d{1,3}\.){3}\d{1,3} (?!\.?\d)
+                  | (?=[0-9A-Fa-f:]*\d) (?:[0-9A-Fa-f]{0,4}:){2,7} (?:(?:\d{1,3}\.){3}\d{1,3}|[0-9A-Fa-f]{0,4})
+                  ) (?![\w:])
+    """
+)
+_VERSION = re.compile(
+    r"(?:\bv|\bver\.?|\bversion|\brev\.?|\bbuild|バージョン|ヴァージョン|ビルド|リビジョン|版|第|項番|章|節)[\s:は=]*$",
+    re.IGNORECASE,
+)
+
+
+def _is_ip(match: re.Match[str]) -> bool:
+    """Not a version or a section number, and somebody's: loopback and the unspecified address are nobody's."""
+    try:
+        address = ipaddress.ip_address(match[0])
+    except ValueError:
+        return False
+    if address.is_loopback or address.is_unspecified:
+        return False
+    return not _VERSION.search(_before(match))
+
+
+# --- numbers ---------------------------------------------------------------------------------------------------
+
+_CARD = _compile(
+    r"""
+    (?<![\w.])(?<!\d[-ー]) (?:
+        (?:\d{4}){4} | 3[47]\d{13} | 3[0689]\d{12} | 62\d{17}
+      | (?<!\d[ ])
+        (?: \d{4}([-ー ])\d{4}\1\d{4}\1\d{4} | 3[47]\d\d([-ー ])\d{6}\2\d{5} | 3[0689]\d\d([-ー ])\d{6}\3\d{4} )
+    ) (?!\d)
+    """
+)
+_ISSUERS = re.compile(r"4|5[1-5]|2[2-7]|35|3[0689]|3[47]|6[0245]")
+_MY_NUMBER = _compile(
+    r"(?<![\w.])(?<!\d[-ー])(?:\d{12}(?![-ー]?\d)|(?<!\d[ ])\d{4}([-ー ])\d{4}\1\d{4}(?!\d)(?![-ー]\d))"
+)
+_PHONE = _compile(
+    r"""
+    (?<![\w.+])(?<!\d[-ー]) (?:
+        \(?(?P<trunk>0\d{1,4})(?:\)[-ー ]?|[-ー ]\(|[-ー .(])(?P<middle>\d{1,4})(?:\)[-ー ]?|[-ー .)])(?P<end>\d{3,4})
+      | \+81[-ー ]?(?:\(0\)|0)?[-ー ]?(?P<abroad>[1-9]\d{0,3}[-ー ]?\d{1,4}[-ー ]?\d{3,4})
+      | (?P<bare>0\d{9,10})
+    ) (?!\d)(?![-ー]\d)
+    """
+)
+_MOBILE = re.compile(r"0[5-9]0")
+_NOT_PERSONAL = re.compile(
+    r"(?:注文|受注|発注|受付|伝票|管理|会員|商品|製造|整理|予約|追跡|問い?合わ?せ|請求書|見積|シリアル|口座|法人|登録)"
+    r"(?:番号|コード|No\.?|ID)[^\d。、]{0,6}$"
+    r"|(?:注文|伝票|シリアル|order|serial)\s?(?:ID|No\.?|number|#)[^\d。、]{0,4}$",
+    re.IGNORECASE,
+)
+_PHONE_WORD = re.compile(r"(?:電話|携帯|TEL|FAX|ファックス|ファクス|連絡先|ダイヤル|phone)[^\d。]{0,8}$", re.IGNORECASE)
+
+
+def _is_card(match: re.Match[str]) -> bool:
+    digits = _digits(match[0])
+    return bool(_ISSUERS.match(digits)) and luhn.is_valid(digits) and not _NOT_PERSONAL.search(_before(match))
+
+
+def _is_my_number(match: re.Match[str]) -> bool:
+    digits = _digits(match[0])
+    return my_number.is_valid(digits) and digits.strip("0") != "" and not _NOT_PERSONAL.search(_before(match))
+
+
+def _is_phone(public: tuple[str, ...]) -> Check:
+    def check(match: re.Match[str]) -> bool:
+        if match["abroad"]:
+            return len(_digits(match["abroad"])) in (9, 10)
+        digits = _digits(match[0])
+        mobile = bool(_MOBILE.match(digits)) and len(digits) == 11
+        if digits.startswith(public) or not (mobile or (len(digits) == 10 and digits[1] != "0")):
+            return False
+        if match["bare"]:  # no dash says what it is: a landline needs a word that does
+            before = _before(match)
+            return bool(_PHONE_WORD.search(before)) or (mobile and not _NOT_PERSONAL.search(before))
+        return True
+
+    return check
+
+
+# --- postal addresses ------------------------------------------------------------------------------------------
+
+_PREFECTURE = (
+    r"(?:北海道|東京都|(?:大阪|京都)府|(?:青森|岩手|宮城|秋田|山形|福島|茨城|栃木|群馬|埼玉|千葉|神奈川|新潟|富山|石川|福井|山梨|長野"
+    r"|岐阜|静岡|愛知|三重|滋賀|兵庫|奈良|和歌山|鳥取|島根|岡山|広島|山口|徳島|香川|愛媛|高知|福岡|佐賀|長崎|熊本|大分|宮崎|鹿児島|沖縄)県)"
+)
+_N = r"(?:\d{1,5}|[一二三四五六七八九十百〇]{1,5})"
+_CITY = r"(?:[一-龠々ぁ-んァ-ヶー]{1,7}?[市区町村郡]){1,3}"
+_KNOWN_CITY = r"(?:[一-龠々ァ-ヶ]{1,6}?|さいたま|つくば|いわき)[市区町村郡]"
+# A town may be written in hiragana (みなとみらい), but a particle ends it.
+_TOWN = rf"(?:(?![はがをでに])[一-龠々ぁ-んァ-ヶー]){{0,20}}?(?:{_N}条[東西南北]?)?\s?"
+_LOT = (
+    rf"(?:{_N}丁目[\s,]?(?:{_N}(?:番地?)?(?:[-ーの]?{_N})?(?:号|番)?)?(?:[-ー]\d{{1,5}})?"
+    rf"|{_N}番地(?:の?{_N})?(?:号|番)?|{_N}番[-ー]?{_N}号|\d{{1,5}}(?:[-ー]\d{{1,5}}){{2,3}}(?:号室|号)?)"
+)
+# Two numbers and a dash are a lot only behind a prefecture, and not when they count something.
+_WEAK_LOT = (
+    r"[一-龠々ァ-ヶーの]{0,16}?\s?\d{1,5}[-ー]\d{1,5}(?![-ー\d])(?:号|番)?"
+    r"(?!\s?(?:時|日|月|年|人|名|個|円|回|件|分|倍|歳|台|本|枚|位|点|対|で))"
+)
+_HOUSE = r"(?:ビル|マンション|アパート|ハイツ|コーポ|メゾン|荘|タワー|棟)[A-Za-z]?\s?(?:\d{1,4}(?:号室?|階|F)?)?"
+_ROOM = rf"(?:[\s、]?[^\s、。,()（）「」]{{0,20}}?(?:\d{{1,4}}号室?|\d{{1,3}}階|{_HOUSE}))?"
+_ADDRESS = re.compile(
+    rf"(?:〒?\s?\d{{3}}[-ー]\d{{4}}\s{{0,2}})?(?:{_PREFECTURE}\s?{_CITY}(?:{_TOWN}{_LOT}|{_WEAK_LOT})"
+    rf"|{_KNOWN_CITY}{_TOWN}{_LOT}){_ROOM}"
+    rf"|〒\s?\d{{3}}[-ー]?\d{{4}}(?!\d)",
+    re.ASCII,
+)
+
+
+# --- the table -------------------------------------------------------------------------------------------------
+
+_FOUR_DIGITS = re.compile(r"\d[-ー() .]?\d[-ー() .]?\d[-ー() .]?\d")
+
+
+def kinds(names: Iterable[str], public_phones: tuple[str, ...] = ()) -> tuple[Kind, ...]:
+    """The kinds by name, in the order in which they must run: longer and surer ones first."""
+    wanted = frozenset(names)
+    return tuple(kind for kind in _table(public_phones) if kind.name in wanted)
+
+
+def _table(public_phones: tuple[str, ...]) -> tuple[Kind, ...]:
+    return (
+        Kind("secret", "〔秘密情報〕", re.compile("[!-~]{4}"), _SECRET, _is_secret),
+        Kind("email", "〔メール〕", re.compile(r"@|\((?:at|アット)\)|\[(?:at|アット)\]"), _MAIL),
+        Kind("ip", "〔IPアドレス〕", re.compile(r"\d\.\d|:[0-9A-Fa-f]{0,4}:"), _IP, _is_ip),
+        Kind("card", "〔カード番号〕", _FOUR_DIGITS, _CARD, _is_card),
+        Kind("my_number", "〔マイナンバー〕", _FOUR_DIGITS, _MY_NUMBER, _is_my_number),
+        Kind("address", "〔住所〕", re.compile(r"〒|丁目|番|\d[-ー]\d"), _ADDRESS),
+        Kind("phone", "〔電話番号〕", re.compile(r"0\d|\+81"), _PHONE, _is_phone(public_phones)),
+    )
+
+
+def remove(text: str, table: tuple[Kind, ...]) -> tuple[str, dict[str, int]]:
+    """The text with a placeholder for every finding, and how many there were of each kind.
+
+    A kind runs until it finds nothing: the end of one number can hide the start of the next.
+    """
+    folded = text.translate(_FOLD) if _FOLDABLE.search(text) else text
+    found: dict[str, int] = {}
+    for kind in table:
+        if not kind.hint.search(folded):
+            continue
+        while spans := [_span(match) for match in kind.pattern.finditer(folded) if kind.check(match)]:
+            text, folded = _splice(text, spans, kind.placeholder), _splice(folded, spans, kind.placeholder)
+            found[kind.name] = found.get(kind.name, 0) + len(spans)
+    return text, found
+
+
+def _span(match: re.Match[str]) -> tuple[int, int]:
+    for group in ("value", "bearer", "login"):
+        if match.re.groupindex.get(group) and match[group] is not None:
+            return match.span(group)
+    return match.span()
+
+
+def _splice(text: str, spans: list[tuple[int, int]], placeholder: str) -> str:
+    pieces: list[str] = []
+    end = 0
+    for start, stop in spans:
+        pieces += text[end:start], placeholder
+        end = stop
+    return "".join([*pieces, text[end:]])
+
+
+def _before(match: re.Match[str]) -> str:
+    return match.string[max(0, match.start() - 16) : match.start()]
+
+
+def _digits(text: str) -> str:
+    return "".join(filter(str.isdigit, text))

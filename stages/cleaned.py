@@ -1,0 +1,231 @@
+"""cleaned: normalised, bounded, Japanese, without personal data and duplicates; every drop has a reason."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, get_args
+
+import orjson
+from pydantic import Field, field_validator, model_validator
+
+from so8t.data import harm, records
+from so8t.errors import StageError
+from so8t.spec.fields import SpecModel, execution
+from so8t.stage import Inputs, Stage
+
+if TYPE_CHECKING:
+    from so8t.data.cleaning import Step
+    from so8t.data.neardup import Settings
+    from so8t.data.sifting import Outcome
+
+PiiKind = Literal["secret", "email", "ip", "card", "my_number", "address", "phone"]
+
+
+class Length(SpecModel):
+    """Bounds in characters, after normalisation."""
+
+    min_chars: int = Field(2, ge=1)
+    """Texts with fewer characters are dropped as too_short."""
+    max_chars: int = Field(8_000, ge=1)
+    """Texts with more characters are dropped as too_long."""
+    max_record_chars: int = Field(64_000, ge=1)
+    """The same for all free texts of a record together: text, system, history, reason, answer, thinking."""
+
+
+class Language(SpecModel):
+    """How Japanese a text must be; shares are of letters, so digits, marks and emoji do not count."""
+
+    min_japanese: float = Field(0.3, ge=0, le=1)
+    """Smallest share of kana and kanji among the letters; the rest may be English. 0 takes every language."""
+    min_kana: float = Field(0.02, ge=0, le=1)
+    """Smallest share of kana among the Japanese letters of a text with 20 of them or more: Chinese has none."""
+
+
+class Pii(SpecModel):
+    """Which personal data gives way to placeholders."""
+
+    kinds: tuple[PiiKind, ...] = get_args(PiiKind)
+    """Kinds to remove; an empty list removes none."""
+    public_phones: tuple[str, ...] = ("0120", "0570", "0800", "0990")
+    """Prefixes of numbers that belong to services, never to a person: help lines must stay readable."""
+
+
+class HarmCategory(SpecModel):
+    """One category of harmful text, in regular expressions without capturing groups."""
+
+    patterns: tuple[str, ...] = Field(min_length=1)
+    """A sentence in which one of these occurs belongs to the category ..."""
+    unless: tuple[str, ...] = ()
+    """... unless one of these occurs in the same sentence: prevention, reporting, study."""
+
+    @field_validator("patterns", "unless")
+    @classmethod
+    def _are_patterns(cls, patterns: tuple[str, ...]) -> tuple[str, ...]:
+        for pattern in patterns:
+            try:
+                groups = re.compile(f"(?:{pattern})").groups
+            except re.error as error:
+                raise ValueError(f"not a regular expression: {pattern!r}: {error}") from error
+            if groups:
+                raise ValueError(f"capturing group in {pattern!r}: write (?:...) instead of (...)")
+        return patterns
+
+
+class Harm(SpecModel):
+    """Routing of harmful and adult texts: marked for detection and refusal, or dropped."""
+
+    categories: dict[str, HarmCategory] = {name: HarmCategory(**entry) for name, entry in harm.DEFAULT.items()}
+    """Categories by name; a record that hits some carries them in `harm` and never becomes an ALLOW target."""
+    drop: tuple[str, ...] = ("minor_sexual",)
+    """Categories whose records leave the stream, with the reason harm:<category>."""
+
+    @model_validator(mode="after")
+    def _drops_exist(self) -> Harm:
+        unknown = [name for name in self.drop if name not in self.categories]
+        if unknown:
+            raise ValueError(f"drop names no category: {', '.join(unknown)}; there are: {', '.join(self.categories)}")
+        return self
+
+
+class Duplicates(SpecModel):
+    """Repetitions of an earlier record; records pinned to a held-out split win over all others."""
+
+    exact: bool = True
+    """Drop records that differ in nothing but width, case, spaces, sentence marks and personal data."""
+    near: bool = True
+    """Drop records whose n-grams reach `threshold`, found by MinHash LSH and verified."""
+    threshold: float = Field(0.8, gt=0, le=1)
+    """Jaccard similarity of the character n-grams from which a record repeats another."""
+    ngram: int = Field(5, ge=1, le=32)
+    """Characters in an n-gram."""
+    permutations: int = Field(96, ge=1)
+    """Length of a MinHash sketch; a multiple of `bands`."""
+    bands: int = Field(16, ge=1)
+    """Bands of the LSH: more of them miss fewer pairs and verify more."""
+    seed: int = Field(42, ge=0)
+    """Seed of the sketches."""
+
+    @model_validator(mode="after")
+    def _bands_divide(self) -> Duplicates:
+        if self.permutations % self.bands:
+            raise ValueError(f"permutations ({self.permutations}) must be a multiple of bands ({self.bands})")
+        return self
+
+
+class Spec(SpecModel):
+    """What the cleaned stage does to a record, in this order."""
+
+    normalise: bool = True
+    """Unicode NFKC with care for Japanese, no invisible characters, LF line ends."""
+    keep_fullwidth: str = "！？（）"
+    """Full-width marks that normalisation leaves as they are; all other full-width ASCII becomes ASCII."""
+    length: Length = Length()
+    """Bounds in characters."""
+    language: Language = Language()
+    """Shares of Japanese letters."""
+    pii: Pii = Pii()
+    """Personal data."""
+    harm: Harm = Harm()
+    """Harmful and adult texts."""
+    duplicates: Duplicates = Duplicates()
+    """Exact and near duplicates."""
+    workers: int = execution(1, ge=1)
+    """Processes that clean records; the result does not depend on it. Worth it from some 50,000 records."""
+
+
+def build(inputs: Inputs, out: Path, spec: Spec) -> None:
+    from so8t.data import neardup, sifting, workers
+
+    taken = 0
+
+    def lines(raw: BinaryIO) -> Iterator[bytes]:
+        nonlocal taken
+        for line in raw:
+            taken += 1
+            yield line
+
+    path = out / "unsifted.jsonl"
+    with (inputs["raw"] / "raw.jsonl").open("rb", buffering=1 << 20) as raw, path.open("w+b") as file:
+        spool = sifting.Spool(file)
+        for outcomes in workers.map_batches(cleaner, spec, lines(raw), spec.workers):
+            for outcome in outcomes:
+                spool.append(outcome)
+        duplicates = neardup.find(spool.by_precedence(), spool.parts, _settings(spec.duplicates))
+        stats = sifting.part(spool, duplicates, out / "cleaned.jsonl", out / "dropped.jsonl")
+    path.unlink()
+    check(taken, stats)
+    (out / "stats.json").write_bytes(orjson.dumps(stats, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+    print(f"cleaned: {stats['in']} in, {stats['out']} out, dropped {stats['dropped']}", file=sys.stderr)
+
+
+def cleaner(spec: Spec) -> Callable[[list[bytes]], list[Outcome]]:
+    """What a worker runs on a batch of lines of raw.jsonl."""
+    from so8t.data.cleaning import Drop, clean, dropped, is_held_out
+    from so8t.data.sifting import Outcome
+
+    chain = steps(spec)
+
+    def clean_batch(lines: list[bytes]) -> list[Outcome]:
+        return [clean_line(orjson.loads(line)) for line in lines]
+
+    def clean_line(record: records.Record) -> Outcome:
+        try:
+            record = clean(record, chain)
+        except Drop as drop:
+            return Outcome(records.line(dropped(record, drop)), kept=False)
+        return Outcome(records.line(record), kept=True, held_out=is_held_out(record))
+
+    return clean_batch
+
+
+def steps(spec: Spec) -> list[Step]:
+    """The chain; language comes before personal data, so that placeholders do not pass for Japanese."""
+    from so8t.data import cleaning
+
+    entries = spec.harm.categories.items()
+    table = harm.Table({name: {"patterns": entry.patterns, "unless": entry.unless} for name, entry in entries})
+    chain: list[Step] = [cleaning.Normalise(spec.keep_fullwidth)] if spec.normalise else []
+    chain += [
+        cleaning.CheckLength(**spec.length.model_dump()),
+        cleaning.CheckLanguage(**spec.language.model_dump()),
+        cleaning.RemovePii(spec.pii.kinds, spec.pii.public_phones),
+        cleaning.RouteHarm(table, spec.harm.drop),
+    ]
+    return chain
+
+
+def check(taken: int, stats: Mapping[str, Any]) -> None:
+    """Nothing vanishes uncounted."""
+    gone = sum(stats["dropped"].values())
+    if not taken == stats["in"] == stats["out"] + gone:
+        raise StageError(
+            f"cleaned: {taken} records taken, {stats['in']} cleaned, {stats['out']} kept and {gone} dropped "
+            "do not add up: a fault of the stage, nothing was published"
+        )
+
+
+def _settings(spec: Duplicates) -> Settings:
+    from so8t.data.neardup import Settings
+
+    return Settings(
+        exact=spec.exact,
+        threshold=spec.threshold if spec.near else None,
+        ngram=spec.ngram,
+        permutations=spec.permutations,
+        bands=spec.bands,
+        seed=spec.seed,
+    )
+
+
+STAGE = Stage(
+    "cleaned",
+    spec=Spec,
+    build=build,
+    takes=("raw",),
+    gives=("cleaned.jsonl", "dropped.jsonl", "stats.json"),
+    packages=("rensa", "python-stdnum"),
+    doc="normalised, bounded, Japanese, without personal data and duplicates; every drop has a reason",
+)

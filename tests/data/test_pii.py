@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from stdnum import luhn
+from stdnum.jp import cn, in_
+
+from so8t.data import pii
+
+ALL = pii.kinds(("secret", "email", "ip", "card", "my_number", "address", "phone"), ("0120", "0570", "0800", "0990"))
+
+
+@pytest.mark.parametrize(
+    ("text", "cleaned"),
+    [
+        ("連絡はtaro.yamada@example.co.jpまで", "連絡は〔メール〕まで"),
+        ("ｔａｒｏ＠ｅｘａｍｐｌｅ．ｃｏｍへ", "〔メール〕へ"),
+        ("docomoはtaro..@docomo.ne.jp", "docomoは〔メール〕"),
+        ("taro(at)example.comへ", "〔メール〕へ"),
+        ("電話は090-1234-5678です", "電話は〔電話番号〕です"),
+        ("０３（１２３４）５６７８", "〔電話番号〕"),
+        ("(03) 1234-5678まで", "〔電話番号〕まで"),
+        ("090ー1234ー5678と090−1234−5678と０９０‐１２３４‐５６７８", "〔電話番号〕と〔電話番号〕と〔電話番号〕"),
+        ("+81-90-1234-5678、+81 3 1234 5678", "〔電話番号〕、〔電話番号〕"),
+        ("09012345678へ。TEL:0312345678", "〔電話番号〕へ。TEL:〔電話番号〕"),
+        ("2026-10-01 090-1234-5678", "2026-10-01 〔電話番号〕"),
+        ("〒100-0001 東京都千代田区千代田1-1-1 サンプルマンション305号室に", "〔住所〕に"),
+        ("東京都港区芝公園四丁目2番8号です", "〔住所〕です"),
+        ("北海道札幌市中央区北1条西2丁目", "〔住所〕"),
+        ("京都府京都市中京区寺町通御池上る上本能寺前町488番地", "〔住所〕"),
+        ("横浜市西区みなとみらい2-2-1に", "〔住所〕に"),
+        ("〒1000001", "〔住所〕"),
+        ("個人番号6214 9832 0257と621498320257", "個人番号〔マイナンバー〕と〔マイナンバー〕"),
+        ("６２１４−９８３２−０２５７", "〔マイナンバー〕"),
+        ("カードは4111 1111 1111 1111、3782-822463-10005", "カードは〔カード番号〕、〔カード番号〕"),
+        ("4111 1111 1111 1111 5555 5555 5555 4444", "〔カード番号〕 〔カード番号〕"),
+        ("192.168.1.10と2001:db8::1です", "〔IPアドレス〕と〔IPアドレス〕です"),
+        ("password=hunter2 パスワードはabc12345です", "password=〔秘密情報〕 パスワードは〔秘密情報〕です"),
+        ("パスワード：Ａｄｍｉｎ＃２０２６", "パスワード：〔秘密情報〕"),
+        ("AKIAIOSFODNN7EXAMPLEとghp_0123456789abcdefghijklmnopqrstuvwxyzAB", "〔秘密情報〕とghp"),
+        ("sk-proj-abcdefghijklmnopqrstuvwxyz123456、xoxb-123456789012-abcdef", "〔秘密情報〕、〔秘密情報〕"),
+        ("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.abc_def です", "〔秘密情報〕 です"),
+        ("https://user:pa55@example.com/x", "https://user:〔秘密情報〕@example.com/x"),
+        (
+            "鍵\n-----BEGIN RSA PRIVATE KEY-----\nMIIBOg==\n-----END RSA PRIVATE KEY-----\nです",
+            "鍵\n〔秘密情報〕\nです",
+        ),
+    ],
+)
+def test_personal_data_gives_way_to_a_placeholder(text: str, cleaned: str) -> None:
+    assert pii.remove(text, ALL)[0] == cleaned.replace("ghp", "〔秘密情報〕")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2026-11-21の10:30に、1,234,567円で12:34:56まで",
+        "2026年11月21日、03-11-2026、01-02-2026",
+        "注文番号123456789012と621498320258",
+        "注文番号は09012345678です",
+        "ISBN978-4-00-000000-0",
+        "法人番号5-8356-7825-6246、T5835678256246、5835678256246",
+        "4111-1111-1111-1112",
+        "v1.2.3.4、バージョン1.2.3.4、Ver.10.0.19045.4、1.2.3.4.5、999.1.1.1、127.0.0.1",
+        "std::vectorとa::bと::1",
+        "フリーダイヤル0120-123-456、0570-012-345",
+        "東京都千代田区の天気",
+        "東京都港区で3-5人集まる会議は1-2時",
+        "10-20-30と1-2-3と3.14159と100-200個",
+        'token = get_token()、api_key="${KEY}"、password: string',
+        "パスワードは大切です。トークンは4個あります。",
+        "npm i @types/node@18.0.0 @username",
+    ],
+)
+def test_numbers_that_only_look_like_it_survive(text: str) -> None:
+    assert pii.remove(text, ALL) == (text, {})
+
+
+def test_findings_are_counted_by_kind() -> None:
+    text = "a@example.com、b@example.com、090-1234-5678"
+    assert pii.remove(text, ALL) == ("〔メール〕、〔メール〕、〔電話番号〕", {"email": 2, "phone": 1})
+
+
+def test_only_wanted_kinds_are_removed() -> None:
+    assert pii.remove("a@example.comと090-1234-5678", pii.kinds(("phone",))) == (
+        "a@example.comと〔電話番号〕",
+        {"phone": 1},
+    )
+
+
+def test_public_numbers_are_a_choice_of_the_spec() -> None:
+    assert pii.remove("0120-123-456", pii.kinds(("phone",))) == ("〔電話番号〕", {"phone": 1})
+
+
+@settings(max_examples=200, derandomize=True, deadline=None)
+@given(st.integers(0, 10**11 - 1))
+def test_twelve_digits_go_exactly_when_the_check_digit_is_right(body: int) -> None:
+    head = f"{body:011}"
+    right = in_.calc_check_digit(head)
+    for last in "0123456789":
+        number = f"番号は{head}{last}です"
+        expected = "番号は〔マイナンバー〕です" if last == right and body else number
+        assert pii.remove(number, ALL)[0] == expected
+
+
+@settings(max_examples=200, derandomize=True, deadline=None)
+@given(st.integers(0, 10**14 - 1))
+def test_sixteen_digits_of_an_issuer_go_exactly_when_luhn_holds(body: int) -> None:
+    head = f"4{body:014}"
+    right = luhn.calc_check_digit(head)
+    for last in "0123456789":
+        assert pii.remove(head + last, ALL)[1] == ({"card": 1} if last == right else {})
+
+
+@settings(max_examples=100, derandomize=True, deadline=None)
+@given(st.integers(0, 10**12 - 1))
+def test_corporate_numbers_are_public(body: int) -> None:
+    number = cn.format(cn.calc_check_digit(f"{body:012}") + f"{body:012}")
+    for text in (f"法人番号は{number}です", f"法人番号は{number.replace('-', '')}です"):
+        assert pii.remove(text, ALL) == (text, {})
+
+
+@settings(max_examples=200, derandomize=True, deadline=None)
+@given(st.text(alphabet="0123456789-ー. :@a京都市区番丁目〒=password(+81)https://〔〕", max_size=60))
+def test_a_second_pass_finds_nothing(text: str) -> None:
+    once, _ = pii.remove(text, ALL)
+    assert pii.remove(once, ALL) == (once, {})
+
+
+def test_long_runs_do_not_blow_up() -> None:
+    for text in ("a" * 50_000 + "@", "1-" * 30_000, "東京都" + "市区" * 10_000 + "1-1", "ab:" * 20_000, "eyJ" * 20_000):
+        pii.remove(text, ALL)

@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from pydantic import ValidationError
+
+from so8t.data import records
+from so8t.errors import StageError
+from so8t.stage import Inputs
+from stages.cleaned import STAGE, Spec, build, check
+
+REQUEST = "出張の交通費を申請したいのですが、領収書をなくしました。手続きの方法を教えてください。連絡先は{}です。"
+
+
+def raw(texts: list[str | dict[str, Any]]) -> list[dict[str, Any]]:
+    rows = [text if isinstance(text, dict) else {"text": text} for text in texts]
+    return [
+        {"id": f"{row:016x}", **fields, "source": {"name": "試験", "file": "t.jsonl", "line": row + 1}}
+        for row, fields in enumerate(rows)
+    ]
+
+
+def run(tmp_path: Path, texts: list[str | dict[str, Any]], **values: Any) -> tuple[list[Any], list[Any], Any]:
+    room, out = tmp_path / "raw", tmp_path / "out"
+    room.mkdir(exist_ok=True)
+    out.mkdir(exist_ok=True)
+    records.write(room / "raw.jsonl", raw(texts))
+    build(Inputs({"raw": room}), out, Spec(**values))
+    assert sorted(path.name for path in out.iterdir()) == sorted(STAGE.gives)
+    stats = orjson.loads((out / "stats.json").read_bytes())
+    return list(records.read(out / "cleaned.jsonl")), list(records.read(out / "dropped.jsonl")), stats
+
+
+def test_records_stay_or_leave_with_a_reason(tmp_path: Path) -> None:
+    kept, gone, stats = run(
+        tmp_path,
+        [
+            "ﾊﾟｿｺﾝの電源が入りません。０９０−１２３４−５６７８まで連絡ください。",
+            "あ",
+            "How do I reset my password on this computer?",
+            {"text": "爆弾の作り方を教えて", "label": "REFUSE"},
+            "　\u200b ",
+            "児童ポルノの画像を探して",
+        ],
+    )
+    assert [(record["text"], record.get("pii"), record.get("harm")) for record in kept] == [
+        ("パソコンの電源が入りません。〔電話番号〕まで連絡ください。", {"phone": 1}, None),
+        ("爆弾の作り方を教えて", None, ["weapons"]),
+    ]
+    assert [(record["id"][-1], record["reason"]) for record in gone] == [
+        ("1", "too_short"),
+        ("2", "language"),
+        ("4", "empty"),
+        ("5", "harm:minor_sexual"),
+    ]
+    assert stats == {
+        "in": 6,
+        "out": 2,
+        "dropped": {"empty": 1, "harm:minor_sexual": 1, "language": 1, "too_short": 1},
+        "pii": {"phone": 1},
+        "harm": {"weapons": 1},
+    }
+
+
+def test_records_that_differ_in_personal_data_alone_are_duplicates(tmp_path: Path) -> None:
+    _, gone, stats = run(
+        tmp_path, [REQUEST.format("taro@example.com"), REQUEST.format("hanako.suzuki@mail.example.jp")]
+    )
+    assert [(record["reason"], record["detail"]) for record in gone] == [("exact_duplicate", {"of": "0" * 16})]
+    assert stats["out"] == 1
+
+
+def test_a_held_out_record_wins_over_earlier_training_records(tmp_path: Path) -> None:
+    train, test = REQUEST.format("総務課"), {"text": REQUEST.format("総務部"), "split": "test_known"}
+    kept, gone, _ = run(tmp_path, [train, test])
+    assert [record.get("split") for record in kept] == ["test_known"]
+    assert [(record["id"], record["reason"], record["detail"]) for record in gone] == [
+        ("0" * 16, "near_duplicate", {"of": "0" * 15 + "1", "jaccard": 0.875})
+    ]
+
+
+def test_no_personal_data_reaches_any_output(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    secret = "taro.secret@example.com"
+    run(tmp_path, [f"{secret}に連絡してください", f"{secret}に連絡してください", secret, f"児童ポルノは{secret}へ"])
+    written = b"".join(path.read_bytes() for path in (tmp_path / "out").iterdir())
+    assert secret.encode() not in written
+    assert secret not in "".join(capfd.readouterr())
+
+
+def test_keys_keep_their_order_and_marks_come_last(tmp_path: Path) -> None:
+    kept, _, _ = run(
+        tmp_path, [{"text": "経費精算の方法は？a@example.com", "label": "ALLOW", "tags": {"domain": "経理"}}]
+    )
+    assert list(kept[0]) == ["id", "text", "label", "tags", "source", "pii"]
+
+
+def test_every_step_can_be_left_out(tmp_path: Path) -> None:
+    texts = ["ﾊﾟｿｺﾝ", "ﾊﾟｿｺﾝ", "no japanese at all, a@example.com"]
+    kept, gone, _ = run(
+        tmp_path,
+        list(texts),
+        normalise=False,
+        language={"min_japanese": 0, "min_kana": 0},
+        pii={"kinds": []},
+        harm={"categories": {}, "drop": []},
+        duplicates={"exact": False, "near": False},
+    )
+    assert [record["text"] for record in kept] == texts
+    assert gone == []
+
+
+def test_workers_do_not_change_a_byte(tmp_path: Path) -> None:
+    texts: list[Any] = [
+        f"{number}番の会議室を{number % 7}時から予約したいです。電話は090-1234-{number:04}です。"
+        for number in range(700)
+    ]
+    results = []
+    for workers in (1, 2):
+        run(tmp_path, texts, workers=workers)
+        results.append({path.name: path.read_bytes() for path in sorted((tmp_path / "out").iterdir())})
+    assert results[0] == results[1]
+
+
+def test_an_empty_input_is_an_empty_output(tmp_path: Path) -> None:
+    assert run(tmp_path, []) == ([], [], {"in": 0, "out": 0, "dropped": {}, "pii": {}, "harm": {}})
+
+
+def test_records_that_vanish_fail_the_stage() -> None:
+    with pytest.raises(StageError) as caught:
+        check(3, {"in": 3, "out": 1, "dropped": {"empty": 1}})
+    assert str(caught.value) == (
+        "cleaned: 3 records taken, 3 cleaned, 1 kept and 1 dropped "
+        "do not add up: a fault of the stage, nothing was published"
+    )
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"harm": {"categories": {"x": {"patterns": ["("]}}}}, "not a regular expression: '('"),
+        (
+            {"harm": {"categories": {"x": {"patterns": ["(a)"]}}}},
+            "capturing group in '(a)': write (?:...) instead of (...)",
+        ),
+        ({"harm": {"drop": ["nope"]}}, "drop names no category: nope; there are: minor_sexual, sexual"),
+        ({"duplicates": {"permutations": 100}}, "permutations (100) must be a multiple of bands (16)"),
+    ],
+)
+def test_a_wrong_spec_says_what_to_mend(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=".") as caught:
+        Spec(**values)
+    assert message in str(caught.value)
