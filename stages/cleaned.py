@@ -27,20 +27,20 @@ PiiKind = Literal["secret", "email", "ip", "card", "my_number", "address", "phon
 class Length(SpecModel):
     """Bounds in characters, after normalisation."""
 
-    min_chars: int = Field(2, ge=1)
+    min_chars: int = Field(default=2, ge=1)
     """Texts with fewer characters are dropped as too_short."""
-    max_chars: int = Field(8_000, ge=1)
+    max_chars: int = Field(default=8_000, ge=1)
     """Texts with more characters are dropped as too_long."""
-    max_record_chars: int = Field(64_000, ge=1)
+    max_record_chars: int = Field(default=64_000, ge=1)
     """The same for all free texts of a record together: text, system, history, reason, answer, thinking."""
 
 
 class Language(SpecModel):
     """How Japanese a text must be; shares are of letters, so digits, marks and emoji do not count."""
 
-    min_japanese: float = Field(0.3, ge=0, le=1)
+    min_japanese: float = Field(default=0.3, ge=0, le=1)
     """Smallest share of kana and kanji among the letters; the rest may be English. 0 takes every language."""
-    min_kana: float = Field(0.02, ge=0, le=1)
+    min_kana: float = Field(default=0.02, ge=0, le=1)
     """Smallest share of kana among the Japanese letters of a text with 20 of them or more: Chinese has none."""
 
 
@@ -77,7 +77,9 @@ class HarmCategory(SpecModel):
 class Harm(SpecModel):
     """Routing of harmful and adult texts: marked for detection and refusal, or dropped."""
 
-    categories: dict[str, HarmCategory] = {name: HarmCategory(**entry) for name, entry in harm.DEFAULT.items()}
+    categories: dict[str, HarmCategory] = Field(
+        default={name: HarmCategory(**entry) for name, entry in harm.DEFAULT.items()}
+    )
     """Categories by name; a record that hits some carries them in `harm` and never becomes an ALLOW target."""
     drop: tuple[str, ...] = ("minor_sexual",)
     """Categories whose records leave the stream, with the reason harm:<category>."""
@@ -97,15 +99,15 @@ class Duplicates(SpecModel):
     """Drop records that differ in nothing but width, case, spaces, sentence marks and personal data."""
     near: bool = True
     """Drop records whose n-grams reach `threshold`, found by MinHash LSH and verified."""
-    threshold: float = Field(0.8, gt=0, le=1)
+    threshold: float = Field(default=0.8, gt=0, le=1)
     """Jaccard similarity of the character n-grams from which a record repeats another."""
-    ngram: int = Field(5, ge=1, le=32)
+    ngram: int = Field(default=5, ge=1, le=32)
     """Characters in an n-gram."""
-    permutations: int = Field(96, ge=1)
+    permutations: int = Field(default=96, ge=1)
     """Length of a MinHash sketch; a multiple of `bands`."""
-    bands: int = Field(16, ge=1)
+    bands: int = Field(default=16, ge=1)
     """Bands of the LSH: more of them miss fewer pairs and verify more."""
-    seed: int = Field(42, ge=0)
+    seed: int = Field(default=42, ge=0)
     """Seed of the sketches."""
 
     @model_validator(mode="after")

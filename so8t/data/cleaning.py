@@ -51,18 +51,20 @@ def free_texts(record: Record) -> Iterator[str]:
 
 def map_texts(record: Record, change: Callable[[str], str]) -> Record:
     """The record with every free text changed, keys in their old order; an optional text that ends empty goes."""
-    changed: Record = {}
-    for name, value in record.items():
-        if name in _PLAIN and isinstance(value, str):
-            value = change(value)
-            if not value and name != "text":
-                continue
-        elif name == "history" and value:
-            value = [{**turn, "content": change(turn["content"])} for turn in value]
-        elif name == "thinking" and value:
-            value = {part: change(text) for part, text in value.items()}
-        changed[name] = value
-    return changed
+    changed = {name: _changed(name, value, change) for name, value in record.items()}
+    return {name: value for name, value in changed.items() if value != "" or name not in _PLAIN[1:]}
+
+
+def _changed(name: str, value: Any, change: Callable[[str], str]) -> Any:
+    if not value:
+        return value
+    if name in _PLAIN:
+        return change(value)
+    if name == "history":
+        return [{**turn, "content": change(turn["content"])} for turn in value]
+    if name == "thinking":
+        return {part: change(text) for part, text in value.items()}
+    return value
 
 
 def parts_to_compare(record: Record) -> Parts:

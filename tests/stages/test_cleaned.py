@@ -150,6 +150,6 @@ def test_records_that_vanish_fail_the_stage() -> None:
     ],
 )
 def test_a_wrong_spec_says_what_to_mend(values: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValidationError, match=".") as caught:
+    with pytest.raises(ValidationError) as caught:
         Spec(**values)
     assert message in str(caught.value)
