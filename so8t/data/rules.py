@@ -32,9 +32,10 @@ def check_pattern(pattern: str) -> str:
     except re.error as error:
         raise ValueError(f"not a regular expression: {error} in {pattern!r}") from error
     if normalise(pattern) != pattern:
+        odd = "".join(dict.fromkeys(each for each in pattern if normalise(each) != each)) or pattern
         raise ValueError(
-            f"{pattern!r} cannot match: texts are NFKC-normalised first, "
-            f"so write {normalise(pattern)!r}, with a backslash before what is special in a regular expression"
+            f"{pattern!r} holds {odd!r}, which no text does once it is NFKC-normalised: "
+            f"write {normalise(odd)!r}, with a backslash before what is special in a regular expression"
         )
     if compiled.search(""):
         raise ValueError(f"{pattern!r} matches the empty text, so it would match every record")

@@ -63,11 +63,11 @@ def test_a_pattern_that_does_not_compile_is_refused_where_it_stands():
 
 
 def test_a_pattern_that_normalised_text_can_never_hold_is_refused():
-    assert problems(patterns=["Ｅｘｃｅｌ"]) == [
+    assert problems(patterns=["Ｅｘｃｅｌ|表"]) == [
         (
             ("patterns", 0),
-            "Value error, 'Ｅｘｃｅｌ' cannot match: texts are NFKC-normalised first, so write 'Excel', "
-            "with a backslash before what is special in a regular expression",
+            "Value error, 'Ｅｘｃｅｌ|表' holds 'Ｅｘｃｅｌ', which no text does once it is NFKC-normalised: "
+            "write 'Excel', with a backslash before what is special in a regular expression",
         )
     ]
 
