@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
 from hashlib import blake2b
 from itertools import islice
 from pathlib import Path
@@ -22,6 +23,8 @@ TRAIN, NOVEL = 11, 5
 """Records of each pattern that is trained on, and of each that is not."""
 SHORTEST, LONGEST = 12, 60
 _TRIES = 4000
+_THINKING = 26
+"""A tenth of a byte's 256 values: the training records that bring thinking of their own."""
 FOLDER = Path(__file__).resolve().parents[2] / "specs" / "tiny" / "corpus"
 DOMAINS: tuple[Domain, ...] = (
     *patterns_office.DOMAINS,
@@ -92,10 +95,14 @@ def _deal(name: str, turn: int) -> Callable[[int, int], int]:
 
     def choose(slot: int, size: int) -> int:
         deck, card = divmod(turn, size)
-        order = sorted(range(size), key=lambda at: _hash(f"{name}/{slot}/{deck}/{at}"))
-        return order[card]
+        return _shuffled(f"{name}/{slot}/{deck}", size)[card]
 
     return choose
+
+
+@lru_cache(1024)
+def _shuffled(deck: str, size: int) -> list[int]:
+    return sorted(range(size), key=lambda at: _hash(f"{deck}/{at}"))
 
 
 def _hash(text: str) -> bytes:
@@ -111,25 +118,25 @@ def record(sentence: Sentence) -> dict[str, Any]:
         "reason": intent.reason,
         "answer": (place.pattern.answer or intent.answer).format_map(names),
     }
-    if sentence.split == "train" and _hash(f"thinking/{sentence.text}")[0] < 26:  # a tenth of 256
+    if sentence.split != "train":
+        made["split"] = sentence.split
+    elif _hash(f"thinking/{sentence.text}")[0] < _THINKING:
         texts = {"task": intent.task, "safety": intent.safety, "policy": intent.policy}
         made["thinking"] = {part: text.format_map(names) for part, text in texts.items()}
-    else:
-        made |= {"split": sentence.split} if sentence.split != "train" else {}
     made["tags"] = {"domain": place.domain.name, "intent": place.pattern.intent, "pattern": place.name}
     return made
 
 
-def files() -> dict[str, bytes]:
+def files(made: Iterable[Sentence]) -> dict[str, bytes]:
     """The bytes of every file of the corpus, its records in an order that tells nothing."""
-    made: dict[str, list[bytes]] = {"train": [], "test_known": [], "test_novel": []}
-    for sentence in sorted(sentences(), key=lambda sentence: _hash(sentence.text)):
-        made[sentence.split].append(orjson.dumps(record(sentence), option=orjson.OPT_APPEND_NEWLINE))
-    return {f"{split}.jsonl": b"".join(lines) for split, lines in made.items()}
+    lines: dict[str, list[bytes]] = {"train": [], "test_known": [], "test_novel": []}
+    for sentence in sorted(made, key=lambda sentence: _hash(sentence.text)):
+        lines[sentence.split].append(orjson.dumps(record(sentence), option=orjson.OPT_APPEND_NEWLINE))
+    return {f"{split}.jsonl": b"".join(found) for split, found in lines.items()}
 
 
 def main(folder: Path) -> None:
-    for name, content in files().items():
+    for name, content in files(sentences()).items():
         (folder / name).write_bytes(content)
         lines = content.count(b"\n")
         print(f"{folder / name}: {lines:,} records, {len(content):,} bytes")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections import Counter
+
+from so8t.data.normalise import normalise
 
 BOUNDS = {3: 0.7, 5: 0.6}
 """n -> the similarity that no pair reaches."""
@@ -37,5 +38,5 @@ class Nearness:
 
 def grams(text: str, n: int) -> frozenset[str]:
     """As the `cleaned` stage sees the text: width makes no difference."""
-    text = unicodedata.normalize("NFKC", text)
+    text = normalise(text)
     return frozenset(text[start : start + n] for start in range(len(text) - n + 1))

@@ -40,4 +40,4 @@ def parse(template: str) -> Template:
 def _fillings(braces: str) -> tuple[str, ...]:
     if "|" in braces:
         return tuple(f"-{filling}" for filling in braces.split("|"))
-    return (f"-{braces}",) if braces not in SLOTS else SLOTS[braces]
+    return SLOTS[braces]
