@@ -1,0 +1,156 @@
+"""The chat format, declared once: how a conversation becomes text, and which characters the model learns.
+
+The tokenizer's Jinja template is derived here; the Modelfile's Go TEMPLATE derives from the same declaration.
+The rules are Ollama's, so that every engine agrees: system messages are joined with a blank line and printed
+once, at the front; neighbours with the same role are joined with a blank line; an answer is prompted for
+only after a user's message.  BOS and EOS belong to the tokenizer and are never printed.
+Content is printed as it is: whoever tokenises it tokenises segments, so that role tokens in it stay text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+Message = Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Turn:
+    prefix: str
+    suffix: str
+
+
+@dataclass(frozen=True)
+class ChatFormat:
+    name: str
+    system: Turn
+    user: Turn
+    assistant: Turn
+    generation: str
+    joiner: str
+    stop: tuple[str, ...]
+    bos: str
+    eos: str
+    role_tokens: tuple[str, ...]
+
+    def turn(self, role: str) -> Turn:
+        if role not in ("system", "user", "assistant"):
+            raise ValueError(f"role {role!r} is none of system, user, assistant")
+        turn: Turn = getattr(self, role)
+        return turn
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A run of text: `structure` comes from the format, else from a message; `learned` carries the loss."""
+
+    text: str
+    role: str
+    structure: bool
+    learned: bool
+
+
+PHI3 = ChatFormat(
+    name="phi3",
+    system=Turn("<|system|>\n", "<|end|>\n"),
+    user=Turn("<|user|>\n", "<|end|>\n"),
+    assistant=Turn("<|assistant|>\n", "<|end|>\n"),
+    generation="<|assistant|>\n",
+    joiner="\n\n",
+    stop=("<|end|>", "<|endoftext|>"),
+    bos="<s>",
+    eos="<|endoftext|>",
+    role_tokens=("<|system|>", "<|user|>", "<|assistant|>", "<|end|>"),
+)
+PRESETS = {"phi3": PHI3}
+
+
+def render(messages: Sequence[Message], fmt: ChatFormat, generation_prompt: bool = False) -> str:
+    return "".join(segment.text for segment in segments(messages, fmt, generation_prompt))
+
+
+def segments(messages: Sequence[Message], fmt: ChatFormat, generation_prompt: bool = False) -> list[Segment]:
+    """The rendered conversation in pieces; learned is the answer that ends it, with its stop token."""
+    pieces = [piece for piece in _pieces(messages, fmt) if piece.text]
+    if generation_prompt and messages and messages[-1]["role"] == "user":
+        pieces.append(Segment(fmt.generation, "assistant", structure=True, learned=False))
+    return pieces
+
+
+def _pieces(messages: Sequence[Message], fmt: ChatFormat) -> Iterator[Segment]:
+    system = fmt.joiner.join(message["content"] for message in messages if message["role"] == "system")
+    if system:
+        yield from _around([system], "system", fmt, learned=False)
+    runs = _runs(messages)
+    for index, (role, contents) in enumerate(runs):
+        fmt.turn(role)  # refuses an unknown role
+        if role != "system":
+            yield from _around(contents, role, fmt, learned=role == "assistant" and index == len(runs) - 1)
+
+
+def _runs(messages: Sequence[Message]) -> list[tuple[str, list[str]]]:
+    """Neighbours with the same role together; a system message parts its neighbours."""
+    runs: list[tuple[str, list[str]]] = []
+    for message in messages:
+        if not runs or runs[-1][0] != message["role"]:
+            runs.append((message["role"], []))
+        runs[-1][1].append(message["content"])
+    return runs
+
+
+def _around(contents: list[str], role: str, fmt: ChatFormat, learned: bool) -> Iterator[Segment]:
+    turn = fmt.turn(role)
+    stop = next((token for token in fmt.stop if turn.suffix.startswith(token)), "")
+    yield Segment(turn.prefix, role, structure=True, learned=False)
+    yield Segment(fmt.joiner.join(contents), role, structure=False, learned=learned)
+    yield Segment(stop, role, structure=True, learned=learned)
+    yield Segment(turn.suffix[len(stop) :], role, structure=True, learned=False)
+
+
+def frame(fmt: ChatFormat, system: str) -> tuple[str, str, str]:
+    """What stands before the user's text, between it and the answer, and after that, in a single turn."""
+    before = "".join(piece.text for piece in _around([system], "system", fmt, learned=False)) if system else ""
+    return before + fmt.user.prefix, fmt.user.suffix + fmt.assistant.prefix, fmt.assistant.suffix
+
+
+def jinja_template(fmt: ChatFormat) -> str:
+    """The same rendering as a Jinja template; all its text stands in expressions, so no white space can be trimmed."""
+    system, joiner = fmt.system, _quoted(fmt.joiner)
+    turns = "".join(
+        f"{{%- {'if' if role == 'user' else 'elif'} message['role'] == '{role}' -%}}"
+        "{%- if loop.first or messages[loop.index0 - 1]['role'] != message['role'] -%}"
+        f"{{{{- {_quoted(fmt.turn(role).prefix)} -}}}}{{%- else -%}}{{{{- {joiner} -}}}}{{%- endif -%}}"
+        "{{- message['content'] -}}"
+        "{%- if loop.last or messages[loop.index0 + 1]['role'] != message['role'] -%}"
+        f"{{{{- {_quoted(fmt.turn(role).suffix)} -}}}}{{%- endif -%}}"
+        for role in ("user", "assistant")
+    )
+    return (
+        "{%- set found = namespace(system='', any=false) -%}"
+        "{%- for message in messages -%}{%- if message['role'] == 'system' -%}"
+        f"{{%- if found.any -%}}{{%- set found.system = found.system + {joiner} -%}}{{%- endif -%}}"
+        "{%- set found.system = found.system + message['content'] -%}{%- set found.any = true -%}"
+        "{%- endif -%}{%- endfor -%}"
+        f"{{%- if found.system -%}}{{{{- {_quoted(system.prefix)} + found.system + {_quoted(system.suffix)} -}}}}"
+        "{%- endif -%}"
+        "{%- for message in messages -%}" + turns + "{%- elif message['role'] != 'system' -%}"
+        "{{- raise_exception('role ' + message['role'] + ' is none of system, user, assistant') -}}"
+        "{%- endif -%}{%- endfor -%}"
+        "{%- if add_generation_prompt and messages and messages[-1]['role'] == 'user' -%}"
+        f"{{{{- {_quoted(fmt.generation)} -}}}}{{%- endif -%}}"
+    )
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "\\n") + "'"
+
+
+def to_json(fmt: ChatFormat) -> dict[str, Any]:
+    return asdict(fmt)
+
+
+def from_json(value: dict[str, Any]) -> ChatFormat:
+    turns = {role: Turn(**value[role]) for role in ("system", "user", "assistant")}
+    return ChatFormat(**{**value, **turns, "stop": tuple(value["stop"]), "role_tokens": tuple(value["role_tokens"])})

@@ -1,0 +1,144 @@
+"""thinking_sft: every labelled record as a conversation in the thinking format, split for training and tests."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any, Literal
+
+import orjson
+from pydantic import Field, model_validator
+
+from so8t.data import chat, records, tokens
+from so8t.data import thinking as think
+from so8t.data.answers import Answers
+from so8t.data.chat import ChatFormat
+from so8t.data.heldout import HeldOut
+from so8t.data.ledger import Ledger
+from so8t.data.records import Record
+from so8t.data.sft import Composer, Conversation, Policies, Target, policy_problems
+from so8t.data.splits import Fractions, Splitter
+from so8t.data.teacher import Teacher, TeacherSpec
+from so8t.data.thinking import FormatError, Thinking, ThinkingFormat
+from so8t.errors import StageError
+from so8t.spec.fields import SpecModel
+from so8t.stage import Inputs, Stage
+
+
+class Spec(SpecModel):
+    """How records become conversations, who writes what they lack, and what is held out."""
+
+    format: Literal["tags", "headings"] = "tags"
+    """How thinking and final answer are marked."""
+    chat: Literal["phi3"] = "phi3"
+    """The chat format: role prefixes and suffixes, stop tokens."""
+    system: str = "あなたは安全なアシスタントです。依頼を判定し、理由を示して答えます。"
+    """The system message of every conversation; empty for none."""
+    compose: Literal["policy", "teacher"] = "policy"
+    """Who writes the thinking that a record does not bring: the policy texts, or the teacher."""
+    policies: Policies = Policies()
+    """Per class, the texts of the thinking, and the reason and answer of records that bring none."""
+    placeholders: dict[str, str] = Field({"domain": "一般"})
+    """Tags that policy texts may name in braces, each with the text for records without that tag."""
+    teacher: TeacherSpec | None = None
+    """The endpoint that writes what is missing; without one, an ALLOW record without an answer is dropped."""
+    fractions: Fractions = Fractions()
+    """Shares of the held-out splits, by a hash of the text; records that a source pinned stay where they are."""
+    near_duplicate_threshold: float | None = Field(0.8, gt=0, le=1)
+    """Jaccard similarity of character n-grams from which a record may not stand in another split than its like;
+    null compares nothing."""
+    tokenizer: str | None = None
+    """A local folder with a tokenizer.json, for lengths in tokens; without one they are characters and bytes."""
+
+    @model_validator(mode="after")
+    def _texts_can_be_filled(self) -> Spec:
+        problems = policy_problems(self.policies, self.placeholders)
+        if self.compose == "teacher" and self.teacher is None:
+            problems.append("compose: teacher needs a `teacher` section with at least a model")
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+
+def build(inputs: Inputs, out: Path, spec: Spec) -> None:
+    thinking_format, chat_format = think.FORMATS[spec.format], chat.PRESETS[spec.chat]
+    conversation = Conversation(chat_format, thinking_format, spec.system)
+    composer = Composer(
+        thinking_format,
+        spec.policies,
+        spec.placeholders,
+        teacher=spec.teacher is not None,
+        teach_all=spec.compose == "teacher",
+    )
+    labelled = inputs["labelled"] / "labelled.jsonl"
+    _write_json(out / "chat_format.json", declaration(chat_format, thinking_format, spec.system))
+    with Ledger(out, _token_counter(inputs, spec)) as ledger, _answers(inputs, spec) as kept:
+        pairs = ((record, composer(record)) for record in _placed(labelled, spec, ledger))
+        teacher = Teacher(spec.teacher, thinking_format, kept) if spec.teacher and kept is not None else None
+        for record, found in teacher.along(pairs) if teacher else pairs:
+            target = composer.target(found, "teacher") if isinstance(found, Thinking) else found
+            if isinstance(target, Target):
+                ledger.keep(conversation(record, target), target.text)
+            elif isinstance(target, FormatError):
+                ledger.drop(record, "teacher_format", f"character {target.position}: expected {target.expected}")
+            else:
+                ledger.drop(record, "no_answer")
+        stats = ledger.balance()
+    _write_json(out / "stats.json", stats)
+    print(f"thinking_sft: {stats['in']} in, {stats['out']} out, dropped {stats['dropped'] or 'none'}", file=sys.stderr)
+
+
+def declaration(chat_format: ChatFormat, thinking_format: ThinkingFormat, system: str) -> dict[str, Any]:
+    """What training, templates, grammar and server derive from: the one declaration of both formats."""
+    return {
+        "system": system,
+        "chat": chat.to_json(chat_format),
+        "thinking": think.to_json(thinking_format),
+        "jinja": chat.jinja_template(chat_format),
+    }
+
+
+def _placed(labelled: Path, spec: Spec, ledger: Ledger) -> Iterator[Record]:
+    """Every record with its split, but for those that are too like one of a split held out."""
+    splitter, threshold = Splitter(spec.fractions), spec.near_duplicate_threshold
+    with HeldOut(labelled, splitter, threshold) if threshold else nullcontext() as held_out:
+        for record in records.read(labelled):
+            ledger.came_in += 1
+            record["split"] = splitter(record)
+            if held_out and (like := held_out.like(record)):
+                ledger.drop(record, "near_duplicate_across_splits", f"like {like}")
+            else:
+                yield record
+
+
+def _answers(inputs: Inputs, spec: Spec) -> AbstractContextManager[Answers | None]:
+    return Answers(inputs.scratch / "teacher.jsonl") if spec.teacher else nullcontext()
+
+
+def _token_counter(inputs: Inputs, spec: Spec) -> Callable[[str], int] | None:
+    if spec.tokenizer is None:
+        return None
+    found = [source.path for source in inputs.sources if source.path.name == "tokenizer.json"]
+    if not found:
+        raise StageError(
+            f"thinking_sft.tokenizer: {spec.tokenizer} has no tokenizer.json; name a folder that has one, or null"
+        )
+    return tokens.counter(found[0])
+
+
+def _write_json(path: Path, value: Any) -> None:
+    path.write_bytes(orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+
+
+STAGE = Stage(
+    "thinking_sft",
+    spec=Spec,
+    build=build,
+    takes=("labelled",),
+    gives=("thinking_sft.jsonl", "splits/", "dropped.jsonl", "chat_format.json", "stats.json"),
+    sources=lambda spec: [f"{spec.tokenizer}/tokenizer.json"] if spec.tokenizer else [],
+    packages=("orjson", "rensa"),
+    doc="conversations in the thinking format and their splits",
+)
