@@ -19,7 +19,7 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import accumulate, compress, islice
+from itertools import compress, islice
 from typing import TYPE_CHECKING, Any
 
 from rensa import RMinHash, RMinHashLSH
@@ -33,10 +33,10 @@ Parts = tuple[str, ...]
 Grams = tuple[frozenset[str], ...]
 Read = Callable[[int], Parts]
 
-_BATCH = 256  # rows whose n-grams are in memory at once: more fall out of the processor's cache
-_REMEMBERED = 1024  # rows whose n-gram sets are kept for the next pair
-_MARKS = "。、！？!?（）()…‥・「」『』\u200d"
-_SELECTORS = re.compile("[\ufe00-\ufe0f\U000e0100-\U000e01ef]+")
+_BULK = 256  # rows hashed at once by numpy
+_FEW = 16  # rows whose n-grams are in memory as strings: more fall out of the processor's cache
+_REMEMBERED = 64  # rows whose n-gram sets are kept for the next pair
+_UNSEEN = re.compile("[\\s。、！？!?（）()…‥・「」『』\u200d\ufe00-\ufe0f\U000e0100-\U000e01ef]")
 
 
 @dataclass(frozen=True)
@@ -61,13 +61,10 @@ class Duplicate:
 
 def comparable(text: str) -> str:
     """The form in which texts are compared: width, case, spaces and sentence marks make no difference."""
-    for mark in _MARKS:  # before the check: full-width marks would send most Japanese texts through NFKC
-        text = text.replace(mark, "")
+    text = _UNSEEN.sub("", text)  # before the check: full-width marks would send most Japanese texts through NFKC
     if not unicodedata.is_normalized("NFKC", text):
-        text = unicodedata.normalize("NFKC", text)
-    if not text.isalnum():
-        text = _SELECTORS.sub("", text)
-    return "".join(text.casefold().split())
+        text = _UNSEEN.sub("", unicodedata.normalize("NFKC", text))
+    return text.casefold()
 
 
 def find(rows: Iterable[int], read: Read, settings: Settings) -> dict[int, Duplicate]:
@@ -105,7 +102,7 @@ def with_neighbours(rows: Iterable[tuple[int, Parts]], settings: Settings) -> li
     lsh = RMinHashLSH(settings.threshold, settings.permutations, settings.bands)
     names = array("Q")
     sketches: list[Any] = []
-    for batch in _batches(rows):
+    for batch in _batches(rows, _BULK):
         hashes, ends = hash_grams([parts for _, parts in batch], settings.ngram)
         sketch = RMinHash.digest_matrix_from_flat_token_hashes(hashes, ends, settings.permutations, settings.seed)
         lsh.insert_matrix(sketch, len(names))
@@ -119,27 +116,36 @@ def hash_grams(rows: list[Parts], n: int) -> tuple[NDArray[uint64], list[int]]:
     """A 64-bit hash of every n-gram of every row, one row after the other, and the offsets between rows."""
     import numpy as np
 
-    padded = [[part.ljust(n, "\0") if part else "" for part in parts] for parts in rows]
-    pieces = [(part, tag) for parts in padded for tag, part in enumerate(parts) if part]
-    letters = np.frombuffer("".join(part for part, _ in pieces).encode("utf-32-le"), np.uint32).astype(np.uint64)
-    lengths = np.array([len(part) for part, _ in pieces], np.int64)
-    tags = np.array([tag for _, tag in pieces], np.uint64)
+    pieces: list[str] = []
+    tags: list[int] = []
+    ends = [0]
+    for parts in rows:
+        end = ends[-1]
+        for tag, part in enumerate(parts):
+            if part:
+                pieces.append(part if len(part) >= n else part.ljust(n, "\0"))
+                tags.append(tag)
+                end += len(pieces[-1]) - n + 1
+        ends.append(end)
+    letters = np.frombuffer("".join(pieces).encode("utf-32-le"), np.uint32)
+    lengths = np.fromiter(map(len, pieces), np.int64, len(pieces))
     starts = max(0, len(letters) - n + 1)
-    hashes = np.repeat(tags, lengths)[:starts]
+    hashes = np.repeat(np.array(tags, np.uint64), lengths)[:starts]
     for offset in range(n):
-        hashes = hashes * np.uint64(0x9E3779B97F4A7C15) + letters[offset : offset + starts]
-    hashes = (hashes ^ (hashes >> np.uint64(32))) * np.uint64(0xD6E8FEB86659FD93)
+        hashes *= np.uint64(0x9E3779B97F4A7C15)
+        hashes += letters[offset : offset + starts]
+    hashes ^= hashes >> np.uint64(32)
+    hashes *= np.uint64(0xD6E8FEB86659FD93)
     hashes ^= hashes >> np.uint64(32)
     inside = np.ones(len(letters), bool)  # a gram may not run into the next part
     for offset in range(1, n):
         inside[np.cumsum(lengths) - offset] = False
-    counts = (sum(len(part) - n + 1 for part in parts if part) for parts in padded)
-    return hashes[inside[:starts]], list(accumulate(counts, initial=0))
+    return hashes[inside[:starts]], ends
 
 
-def _batches(rows: Iterable[tuple[int, Parts]]) -> Iterator[list[tuple[int, Parts]]]:
+def _batches(rows: Iterable[tuple[int, Parts]], size: int) -> Iterator[list[tuple[int, Parts]]]:
     remaining = iter(rows)
-    while batch := list(islice(remaining, _BATCH)):
+    while batch := list(islice(remaining, size)):
         yield batch
 
 
@@ -160,9 +166,10 @@ class NearIndex:
     def sift(self, rows: Iterable[int]) -> dict[int, Duplicate]:
         """The duplicates among the rows; the others stay and become part of the index."""
         found: dict[int, Duplicate] = {}
-        for batch in _batches((row, self._read(row)) for row in rows):
-            for (row, parts), sketch in zip(batch, self._sketch(batch), strict=True):
-                duplicate = self._match(parts, sorted(self._lsh.query(sketch)))
+        for batch in _batches(((row, self._read(row)) for row in rows), _FEW):
+            sets = [gram_sets(parts, self._settings.ngram) for _, parts in batch]
+            for (row, _), mine, sketch in zip(batch, sets, self._sketch(sets), strict=True):
+                duplicate = self._match(mine, sorted(self._lsh.query(sketch)))
                 if duplicate is not None:
                     found[row] = duplicate
                 else:
@@ -170,13 +177,12 @@ class NearIndex:
                     self._kept.append(row)
         return found
 
-    def _sketch(self, batch: list[tuple[int, Parts]]) -> list[RMinHash]:
-        bags = [tagged_grams(parts, self._settings.ngram) for _, parts in batch]
+    def _sketch(self, sets: list[Grams]) -> list[RMinHash]:
+        bags = [tagged(parts) for parts in sets]
         sketches: list[RMinHash] = RMinHash.from_token_sets(bags, self._settings.permutations, self._settings.seed)
         return sketches
 
-    def _match(self, parts: Parts, candidates: list[int]) -> Duplicate | None:
-        mine = gram_sets(parts, self._settings.ngram) if candidates else ()
+    def _match(self, mine: Grams, candidates: list[int]) -> Duplicate | None:
         for key in candidates:
             of = self._kept[key]
             jaccard = similarity(mine, self._grams(of))
@@ -201,10 +207,14 @@ def gram_sets(parts: Parts, n: int) -> Grams:
 
 
 def tagged_grams(parts: Parts, n: int) -> list[str]:
+    return tagged(gram_sets(parts, n))
+
+
+def tagged(sets: Grams) -> list[str]:
     """One bag for the sketch; if each part reaches a similarity, so does the bag, and LSH misses nothing by it."""
-    bag = grams(parts[0], n)
-    for tag, part in enumerate(parts[1:], 1):
-        bag += [f"{tag}\x1f{gram}" for gram in grams(part, n)]
+    bag = list(sets[0])
+    for tag, part in enumerate(sets[1:], 1):
+        bag += [f"{tag}\x1f{gram}" for gram in part]
     return bag
 
 
