@@ -102,15 +102,24 @@ def declaration(chat_format: ChatFormat, thinking_format: ThinkingFormat, system
 
 def _placed(labelled: Path, spec: Spec, ledger: Ledger) -> Iterator[Record]:
     """Every record with its split, but for those that are too like one of a split held out."""
-    splitter, threshold = Splitter(spec.fractions), spec.near_duplicate_threshold
-    with HeldOut(labelled, splitter, threshold) if threshold else nullcontext() as held_out:
-        for record in records.read(labelled):
-            ledger.came_in += 1
-            record["split"] = splitter(record)
-            if held_out and (like := held_out.like(record)):
-                ledger.drop(record, "near_duplicate_across_splits", f"like {like}")
-            else:
+    splitter = Splitter(spec.fractions)
+    arriving = _arriving(labelled, splitter, ledger)
+    if spec.near_duplicate_threshold is None:
+        yield from arriving
+        return
+    with HeldOut(labelled, splitter, spec.near_duplicate_threshold) as held_out:
+        for record, like in held_out.alike(arriving):
+            if like is None:
                 yield record
+            else:
+                ledger.drop(record, "near_duplicate_across_splits", f"like {like}")
+
+
+def _arriving(labelled: Path, splitter: Splitter, ledger: Ledger) -> Iterator[Record]:
+    for record in records.read(labelled):
+        ledger.came_in += 1
+        record["split"] = splitter(record)
+        yield record
 
 
 def _answers(inputs: Inputs, spec: Spec) -> AbstractContextManager[Answers | None]:

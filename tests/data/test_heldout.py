@@ -24,7 +24,7 @@ def likes(tmp_path: Path, *rows: tuple[str, str], threshold: float = 0.7) -> lis
     ]
     records.write(tmp_path / "labelled.jsonl", entries)
     with HeldOut(tmp_path / "labelled.jsonl", NONE_HELD, threshold) as held_out:
-        return [held_out.like(entry) for entry in entries]
+        return [like for _, like in held_out.alike(entries)]
 
 
 def test_train_loses_what_is_like_a_test_record(tmp_path: Path) -> None:
