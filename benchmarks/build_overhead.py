@@ -71,6 +71,9 @@ def overhead(folder: Path, env: dict[str, str], rounds: int, bytes_each: int, ni
         builds["ninja"] = toys.peer_command("ninja", ninja.command, toys.peer_project(folder / "ninja", stages))
     costs: dict[str, list[pairs.Cost]] = {name: [] for name in (*builds, "BLAKE3", "processes")}
     disk = {}
+    for build in builds.values():  # once for the bytecode caches
+        emptied(build.cwd)
+        pairs.run(build)
     for number in range(rounds):
         for name in sorted(builds, reverse=bool(number % 2)):
             build = builds[name]

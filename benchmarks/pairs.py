@@ -30,6 +30,11 @@ class Cost:
     cpu: float
 
 
+def surroundings() -> dict[str, str]:
+    """This process's environment as a user has it: with bytecode caches, which containers like to turn off."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+
+
 def run(command: Command) -> Cost:
     """The cost of one run; a command that fails is an error, for its time means nothing."""
     if command.before:
@@ -37,7 +42,7 @@ def run(command: Command) -> Cost:
     with tempfile.TemporaryFile() as log:
         started = time.perf_counter()
         child = subprocess.Popen(
-            command.argv, cwd=command.cwd, env={**os.environ, **command.env}, stdout=log, stderr=log
+            command.argv, cwd=command.cwd, env={**surroundings(), **command.env}, stdout=log, stderr=log
         )
         _, status, usage = os.wait4(child.pid, 0)
         wall = time.perf_counter() - started

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -217,7 +216,7 @@ for name in plan.load(Path.cwd(), "tiny").rows:
 
 def build_in_one_process(folder: Path, env: dict[str, str]) -> None:
     """Publish every stage without a process each; only to set up what is then measured."""
-    subprocess.run([sys.executable, "-c", BUILD_ALL], cwd=folder, env={**os.environ, **env}, check=True)
+    subprocess.run([sys.executable, "-c", BUILD_ALL], cwd=folder, env={**pairs.surroundings(), **env}, check=True)
 
 
 # ---- the other tools -----------------------------------------------------------------------------------------
@@ -294,4 +293,4 @@ def peer_command(name: str, program: str, folder: Path) -> pairs.Command:
 
 def prepare_dvc(program: str, folder: Path) -> None:
     for arguments in (["init", "--no-scm", "-q"], ["config", "core.check_update", "false"]):
-        subprocess.run([program, *arguments], cwd=folder, env={**os.environ, **DVC_ENV}, check=True)
+        subprocess.run([program, *arguments], cwd=folder, env={**pairs.surroundings(), **DVC_ENV}, check=True)
