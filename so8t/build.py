@@ -162,7 +162,11 @@ def _pin_code(plan: Plan, row: Row) -> None:
     """Import all of the stage's code now, so that an edit during a long build changes nothing in it."""
     for module in row.code:
         importlib.import_module(module)
-    if plans.code_of(plan.layout.project, row.module) != row.code:
+    try:
+        now = plans.load(plan.layout.project, plan.layout.profile).rows[row.name].code
+    except UserError:  # specs that are being edited
+        now = plans.code_of(plan.layout.project, row.module)
+    if now != row.code:
         raise CodeChanged
 
 

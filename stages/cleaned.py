@@ -226,7 +226,7 @@ STAGE = Stage(
     "cleaned",
     spec=Spec,
     build=build,
-    takes=("raw",),
+    takes=("raw/raw.jsonl",),
     gives=("cleaned.jsonl", "dropped.jsonl", "stats.json"),
     packages=("rensa", "python-stdnum"),
     doc="normalised, bounded, Japanese, without personal data and duplicates; every drop has a reason",

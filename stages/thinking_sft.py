@@ -145,7 +145,7 @@ STAGE = Stage(
     "thinking_sft",
     spec=Spec,
     build=build,
-    takes=("labelled",),
+    takes=("labelled/labelled.jsonl",),
     gives=("thinking_sft.jsonl", "splits/", "dropped.jsonl", "chat_format.json", "stats.json"),
     sources=lambda spec: [f"{spec.tokenizer}/tokenizer.json"] if spec.tokenizer else [],
     packages=("orjson", "rensa"),

@@ -1,0 +1,72 @@
+"""retain: manifest - the bytes of an intermediate go once its consumers are built, and come back when asked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.house import House
+
+UP_TO_DATE = dict.fromkeys(["numbers", "doubled", "total", "card", "parity"], "U")
+
+
+@pytest.fixture
+def lean(house: House) -> House:
+    house.write("specs/tiny/profile.yaml", "retain:\n  doubled: manifest\n")
+    assert house.doit().code == 0
+    return house
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.rglob("*") if path.is_file())
+
+
+def blobs(house: House) -> list[str]:
+    return sorted(path.read_text() for path in house.path.glob("artifacts/.so8t/store/blobs/*/*"))
+
+
+def test_the_bytes_go_the_manifest_stays_and_everything_is_up_to_date(lean: House) -> None:
+    assert files(lean.artifact("doubled")) == ["manifest.json"]
+    assert "2\n4\n6\n" not in blobs(lean)
+    assert lean.status() == UP_TO_DATE
+    run = lean.doit()
+    assert (run.code, run.ran) == (0, [])
+    assert lean.why("doubled") == ["doubled: up to date (its bytes were let go: retain is manifest)"]
+    found = lean.doit("verify")
+    assert (found.code, found.out.splitlines()[1]) == (0, "doubled: its bytes were let go, nothing to hash")
+
+
+def test_a_changed_consumer_brings_the_bytes_back_and_lets_them_go_again(lean: House) -> None:
+    before = lean.digests()
+    lean.write("specs/tiny/total.yaml", "cap: 7\n")
+
+    run = lean.doit()
+
+    assert (run.code, run.ran) == (0, ["doubled", "total", "card"])
+    assert lean.read("artifacts/tiny/card/card.txt") == "合計: 7\n"
+    assert files(lean.artifact("doubled")) == ["manifest.json"]
+    assert {name: digest for name, digest in lean.digests().items() if "doubled" in name} == {
+        name: digest for name, digest in before.items() if "doubled" in name
+    }
+    assert lean.doit().ran == []
+
+
+def test_with_a_mirror_they_come_back_without_a_build(house: House) -> None:
+    url = (house.path / "mirror").as_uri()
+    house.write("specs/tiny/profile.yaml", f"retain:\n  doubled: manifest\nstore:\n  mirror: {url}\n")
+    house.doit()
+    house.write("specs/tiny/total.yaml", "cap: 7\n")
+
+    assert house.doit().ran == ["total", "card"]
+    assert house.read("artifacts/tiny/card/card.txt") == "合計: 7\n"
+    assert files(house.artifact("doubled")) == ["manifest.json"]
+
+
+def test_a_change_of_its_own_builds_it_and_lets_it_go_again(lean: House) -> None:
+    lean.edit("specs/tiny/doubled.yaml", "times: 2", "times: 4")
+
+    assert lean.doit().ran == ["doubled", "total", "card"]
+    assert lean.read("artifacts/tiny/card/card.txt") == "合計: 24\n"
+    assert files(lean.artifact("doubled")) == ["manifest.json"]
+    assert lean.doit().ran == []
