@@ -6,12 +6,13 @@ It does not say what is up to date; `status` does.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -84,10 +85,8 @@ def load(project: Path, profile: str) -> Plan:
     signatures = {_name(project, path): signature(path) for path in watch}
     youngest = max((max(sig[1], sig[2]) for sig in signatures.values() if sig), default=0)
     if youngest < before - TICK_NS:
-        try:
+        with contextlib.suppress(OSError):  # nothing is lost but the time to read the specs again
             write_atomic(memory, _dump({"identity": _identity(), "watch": signatures, "facts": facts}))
-        except OSError:
-            pass  # nothing is lost but the time to read the specs again
     return _plan(project, profile, json.loads(_dump(facts)))
 
 
@@ -99,7 +98,8 @@ def read(project: Path, profile: str) -> tuple[dict[str, Any], list[Path]]:
 
     if str(project) not in sys.path:
         sys.path.insert(0, str(project))
-    stages = importlib.import_module("stages").STAGES
+    with from_source():
+        stages = importlib.import_module("stages").STAGES
     found = profiles.read(project, profile)
     models = spec.load(found, {name: stage.spec for name, stage in stages.items()})
     settings = spec.settings(found)
@@ -133,6 +133,17 @@ def read(project: Path, profile: str) -> tuple[dict[str, Any], list[Path]]:
     return facts, [*found.watch, *_python_files(_roots(project)), *(Path(path) for path in sys.path if path)]
 
 
+@contextlib.contextmanager
+def from_source() -> Iterator[None]:
+    """Import without bytecode caches: they tell two edits of one second and one size apart no better than make."""
+    before = sys.pycache_prefix, sys.dont_write_bytecode
+    sys.pycache_prefix, sys.dont_write_bytecode = os.path.join(os.sep, "no", "bytecode"), True
+    try:
+        yield
+    finally:
+        sys.pycache_prefix, sys.dont_write_bytecode = before
+
+
 def code_of(project: Path, module: str) -> dict[str, str]:
     from so8t.store import code
 
@@ -164,7 +175,15 @@ def _check_graph(rows: Mapping[str, Row]) -> None:
             if name not in known:
                 where = "a later stage" if name in rows else "no stage"
                 raise StageError(f"stages/{row.name}.py takes {name}, which is {where}; see stages/__init__.py")
+        for taken in row.takes:
+            name, _, part = taken.partition("/")
+            if part and not any(_overlaps(part, given) for given in rows[name].gives):
+                raise StageError(f"stages/{row.name}.py takes {taken}, which {name} does not give")
         known.add(row.name)
+
+
+def _overlaps(part: str, given: str) -> bool:
+    return part.rstrip("/") == given.rstrip("/") or (given.endswith("/") and part.startswith(given))
 
 
 def _python_files(roots: Mapping[str, Path]) -> list[Path]:
@@ -178,7 +197,7 @@ def _python_files(roots: Mapping[str, Path]) -> list[Path]:
 
 
 def _identity() -> list[str]:
-    return [sys.version, sys.executable]
+    return [sys.version, sys.prefix]  # not the executable: `python` and the doit script's `python3` are one
 
 
 def _name(project: Path, path: Path) -> str:
@@ -188,16 +207,16 @@ def _name(project: Path, path: Path) -> str:
 def _remembered(memory: Path, project: Path) -> dict[str, Any] | None:
     try:
         known = json.loads(memory.read_bytes())
-    except (OSError, ValueError):
-        return None
-    if known.get("identity") != _identity():
-        return None
-    base = str(project)
-    for name, sig in known["watch"].items():
-        now = signature(os.path.join(base, name))
-        if (list(now) if now else None) != sig:
+        if known["identity"] != _identity():
             return None
-    facts: dict[str, Any] = known["facts"]
+        base = str(project)
+        for name, sig in known["watch"].items():
+            now = signature(os.path.join(base, name))
+            if (list(now) if now else None) != sig:
+                return None
+        facts: dict[str, Any] = known["facts"]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None  # no memory, or a damaged one: the specs are read
     return facts
 
 
@@ -207,9 +226,9 @@ def _dump(value: Any) -> bytes:
 
 def _plan(project: Path, profile: str, facts: Mapping[str, Any]) -> Plan:
     tuples = ("takes", "gives", "ships", "sources")
-    rows = {
-        row["name"]: Row(**{key: tuple(value) if key in tuples else value for key, value in row.items()})
-        for row in facts["rows"]
-    }
+    rows: dict[str, Row] = {}
+    for row in facts["rows"]:
+        values: dict[str, Any] = {key: tuple(value) if key in tuples else value for key, value in row.items()}
+        rows[row["name"]] = Row(**values)
     layout = Layout(project, project / facts["artifacts"], profile)
     return Plan(layout, rows, facts["retain"], facts["budget"], facts["copy_below"], facts["mirror"])

@@ -104,9 +104,13 @@ class Session:
                 if not part or path == part or path.startswith(part.rstrip("/") + "/")
             }
         try:
-            inputs |= {name: self.digests.digest(path) for name, path in self.sources(row)}
-        except (StageError, FileNotFoundError) as error:
+            for name, path in self.sources(row):
+                inputs[f"./{name}" if name in inputs else name] = self.digests.digest(path)
+        except StageError as error:
             missing.append(Reason("disk", str(error)))
+        except OSError as error:
+            missing.append(Reason("disk", f"{error.filename}: {error.strerror}"))
+        self.digests.save()
         wanted = Fingerprint(row.name, row.spec, dict(sorted(inputs.items())), row.code, row.packages)
         return (None if missing else wanted), missing
 

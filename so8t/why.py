@@ -14,36 +14,37 @@ ABSENT = object()
 
 @dataclass(frozen=True)
 class Reason:
-    kind: str  # spec, input, code, package, disk, upstream, forgotten, new
+    kind: str  # spec, input, code, package, stage, key, disk, upstream, missing, forgotten, new
     name: str
     old: Any = ABSENT
     new: Any = ABSENT
 
     @property
     def sentence(self) -> str:
-        if self.kind == "new":
-            return "never built"
-        if self.kind == "forgotten":
-            return "forgotten by doit forget"
-        if self.kind == "disk":
-            return self.name
-        if self.kind == "upstream":
-            return f"{self.name} is not up to date"
-        if self.kind == "missing":
-            return f"{self.name} is not built"
-        return f"{self.kind} {self.name}: {_change(self.kind, self.old, self.new)}"
+        fixed = {
+            "new": "never built",
+            "forgotten": "forgotten by doit forget",
+            "disk": self.name,
+            "upstream": f"{self.name} is not up to date",
+            "missing": f"{self.name} is not built",
+            "key": f"{self.name}: the same values in another form",
+        }
+        return fixed.get(self.kind) or f"{self.kind} {self.name}: {_change(self.kind, self.old, self.new)}"
 
 
 def compare(recorded: Fingerprint, wanted: Fingerprint) -> list[Reason]:
     """Every difference between what an artifact was made from and what it would be made from now."""
     if recorded.key == wanted.key:
         return []
-    return [
+    found = [
+        *_differences("stage", {"name": recorded.stage}, {"name": wanted.stage}),
         *_differences("spec", flatten(recorded.spec), flatten(wanted.spec)),
         *_differences("input", recorded.inputs, wanted.inputs),
         *_differences("code", recorded.code, wanted.code),
         *_differences("package", recorded.packages, wanted.packages),
     ]
+    # values that print alike, such as {"a.b": 1} and {"a": {"b": 1}}: the key knows better
+    return found or [Reason("key", f"key {recorded.key[:12]} -> {wanted.key[:12]}")]
 
 
 def _differences(kind: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Reason]:
@@ -60,7 +61,7 @@ def flatten(value: Any, path: str = "") -> dict[str, Any]:
     elif isinstance(value, list) and value:
         parts = ((f"{path}[{index}]", item) for index, item in enumerate(value))
     else:
-        return {path: value}
+        return {path: value} if path else {}
     return {name: leaf for part, item in parts for name, leaf in flatten(item, part).items()}
 
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from so8t.store.atomic import write_atomic
-from so8t.store.digest import Signature, blake3_of, signature
+from so8t.store.digest import Signature, blake3_of, is_settled, signature
 from so8t.store.layout import MANIFEST, Layout
 from so8t.store.manifest import BadManifest, File, Manifest, decode
 
@@ -41,6 +42,8 @@ def inspect(layout: Layout, stage: str, thorough: bool = False) -> Artifact:
     except (FileNotFoundError, NotADirectoryError):
         lost = layout.folder(stage).is_dir() and layout.seen(stage).exists()
         return Artifact(damage=(f"{MANIFEST}: missing",) if lost else ())
+    except IsADirectoryError:
+        return Artifact(damage=(f"{MANIFEST}: a folder stands in its place",))
     try:
         manifest = decode(data)
     except BadManifest as error:
@@ -55,10 +58,8 @@ def inspect(layout: Layout, stage: str, thorough: bool = False) -> Artifact:
     return _compare(layout, stage, manifest, data, known)
 
 
-def _compare(
-    layout: Layout, stage: str, manifest: Manifest, data: bytes, known: Mapping[str, Signature]
-) -> Artifact:
-    folder = str(layout.folder(stage))
+def _compare(layout: Layout, stage: str, manifest: Manifest, data: bytes, known: Mapping[str, Signature]) -> Artifact:
+    folder, now = str(layout.folder(stage)), time.time_ns()
     found: dict[str, Signature] = {}
     damage = []
     for file in manifest.files:
@@ -66,7 +67,7 @@ def _compare(
         sig = signature(path)
         if sig is None or (sig != known.get(file.path) and _differs(path, sig, file)):
             damage.append(_describe(file, sig))
-        else:
+        elif sig == known.get(file.path) or is_settled(sig, now):
             found[file.path] = sig
     if not damage and found != known:
         write_seen(layout, stage, Seen(_sha256(data), found))
@@ -74,7 +75,10 @@ def _compare(
 
 
 def _differs(path: Path, sig: Signature, file: File) -> bool:
-    return sig[0] != file.size or blake3_of(path) != file.blake3
+    try:
+        return sig[0] != file.size or blake3_of(path) != file.blake3
+    except (FileNotFoundError, IsADirectoryError):
+        return True  # gone since we looked, or a folder in its place
 
 
 def _describe(file: File, sig: Signature | None) -> str:
@@ -85,16 +89,22 @@ def _describe(file: File, sig: Signature | None) -> str:
 
 
 def _is_as_stored(layout: Layout, manifest: Manifest, data: bytes) -> bool:
-    """Whether the store's own copy of the manifest, if it has one, says the same."""
+    """Whether the store's own copy of the manifest, if it has a sound one, says the same."""
     try:
-        return (layout.shared / "store" / "entries" / f"{manifest.key}.json").read_bytes() == data
-    except OSError:
+        stored = (layout.shared / "store" / "entries" / f"{manifest.key}.json").read_bytes()
+        return stored == data or decode(stored).key != manifest.key
+    except (OSError, BadManifest):
         return True
 
 
 def record(layout: Layout, stage: str, manifest: Manifest, folder: Path) -> None:
-    """Remember the files of a folder that has just been checked or written."""
-    files = {file.path: sig for file in manifest.files if (sig := signature(folder / file.path)) is not None}
+    """Remember the files of a folder that has just been sealed.
+
+    One that was written after its seal, by a thread that outlived the build, is left to be hashed again.
+    """
+    sealed = (folder / MANIFEST).stat().st_mtime_ns
+    sigs = {file.path: signature(folder / file.path) for file in manifest.files}
+    files = {path: sig for path, sig in sigs.items() if sig is not None and sig[1] < sealed}
     write_seen(layout, stage, Seen(_sha256(manifest.encode()), files))
 
 
@@ -103,14 +113,13 @@ def read_seen(layout: Layout, stage: str) -> Seen | None:
         whole = json.loads(layout.seen(stage).read_bytes())
         files = {path: (sig[0], sig[1], sig[2], sig[3]) for path, sig in whole["files"].items()}
         return Seen(whole["manifest"], files, whole["dropped"])
-    except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError):
         return None  # unknown: everything is hashed once more
 
 
 def write_seen(layout: Layout, stage: str, seen: Seen) -> None:
-    whole = {"manifest": seen.manifest, "files": seen.files, "dropped": seen.dropped}
     try:
-        write_atomic(layout.seen(stage), json.dumps(whole).encode())
+        _write_seen(layout, stage, seen)
     except PermissionError:
         return  # a reader without write access only hashes more often
     except OSError as error:
@@ -118,9 +127,14 @@ def write_seen(layout: Layout, stage: str, seen: Seen) -> None:
             raise
 
 
+def _write_seen(layout: Layout, stage: str, seen: Seen) -> None:
+    whole = {"manifest": seen.manifest, "files": seen.files, "dropped": seen.dropped}
+    write_atomic(layout.seen(stage), json.dumps(whole).encode("utf-8", "surrogatepass"))
+
+
 def drop_bytes(layout: Layout, stage: str, manifest: Manifest) -> None:
     """Keep the manifest and let the files go; their consumers stay up to date."""
-    write_seen(layout, stage, Seen(_sha256(manifest.encode()), {}, dropped=True))
+    _write_seen(layout, stage, Seen(_sha256(manifest.encode()), {}, dropped=True))
     for file in manifest.files:
         (layout.folder(stage) / file.path).unlink(missing_ok=True)
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 import threading
 from pathlib import Path
 
 
 def write_atomic(path: Path, data: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{os.getpid()}.{threading.get_ident()}.part")
+    part = _part(path)
     try:
         with part.open("wb") as out:
             out.write(data)
@@ -20,16 +22,34 @@ def write_atomic(path: Path, data: bytes) -> None:
         part.unlink(missing_ok=True)
 
 
+def move(source: Path, target: Path) -> None:
+    """Rename a file; where a folder is a mount or a link to another disk, copy it whole and remove the source."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.replace(source, target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        part = _part(target)
+        try:
+            shutil.copyfile(source, part)
+            sync(part)
+            os.replace(part, target)
+        finally:
+            part.unlink(missing_ok=True)
+        source.unlink()
+
+
 def sync(path: Path) -> None:
     """Force a file's bytes, or a folder's entries, to the disk."""
-    if path.is_dir():
-        if os.name == "nt":
-            return  # Windows keeps folder entries by itself and cannot open a folder
-        flags = os.O_RDONLY
-    else:
-        flags = os.O_RDWR if os.name == "nt" else os.O_RDONLY
-    handle = os.open(path, flags)
+    if os.name == "nt" and path.is_dir():
+        return  # Windows keeps folder entries by itself and cannot open a folder
+    handle = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _part(path: Path) -> Path:
+    return path.with_name(f"{path.name}.{os.getpid()}.{threading.get_ident()}.part")

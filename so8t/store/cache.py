@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from so8t.store.atomic import write_atomic
+from so8t.store.atomic import move, sync, write_atomic
 from so8t.store.digest import blake3_of
 from so8t.store.layout import MANIFEST
 from so8t.store.manifest import BadManifest, File, Manifest, decode
@@ -46,9 +46,9 @@ class Store:
     def keep(self, folder: Path, manifest: Manifest, precious: bool = False) -> None:
         """Remember a sealed folder by its key, with a copy of each file that is cheap or precious."""
         for file in manifest.files:
-            blob = self.blob(file.blake3)
-            if not blob.exists():
-                self._copy_in(folder / file.path, blob, anyway=precious or file.size <= self.copy_below)
+            if not self._has(file):
+                anyway = precious or file.size <= self.copy_below
+                self._copy_in(folder / file.path, self.blob(file.blake3), anyway)
         write_atomic(self.entry(manifest.key), manifest.encode())
         if self.mirror is not None:
             self._warned(lambda mirror: mirror.upload(folder, manifest))
@@ -58,27 +58,46 @@ class Store:
         part = blob.with_name(f"{blob.name}.{os.getpid()}.part")
         try:
             if clone(source, part) or (anyway and shutil.copyfile(source, part)):
+                sync(part)
                 os.replace(part, blob)
         finally:
             part.unlink(missing_ok=True)
 
     def take_over(self, folder: Path, aside: Path) -> list[Path]:
         """Empty a displaced artifact folder into the store; files that are not as published are set aside."""
+        if folder.is_symlink() or folder.is_file():
+            return [_set_aside(folder, aside, aside.name)]  # never follow a link out of the artifacts
         manifest = _read(folder / MANIFEST)
         owned = {file.path: file for file in manifest.files} if manifest else {}
+        kept = manifest is not None and self.entry(manifest.key).exists()
         kept_aside = []
-        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        for path in sorted(path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir()):
             name = path.relative_to(folder).as_posix()
             file = owned.get(name)
-            if name == MANIFEST:
+            if name == MANIFEST and not path.is_symlink():
                 continue
-            if file is None or path.stat().st_size != file.size or blake3_of(path) != file.blake3:
+            if file is None or not _holds(path, file):
                 kept_aside.append(_set_aside(path, aside, name))
-            elif not self.blob(file.blake3).exists() and self.entry(manifest.key if manifest else "").exists():
-                self.blob(file.blake3).parent.mkdir(parents=True, exist_ok=True)
-                os.replace(path, self.blob(file.blake3))
+            elif kept:
+                self._hand_over(path, file)
+            else:
+                path.unlink()
         shutil.rmtree(folder)
         return kept_aside
+
+    def _hand_over(self, path: Path, file: File) -> None:
+        """Move a verified file into the store; one that has it already is healed by it, or none the worse."""
+        try:
+            move(path, self.blob(file.blake3))
+        except PermissionError:
+            if os.name != "nt" or not self._has(file):
+                raise
+            path.unlink()  # Windows does not replace a file that somebody reads
+
+    def _has(self, file: File) -> bool:
+        """Whether a blob of the right size is there; only reading it tells whether it is sound."""
+        blob = self.blob(file.blake3)
+        return blob.is_file() and blob.stat().st_size == file.size
 
     def forget_files(self, manifest: Manifest) -> None:
         """Let the files of an entry go, but for those that another entry has too."""
@@ -97,7 +116,8 @@ class Store:
         return manifest if manifest is not None and manifest.key == key else None
 
     def restore(self, manifest: Manifest, into: Path) -> bool:
-        """Assemble an artifact's files, each verified; False if one is nowhere to be had."""
+        """Assemble an artifact's files and nothing else, each verified; False if one is nowhere to be had."""
+        _keep_only(into, manifest)
         if not all(self._available(file, into) for file in manifest.files):
             return False
         into.mkdir(parents=True, exist_ok=True)
@@ -111,31 +131,36 @@ class Store:
         return True
 
     def _available(self, file: File, into: Path) -> bool:
-        at_hand = (into / file.path).exists() or self.blob(file.blake3).exists() or self.mirror is not None
+        at_hand = (into / file.path).exists() or self._has(file) or self.mirror is not None
         return at_hand or any(self._holders(file))
 
     def _bring(self, file: File, target: Path) -> bool:
         target.parent.mkdir(parents=True, exist_ok=True)
-        if target.is_file() and blake3_of(target) == file.blake3:
+        if _holds(target, file) or self._bring_blob(file, target):
             return True
-        blob = self.blob(file.blake3)
-        if blob.exists() and file.size > self.copy_below:
-            if blake3_of(blob) == file.blake3:
-                if not clone(blob, target):
-                    os.replace(blob, target)
-                return True
-            blob.unlink()
-        for source in [blob, *self._holders(file)]:
-            if source.exists() and (clone(source, target) or shutil.copyfile(source, target)):
-                if blake3_of(target) == file.blake3:
-                    return True
-                if source == blob:
-                    blob.unlink()  # damaged: better gone than tried again
+        if any(_copy(source, target, file) for source in self._holders(file)):
+            return True
         return self.mirror is not None and bool(self._warned(lambda mirror: mirror.download(file, target)))
 
+    def _bring_blob(self, file: File, target: Path) -> bool:
+        blob = self.blob(file.blake3)
+        if not blob.is_file():
+            return False
+        try:
+            if file.size <= self.copy_below:
+                sound = _copy(blob, target, file)
+            elif (sound := _holds(blob, file)) and not clone(blob, target):
+                move(blob, target)
+        except FileNotFoundError:
+            return False  # another profile took it just now, or gc did
+        if not sound:
+            blob.unlink(missing_ok=True)  # damaged: better gone than tried again
+        return sound
+
     def _holders(self, file: File) -> Iterator[Path]:
-        """Current artifacts of any profile that hold a file of this content."""
-        for path in sorted(self.artifacts.glob(f"*/*/{MANIFEST}")):
+        """Files of this content in artifacts of any profile: current, displaced, or sealed and not yet in place."""
+        places = ("*/*", "*/.so8t/displaced/*", "*/.so8t/work/*/out")
+        for path in sorted(path for place in places for path in self.artifacts.glob(f"{place}/{MANIFEST}")):
             manifest = _read(path)
             for other in manifest.files if manifest else ():
                 if other.blake3 == file.blake3 and (path.parent / other.path).is_file():
@@ -171,11 +196,41 @@ def _read(path: Path) -> Manifest | None:
         return None
 
 
+def _holds(path: Path, file: File) -> bool:
+    """Whether a path is a plain file with this content."""
+    try:
+        plain = path.is_file() and not path.is_symlink() and path.stat().st_size == file.size
+        return plain and blake3_of(path) == file.blake3
+    except FileNotFoundError:
+        return False
+
+
+def _copy(source: Path, target: Path, file: File) -> bool:
+    """Copy a file that may change or vanish meanwhile; False if what arrived is not what was meant."""
+    try:
+        if not clone(source, target):
+            shutil.copyfile(source, target)
+    except FileNotFoundError:
+        return False
+    if not _holds(target, file):
+        return False
+    sync(target)
+    return True
+
+
+def _keep_only(folder: Path, manifest: Manifest) -> None:
+    """Take out of a half-restored folder what an earlier attempt at another manifest left there."""
+    wanted = {file.path for file in manifest.files}
+    for path in folder.rglob("*"):
+        if not path.is_dir() and path.relative_to(folder).as_posix() not in wanted:
+            path.unlink()
+
+
 def _set_aside(path: Path, aside: Path, name: str) -> Path:
     aside.mkdir(parents=True, exist_ok=True)
     target = aside / name.replace("/", "__")
     number = 1
-    while target.exists():
+    while os.path.lexists(target):
         number += 1
         target = aside / f"{number}-{name.replace('/', '__')}"
     os.replace(path, target)

@@ -9,7 +9,11 @@ from __future__ import annotations
 import ast
 import hashlib
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
+
+from so8t.errors import StageError
+from so8t.store.digest import Signature, signature
 
 # The engine carries builds and does not take part in them: editing it must never retrain a model.
 MACHINERY = ("so8t.stage", "so8t.spec", "so8t.store", "so8t.errors")
@@ -28,10 +32,25 @@ def closure(module: str, roots: Mapping[str, Path]) -> dict[str, str]:
         path = find(name, roots)
         if name in digests or path is None or _is_machinery(name):
             continue
-        tree = ast.parse(path.read_bytes(), str(path))
-        digests[name] = digest(tree)
-        waiting.extend(imported(tree, name, is_package=path.name == "__init__.py"))
+        digests[name], imports = _read(name, path, signature(path))
+        waiting.extend(imports)
     return dict(sorted(digests.items()))
+
+
+@lru_cache(maxsize=4096)
+def _read(name: str, path: Path, sig: Signature | None) -> tuple[str, tuple[str, ...]]:
+    """A module's digest and imports; stages share most of their modules, so each is parsed once."""
+    tree = _parse(path)
+    return digest(tree), tuple(dict.fromkeys(imported(tree, name, is_package=path.name == "__init__.py")))
+
+
+def _parse(path: Path) -> ast.AST:
+    try:
+        return ast.parse(path.read_bytes(), str(path))
+    except SyntaxError as error:
+        raise StageError(f"{path}:{error.lineno or 1}:{error.offset or 1}: {error.msg}") from error
+    except ValueError as error:  # null bytes
+        raise StageError(f"{path}:1:1: {error}") from error
 
 
 def find(name: str, roots: Mapping[str, Path]) -> Path | None:
@@ -89,6 +108,8 @@ def _tokens(node: object) -> Iterator[str]:
     if isinstance(node, ast.AST):
         yield type(node).__name__
         for name, value in ast.iter_fields(node):
+            if isinstance(node, ast.JoinedStr):
+                value = [part for part in value if not _is_empty(part)]  # noqa: PLW2901 - Python 3.12.1 adds some
             if value is None or value == [] or name == "kind":
                 continue
             yield name
@@ -101,8 +122,12 @@ def _tokens(node: object) -> Iterator[str]:
                 yield from _tokens(item)
         yield "]"
     else:
-        yield repr(node)
+        yield ascii(node)
 
 
 def _is_docstring(node: object) -> bool:
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+
+
+def _is_empty(part: object) -> bool:
+    return isinstance(part, ast.Constant) and part.value == ""

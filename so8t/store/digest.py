@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -28,6 +30,11 @@ def signature(path: Path | str) -> Signature | None:
     return (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino)
 
 
+def is_settled(sig: Signature, now: int) -> bool:
+    """Whether a later write to the file is sure to show in its signature."""
+    return max(sig[1], sig[2]) < now - TICK_NS
+
+
 def blake3_of(path: Path) -> str:
     from blake3 import blake3
 
@@ -52,25 +59,32 @@ class DigestMemo:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._known: dict[str, list[object]] = self._load()
+        self._known = self._load()
+        self._fresh: dict[str, tuple[Signature, str]] = {}
 
-    def _load(self) -> dict[str, list[object]]:
+    def _load(self) -> dict[str, tuple[Signature, str]]:
         try:
             known = json.loads(self._path.read_bytes())
-        except (OSError, ValueError):
+            return {path: ((sig[0], sig[1], sig[2], sig[3]), str(found)) for path, (sig, found) in known.items()}
+        except (OSError, ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError):
             return {}  # a lost memory costs one hashing, nothing else
-        return known if isinstance(known, dict) else {}
 
     def digest(self, path: Path) -> str:
         now = time.time_ns()
         sig = signature(path)
         if sig is None:
-            raise FileNotFoundError(path)
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
         entry = self._known.get(str(path))
-        if entry is not None and entry[0] == list(sig):
-            return str(entry[1])
+        if entry is not None and entry[0] == sig:
+            return entry[1]
         found = blake3_of(path)
-        if signature(path) == sig and max(sig[1], sig[2]) < now - TICK_NS:
-            self._known[str(path)] = [list(sig), found]
-            write_atomic(self._path, json.dumps(self._known).encode())
+        if signature(path) == sig and is_settled(sig, now):
+            self._known[str(path)] = self._fresh[str(path)] = (sig, found)
         return found
+
+    def save(self) -> None:
+        """Keep what was hashed since the last time, beside what other processes kept."""
+        if self._fresh:
+            with contextlib.suppress(OSError):  # read-only or full: it is hashed again next time
+                write_atomic(self._path, json.dumps({**self._load(), **self._fresh}).encode())
+            self._fresh = {}

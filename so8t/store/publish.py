@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import fnmatch
 import os
+import secrets
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -11,10 +13,10 @@ from so8t.errors import StageError
 from so8t.store import artifact
 from so8t.store.atomic import sync
 from so8t.store.cache import Store
-from so8t.store.digest import blake3_of, sha256_of
+from so8t.store.digest import Signature, blake3_of, sha256_of, signature
 from so8t.store.fingerprint import Fingerprint
 from so8t.store.layout import MANIFEST, Layout
-from so8t.store.manifest import BadManifest, File, Manifest, decode
+from so8t.store.manifest import BadManifest, File, Manifest, decode, is_inside
 
 
 def seal(
@@ -30,10 +32,21 @@ def seal(
     """
     paths = sorted(_files(out))
     _check_promise(fingerprint.stage, paths, gives)
+    before = _signatures(out, paths)
     files = tuple(_hash(out, path, ships, (hashed or {}).get(path)) for path in paths)
+    for folder, _, _ in os.walk(out):
+        sync(Path(folder))
+    after = _signatures(out, sorted(_files(out)))
+    for path in sorted(before.keys() | after.keys()):
+        if before.get(path) != after.get(path):
+            raise StageError(f"{fingerprint.stage}: {path} was still being written after the build had ended")
     manifest = Manifest(fingerprint, files)
     write_manifest(out, manifest)
     return manifest
+
+
+def _signatures(out: Path, paths: Sequence[str]) -> dict[str, Signature | None]:
+    return {path: signature(out / path) for path in paths}
 
 
 def write_manifest(out: Path, manifest: Manifest) -> None:
@@ -50,10 +63,20 @@ def _files(out: Path) -> Iterator[str]:
             path = Path(folder, name)
             if path.is_symlink():
                 raise StageError(f"{path.relative_to(out).as_posix()} is a link; an artifact holds files only")
+            if name in names and not path.is_file():
+                raise StageError(f"{path.relative_to(out).as_posix()} is no file; an artifact holds files only")
         for name in names:
             path = Path(folder, name)
             if path.relative_to(out).as_posix() not in (MANIFEST, f"{MANIFEST}.part"):
+                _make_writable(path)
                 yield path.relative_to(out).as_posix()
+
+
+def _make_writable(path: Path) -> None:
+    """Windows neither syncs nor removes a read-only file."""
+    mode = path.stat().st_mode
+    if not mode & stat.S_IWUSR:
+        path.chmod(mode | stat.S_IWUSR)
 
 
 def _check_promise(stage: str, paths: Sequence[str], gives: Sequence[str]) -> None:
@@ -63,6 +86,8 @@ def _check_promise(stage: str, paths: Sequence[str], gives: Sequence[str]) -> No
     for path in paths:
         if not any(path == given or (given.endswith("/") and path.startswith(given)) for given in gives):
             raise StageError(f"{stage} wrote {path}, which it does not declare in gives")
+        if not is_inside(path):
+            raise StageError(f"{stage} wrote {path!a}, a name that not every system can hold (no colon, no backslash)")
 
 
 def _hash(out: Path, path: str, ships: Sequence[str], known: File | None) -> File:
@@ -98,19 +123,23 @@ def leftover(out: Path, key: str) -> Manifest | None:
         manifest = decode((out / MANIFEST).read_bytes())
     except (OSError, BadManifest):
         return None
-    intact = manifest.key == key and all(
-        (out / file.path).is_file() and blake3_of(out / file.path) == file.blake3 for file in manifest.files
-    )
-    return manifest if intact else None
+    if manifest.key != key:
+        return None
+    try:
+        if sorted(_files(out)) != [file.path for file in manifest.files]:
+            return None
+    except StageError:
+        return None
+    return manifest if all(blake3_of(out / file.path) == file.blake3 for file in manifest.files) else None
 
 
 def displace(layout: Layout, stage: str, store: Store) -> list[Path]:
     """Take an artifact out of its place: its files go to the store, files that are not its own are set aside."""
     folder = layout.folder(stage)
     waiting = layout.state / "displaced"
-    if folder.is_dir():
+    if os.path.lexists(folder):
         waiting.mkdir(parents=True, exist_ok=True)
-        os.replace(folder, waiting / f"{stage}-{os.getpid()}-{len(os.listdir(waiting))}")
+        os.replace(folder, waiting / f"{stage}-{secrets.token_hex(8)}")
     aside = []
     for left in sorted(waiting.glob(f"{stage}-*")):
         aside += store.take_over(left, layout.state / "set-aside" / stage)
