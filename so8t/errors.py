@@ -1,10 +1,10 @@
 """Everything that can go wrong because of the world outside the code.
 
-    UserError               printed as it is, without a traceback; anything else is a bug
-    ├── SpecError           a spec file: every problem of every file, each with file:line:column
-    ├── DataError           a record: file, line and reason
-    ├── StageError          a stage cannot be built: what is missing, what to do
-    └── MissingExtra        an optional package: the line that installs it
+UserError               printed as it is, without a traceback; anything else is a bug
+├── SpecError           a spec file: every problem of every file, each with file:line:column
+├── DataError           a record: file, line and reason
+├── StageError          a stage cannot be built: what is missing, what to do
+└── MissingExtra        an optional package: the line that installs it
 """
 
 from __future__ import annotations

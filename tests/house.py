@@ -18,7 +18,7 @@ from pathlib import Path
 
 DOIT = [sys.executable, "-m", "doit"]
 
-DODO = '''
+DODO = """
 from doit import get_var
 from so8t.tasks import Graph
 
@@ -29,13 +29,13 @@ DOIT_CONFIG = graph.config()
 def task_stages():
     for name in graph.plan.rows:
         yield graph.task(name)
-'''
+"""
 
-INIT = '''
+INIT = """
 from stages import card, doubled, numbers, parity, total
 
 STAGES = {stage.name: stage for stage in (numbers.STAGE, doubled.STAGE, total.STAGE, card.STAGE, parity.STAGE)}
-'''
+"""
 
 NUMBERS = '''
 """numbers from a file"""

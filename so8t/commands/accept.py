@@ -42,7 +42,9 @@ def accept(status: Status) -> str:
         return f"{name}: is up to date, nothing to accept"
     refused = [reason.sentence for reason in status.reasons if reason.kind not in ("code", "package")]
     if refused or manifest is None or wanted is None:
-        raise InvalidCommand(f"{name} cannot be accepted: {'; '.join(refused)}; only code and packages can be overruled")
+        raise InvalidCommand(
+            f"{name} cannot be accepted: {'; '.join(refused)}; only code and packages can be overruled"
+        )
     overruled = [reason.sentence for reason in status.reasons]
     renewed = Manifest(wanted, manifest.files, (*manifest.accepted, *overruled))
     plan = current_graph().plan

@@ -15,7 +15,7 @@ from so8t.spec import schema
 from so8t.spec.profile import label
 
 
-class Schema(Command):  # type: ignore[misc]
+class Schema(Command):
     name = "schema"
     doc_purpose = "write the specs' JSON Schemas and reference page"
     doc_usage = ""

@@ -47,4 +47,3 @@ class Verify(DoitCmdBase):
             size = sum(file.size for file in found.manifest.files)
             self.outstream.write(f"{name}: sound, {len(found.manifest.files)} files, {size:,} bytes\n")
         return not found.damage
-

@@ -1,11 +1,11 @@
 """Where things live.  One artifacts root holds the profiles' artifacts and the store that they share.
 
-    artifacts/<profile>/<stage>/             the artifact and its manifest.json
-    artifacts/<profile>/.so8t/work/          private folders of builds under way, named by stage and key
-    artifacts/<profile>/.so8t/seen/          size, times and inode of published files, to spare re-hashing
-    artifacts/<profile>/.so8t/{locks,forgotten,scratch,set-aside}/
-    artifacts/.so8t/{store,plans}/           shared by profiles
-    artifacts/.so8t/{digests.json,journal.jsonl}
+artifacts/<profile>/<stage>/             the artifact and its manifest.json
+artifacts/<profile>/.so8t/work/          private folders of builds under way, named by stage and key
+artifacts/<profile>/.so8t/seen/          size, times and inode of published files, to spare re-hashing
+artifacts/<profile>/.so8t/{locks,forgotten,scratch,set-aside}/
+artifacts/.so8t/{store,plans}/           shared by profiles
+artifacts/.so8t/{digests.json,journal.jsonl}
 """
 
 from __future__ import annotations

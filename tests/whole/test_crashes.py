@@ -82,9 +82,7 @@ def test_a_hundred_kills_leave_nothing_wrong_and_nothing_to_do_twice(tmp_path: P
     lanes = [Pico(make(tmp_path / f"lane{lane}"), root).path for lane in range(LANES)]
 
     with ThreadPoolExecutor(LANES) as pool:
-        runs = [
-            pool.submit(crash, project, seed, KILLS // LANES, length, good) for seed, project in enumerate(lanes)
-        ]
+        runs = [pool.submit(crash, project, seed, KILLS // LANES, length, good) for seed, project in enumerate(lanes)]
         survived = [run.result() for run in runs]
 
     assert sum(survived) > KILLS  # the kills came early and late alike: stages were there to be damaged

@@ -161,7 +161,9 @@ def test_two_threads_build_too(house: House) -> None:
 
 
 def test_a_failed_stage_is_told_without_a_traceback_and_the_rest_goes_on(house: House) -> None:
-    house.edit("stages/doubled.py", "values = [", 'raise DoubledError("2 番目の数がない: numbers.txt:2")\n    values = [')
+    house.edit(
+        "stages/doubled.py", "values = [", 'raise DoubledError("2 番目の数がない: numbers.txt:2")\n    values = ['
+    )
     house.edit("stages/doubled.py", "from so8t.stage import Stage", "from so8t.stage import Stage\n"
                "from so8t.errors import StageError as DoubledError")  # fmt: skip
 

@@ -22,10 +22,23 @@ from stages import STAGES
 from tests.whole.pico import SPECS, Pico
 
 LETTERS = {"raw": "r", "cleaned": "c", "labelled": "l", "thinking_sft": "t"}
-POLICY = {"task": "依頼を受ける。", "safety": "確かめる。", "policy": "決まりに従う。", "reason": "決まり", "answer": "承りました。"}
+POLICY = {
+    "task": "依頼を受ける。",
+    "safety": "確かめる。",
+    "policy": "決まりに従う。",
+    "reason": "決まり",
+    "answer": "承りました。",
+}
 RULE = SPECS["labelled"]["rules"][0]
 JSONL = SPECS["raw"]["sources"][0]
-LOCAL = {"name": "local", "kind": "datasets", "format": "json", "paths": ["pico.jsonl"], "terms": "test", "trust": "low"}
+LOCAL = {
+    "name": "local",
+    "kind": "datasets",
+    "format": "json",
+    "paths": ["pico.jsonl"],
+    "terms": "test",
+    "trust": "low",
+}
 HUB = {"name": "hub", "kind": "datasets", "repo": "a/b", "revision": "0" * 40, "terms": "test", "trust": "low"}
 TEACHER = {"teacher": {"model": "m"}}
 FIELDS = {"fields": {"text": "text", "label": "label", "answer": "answer"}}
@@ -172,7 +185,10 @@ TABLE: dict[str, list[tuple[str, dict[str, Any], dict[str, Any], str]]] = {
             ]
         ),
         ("harm.confidence", {}, {"harm": {"confidence": 0.9}}, "l"),
-        *((f"reasons.{label}", {}, {"reasons": {label: "別の理由"}}, "lt") for label in ("ALLOW", "ESCALATION", "DENY")),
+        *(
+            (f"reasons.{label}", {}, {"reasons": {label: "別の理由"}}, "lt")
+            for label in ("ALLOW", "ESCALATION", "DENY")
+        ),
         ("reasons.REFUSE", {}, {"reasons": {"REFUSE": "別の理由"}}, "lt"),
         ("classifier.threshold", {}, {"classifier": {"threshold": 0.95}}, "lt"),
         ("classifier.max_records", {}, {"classifier": {"max_records": 30}}, "lt"),

@@ -1,0 +1,130 @@
+"""Equal inputs give equal artifacts and manifests, wherever and however they are built; and code edits in the real
+graph rebuild exactly the stages that import what changed."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.house import DOIT
+from tests.whole.pico import Pico
+from tests.whole.test_crashes import digests
+
+
+def built(folder: Path, root: Path, **env: str) -> dict[str, bytes]:
+    folder.mkdir(parents=True)
+    Pico(folder, root)
+    subprocess.run([*DOIT], cwd=folder, env={**os.environ, **env}, capture_output=True, check=True, timeout=120)
+    return digests(folder)
+
+
+def test_two_folders_time_zones_locales_and_hash_seeds_give_the_same_bytes(tmp_path: Path, root: Path) -> None:
+    here = built(tmp_path / "one", root, TZ="Asia/Tokyo", LC_ALL="C", PYTHONHASHSEED="0", OMP_NUM_THREADS="1")
+    there = built(
+        tmp_path / "深い" / "所 two", root, TZ="America/Lima", LC_ALL="C.UTF-8", PYTHONHASHSEED="1", OMP_NUM_THREADS="2"
+    )
+
+    assert {name for name in here if name.endswith("manifest.json")} == {
+        f"{stage}/manifest.json" for stage in ("raw", "cleaned", "labelled", "thinking_sft")
+    }
+    assert here == there
+
+
+def test_no_place_or_time_enters_a_manifest(tmp_path: Path, root: Path) -> None:
+    found = built(tmp_path / "here", root)
+
+    for name, data in found.items():
+        assert str(tmp_path).encode() not in data, name
+        assert not (name.endswith("manifest.json") and re.search(rb"20\d\d-\d\d-\d\d", data)), name
+
+
+def test_an_interpreter_without_a_fixed_hash_seed_gives_the_same_bytes(tmp_path: Path, root: Path) -> None:
+    """Without the engine, which fixes the seed for its builders."""
+    from tests.whole import direct
+
+    outputs = []
+    for seed in ("0", "1"):
+        folder = tmp_path / seed
+        folder.mkdir()
+        Pico(folder, root)
+        subprocess.run(
+            [*DOIT[:1], "-m", direct.__name__, str(folder)],
+            cwd=root, env={**os.environ, "PYTHONHASHSEED": seed}, check=True, capture_output=True, timeout=120,
+        )  # fmt: skip
+        outputs.append(digests(folder))
+
+    assert outputs[0] == outputs[1]
+
+
+# module of the project, text to change, its change, stages that are built again
+CODE = [
+    ("so8t/data/pii.py", "c"),
+    ("so8t/data/rules.py", "l"),
+    ("so8t/data/thinking.py", "t"),
+    ("so8t/data/records.py", "rclt"),
+    ("so8t/data/neardup.py", "ct"),
+    ("so8t/data/jsonl.py", "r"),
+    ("so8t/store/publish.py", ""),
+    ("so8t/status.py", ""),
+    ("so8t/spec/load.py", ""),
+    ("so8t/commands/why.py", ""),
+    ("so8t/errors.py", ""),
+    ("stages/labelled.py", "l"),
+    ("stages/__init__.py", ""),
+]
+
+
+@pytest.mark.parametrize(("name", "expected"), CODE)
+def test_a_code_edit_touches_exactly_the_stages_that_import_it(root: Path, name: str, expected: str) -> None:
+    """By the static closure that enters the keys; `test_truth_table` builds such edits for real."""
+    from so8t import plan
+    from stages import STAGES
+
+    module = name.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+    touched = "".join(stage[0] for stage, row in STAGES.items() if module in plan.code_of(root, row.build.__module__))
+
+    assert touched == expected
+
+
+@pytest.mark.parametrize("stage", ["raw", "cleaned", "labelled", "thinking_sft"])
+def test_a_build_imports_no_project_module_that_its_key_does_not_know(tmp_path: Path, root: Path, stage: str) -> None:
+    """The static closure against what Python really imported."""
+    from so8t import plan
+    from so8t.store.code import CONTENTS, MACHINERY
+
+    Pico(make(tmp_path / "p"), root)
+    code = (
+        "import sys; from pathlib import Path; from so8t.build import ensure\n"
+        f"ensure(Path.cwd(), 'tiny', {stage!r})\n"
+        "print(*sorted(m for m in sys.modules if m.split('.')[0] in ('so8t', 'stages')))"
+    )
+    for earlier in ("raw", "cleaned", "labelled", "thinking_sft"):
+        if earlier == stage:
+            break
+        subprocess.run([*DOIT, earlier], cwd=tmp_path / "p", check=True, capture_output=True, timeout=60)
+    ran = subprocess.run([*DOIT[:1], "-c", code], cwd=tmp_path / "p", capture_output=True, text=True, timeout=60)
+
+    known = set(plan.code_of(root, f"stages.{stage}"))
+    engine = {"so8t", "so8t.build", "so8t.plan", "so8t.status", "so8t.why", "so8t.sourcefiles", CONTENTS}
+    others = {f"stages.{name}" for name in ("raw", "cleaned", "labelled", "thinking_sft")}
+    extra = {
+        name for name in ran.stdout.split() if name not in known | engine | others and not name.startswith(MACHINERY)
+    }
+    assert ran.returncode == 0, ran.stderr
+    assert extra - imported_by_all(root) == set()
+
+
+def imported_by_all(root: Path) -> set[str]:
+    """Importing the table of contents imports every stage module, and what those import at their top."""
+    code = "import sys, stages; print(*[m for m in sys.modules if m.split('.')[0] in ('so8t', 'stages')])"
+    ran = subprocess.run([*DOIT[:1], "-c", code], cwd=root, capture_output=True, text=True, check=True)
+    return set(ran.stdout.split())
+
+
+def make(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
