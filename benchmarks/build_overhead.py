@@ -1,11 +1,13 @@
 """What building costs on top of the work: so8t against ninja on the same writers; and how often a source is hashed.
 
-    python benchmarks/build_overhead.py [--size 128MiB] [--source 512MiB] [--rounds 3] [--json FILE]
+    python benchmarks/build_overhead.py [--size 96MiB] [--source 512MiB] [--rounds 3] [--json FILE]
 
 1. A chain of four stages, each of which writes `--size` bytes (512MiB was the target's size), from nothing: CPU of the
    whole process tree, wall, and the disk that is in use afterwards.  `so8t` calls the stage program's function, as
    stages do; `so8t, command` starts the very command line that ninja starts.  The parts of the difference are measured
-   beside it: one BLAKE3 pass over the same bytes, and the start of a stage's process.
+   beside it: one BLAKE3 pass over the same bytes, and the start of doit and of the stages' processes.
+   Twice: with a writer that computes every byte (SHAKE-128, 0.7 GB/s), and with the cheapest there can be, one block
+   over and over, which costs about as much as hashing it.
 2. A source of `--source` bytes (2GiB was the target's size) that three stages read is touched: the up-to-date run after
    that, and the next one, in passes of BLAKE3 over that file.  Hashed once, they are 1 and 0.
 
@@ -36,19 +38,25 @@ PASS += "for path in sys.argv[1:]: blake3_of(Path(path))"
 START = "import so8t.build, so8t.spec.fields"  # what a stage's process imports before the stage
 
 
-def chain(bytes_each: int) -> list[toys.Toy]:
+def chain(bytes_each: int, computed: bool) -> list[toys.Toy]:
     takes = [(), *((name,) for name in NAMES)]
     return [
-        toys.Toy(name, taken, ("raw.txt",) if not taken else (), bytes_each, salt)
+        toys.Toy(name, taken, ("raw.txt",) if not taken else (), bytes_each, salt, computed)
         for salt, (name, taken) in enumerate(zip(NAMES, takes, strict=False))
     ]
 
 
-def emptied(folder: Path) -> None:
-    """As before the first build, and nothing left that the disk is still busy with."""
+def emptied(folder: Path, bytes_next: int = 0) -> None:
+    """As before the first build: the disk idle, and memory for what comes next already the machine's own.
+
+    A virtual machine gets memory page by page when it is first used, which costs ten times the writing.
+    """
     shutil.rmtree(folder / "artifacts", ignore_errors=True)
     for path in [*folder.glob("*.bin"), *folder.glob(".ninja_*")]:
         path.unlink()
+    with tempfile.TemporaryFile(dir=folder) as scratch:
+        for _ in range(0, bytes_next, 1 << 20):
+            scratch.write(bytes(1 << 20))
     os.sync()
 
 
@@ -61,8 +69,10 @@ def used(folder: Path) -> int:
 # ---- 1. from nothing -----------------------------------------------------------------------------------------
 
 
-def overhead(folder: Path, env: dict[str, str], rounds: int, bytes_each: int, ninja: peers.Peer) -> dict[str, object]:
-    stages = chain(bytes_each)
+def overhead(
+    folder: Path, env: dict[str, str], rounds: int, bytes_each: int, ninja: peers.Peer, computed: bool
+) -> dict[str, object]:
+    folder, stages = folder / ("computed" if computed else "filled"), chain(bytes_each, computed)
     builds = {
         "so8t": pairs.Command(DOIT, toys.so8t_project(folder / "so8t", stages), env),
         "so8t, command": pairs.Command(DOIT, toys.so8t_project(folder / "called", stages, called=True), env),
@@ -77,14 +87,14 @@ def overhead(folder: Path, env: dict[str, str], rounds: int, bytes_each: int, ni
     for number in range(rounds):
         for name in sorted(builds, reverse=bool(number % 2)):
             build = builds[name]
-            emptied(build.cwd)
+            emptied(build.cwd, len(stages) * bytes_each)
             costs[name].append(pairs.run(build))
             disk[name] = used(build.cwd)
             if name == "so8t":
                 costs["BLAKE3"].append(_hashing(build.cwd, env))
             emptied(build.cwd)
         costs["processes"].append(_starting(folder, env))
-    say_overhead(costs, disk, ninja, bytes_each)
+    say_overhead(costs, disk, ninja, bytes_each, computed)
     ratios = {
         f"{name} / ninja": {what: round(pairs.ratio(costs[name], costs["ninja"], what), 3) for what in ("cpu", "wall")}
         for name in builds
@@ -113,14 +123,17 @@ def _starting(folder: Path, env: dict[str, str]) -> pairs.Cost:
     return pairs.Cost(once.wall + each.wall, once.cpu + each.cpu)
 
 
-def say_overhead(costs: dict[str, list[pairs.Cost]], disk: dict[str, int], ninja: peers.Peer, bytes_each: int) -> None:
+def say_overhead(
+    costs: dict[str, list[pairs.Cost]], disk: dict[str, int], ninja: peers.Peer, bytes_each: int, computed: bool
+) -> None:
     base = costs.get("ninja")
     rows = []
     for name, each in costs.items():
         ratios = [f"{pairs.ratio(each, base, what):.2f}" if base else "-" for what in ("cpu", "wall")]
         shown = [f"{pairs.median(each, what):.2f}" for what in ("cpu", "wall")]
         rows.append([name, *shown, *ratios, f"{disk[name] / 2**20:,.0f}" if name in disk else ""])
-    print(f"\n1. four stages that write {bytes_each / 2**20:,.0f} MiB each, from nothing")
+    how = "every byte computed" if computed else "one block over and over"
+    print(f"\n1. four stages that write {bytes_each / 2**20:,.0f} MiB each, {how}, from nothing")
     print(pairs.table(["", "cpu s", "wall s", "cpu / ninja", "wall / ninja", "disk MiB"], rows))
     print(ninja.line)
     if base:
@@ -168,7 +181,7 @@ def _passes(costs: dict[str, list[pairs.Cost]], name: str) -> float:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--size", type=size, default=size("128MiB"), help="of what each of the four stages writes")
+    parser.add_argument("--size", type=size, default=size("96MiB"), help="of what each of the four stages writes")
     parser.add_argument("--source", type=size, default=size("512MiB"), help="of the touched source; 0 for none")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--peers", type=Path, default=peers.FOLDER, help="where the peers live")
@@ -178,7 +191,10 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="so8t-overhead-") as name:
         folder = Path(name)
         env = toys.snapshot(folder / "package")
-        facts: dict[str, object] = {"overhead": overhead(folder, env, asked.rounds, asked.size, ninja)}
+        facts: dict[str, object] = {
+            name: overhead(folder, env, asked.rounds, asked.size, ninja, computed)
+            for name, computed in (("computed", True), ("filled", False))
+        }
         if asked.source:
             facts["touched"] = touched(folder, env, asked.rounds, asked.source)
     pairs.write_json(asked.json, facts)

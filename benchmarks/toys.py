@@ -22,7 +22,7 @@ import sys
 BLOCK = 1 << 20
 
 
-def make(out, size, salt, inputs):
+def make(out, size, salt, inputs, computed=False):
     seed = hashlib.blake2b(str(salt).encode())
     for path in inputs:
         with open(path, "rb") as data:
@@ -30,7 +30,10 @@ def make(out, size, salt, inputs):
     block = bytearray(hashlib.shake_128(seed.digest()).digest(BLOCK))
     with open(out, "wb", buffering=0) as data:
         for start in range(0, size, BLOCK):
-            block[:8] = start.to_bytes(8, "little")
+            if computed:  # every byte is made anew, as weights are
+                block = hashlib.shake_128(seed.digest() + start.to_bytes(8, "little")).digest(BLOCK)
+            else:  # the least that a writer can do: one block again and again
+                block[:8] = start.to_bytes(8, "little")
             data.write(memoryview(block)[: min(BLOCK, size - start)])
 
 
@@ -38,7 +41,7 @@ if __name__ == "__main__":
     spec, out, *inputs = sys.argv[1:]
     with open(spec, encoding="utf-8") as lines:
         values = dict(line.split(": ") for line in lines)
-    make(out, int(values["size"]), int(values["salt"]), inputs)
+    make(out, int(values["size"]), int(values["salt"]), inputs, bool(int(values["computed"])))
 '''
 
 STAGE = '''
@@ -54,11 +57,14 @@ class Spec(SpecModel):
     """Bytes to write."""
     salt: int = 0
     """Makes the content this stage's own."""
+    computed: int = 0
+    """1: every byte is made anew."""
 
 
 def build(inputs, out: Path, spec: Spec) -> None:
     taken = [folder / "data.bin" for folder in inputs.artifacts.values()]
-    program.make(out / "data.bin", spec.size, spec.salt, [*taken, *(source.path for source in inputs.sources)])
+    names = [*taken, *(source.path for source in inputs.sources)]
+    program.make(out / "data.bin", spec.size, spec.salt, names, bool(spec.computed))
 
 
 STAGE = Stage("{name}", Spec, build, takes={takes!r}, gives=("data.bin",), sources=lambda spec: {sources!r})
@@ -125,10 +131,11 @@ class Toy:
     sources: tuple[str, ...] = ()
     size: int = 1000
     salt: int = 0
+    computed: bool = False
 
     @property
     def spec(self) -> str:
-        return f"size: {self.size}\nsalt: {self.salt}\n"
+        return f"size: {self.size}\nsalt: {self.salt}\ncomputed: {int(self.computed)}\n"
 
     @property
     def inputs(self) -> list[str]:
@@ -257,7 +264,7 @@ def dvc(toys: Sequence[Toy]) -> str:
         toy.name: {
             "cmd": toy.command(),
             "deps": [*toy.inputs, "program.py"],
-            "params": [{f"spec/{toy.name}.yaml": ["size", "salt"]}],
+            "params": [{f"spec/{toy.name}.yaml": ["size", "salt", "computed"]}],
             "outs": [f"{toy.name}.bin"],
         }
         for toy in toys
