@@ -27,7 +27,9 @@ from so8t.errors import StageError, UserError
 from so8t.plan import Plan, Row
 from so8t.status import Session, Status
 from so8t.store import artifact, journal
+from so8t.store.digest import Signature, signature
 from so8t.store.fingerprint import Fingerprint
+from so8t.store.layout import MANIFEST
 from so8t.store.locks import stage_lock
 from so8t.store.manifest import Manifest
 from so8t.store.publish import leftover, publish, seal, write_manifest
@@ -102,12 +104,14 @@ def _restore(plan: Plan, wanted: Fingerprint) -> bool:
 def _build(session: Session, status: Status) -> bool:
     """Build into the private work folder; False if an input changed meanwhile, so the result is worth nothing."""
     plan, row, wanted = session.plan, status.row, _wanted(status)
+    _refuse_strangers(session, row)
     dropped = [up for up in row.upstream if session.artifact(up).dropped]
     for up in dropped:
         ensure(plan.layout.project, plan.layout.profile, up, need_bytes=True)
     if dropped and Session(plan).status(row.name).wanted != wanted:
         return False  # what came back is not what was let go
     work = _work_folder(plan, row, wanted)
+    sources = _looks(session, row)
     scratch = plan.layout.state / "scratch" / row.name
     scratch.mkdir(parents=True, exist_ok=True)
     try:
@@ -118,7 +122,7 @@ def _build(session: Session, status: Status) -> bool:
         if _changed(plan, wanted):
             return _start_over(work, row)
         raise
-    if _changed(plan, wanted):
+    if _looks(session, row) != sources or _changed(plan, wanted):
         return _start_over(work, row)
     manifest = seal(work / "out", wanted, row.gives, row.ships, hashed)
     _publish(plan, work / "out", manifest)
@@ -130,9 +134,36 @@ def _work_folder(plan: Plan, row: Row, wanted: Fingerprint) -> Path:
     work = plan.layout.work(row.name, wanted.key)
     if not row.resumable:
         for old in sorted((plan.layout.state / "work").glob(f"{row.name}-*")):
+            _salvage(plan, row, old / "out")
             shutil.rmtree(old)
     (work / "out").mkdir(parents=True, exist_ok=True)
     return work
+
+
+def _salvage(plan: Plan, row: Row, out: Path) -> None:
+    """A result of another key that was sealed and, for a kill, not put in place goes to the store."""
+    sealed = leftover(out)
+    if sealed is not None:
+        plan.store.keep(out, sealed, row.precious)
+        plan.store.take_over(out, plan.layout.state / "set-aside" / row.name)
+
+
+def _refuse_strangers(session: Session, row: Row) -> None:
+    """A file that no key knows must not lie where a build could read it."""
+    for up in row.upstream:
+        have = session.artifact(up)
+        folder = session.plan.layout.folder(up)
+        known = set(have.manifest.digests if have.manifest else ()) | {MANIFEST}
+        for path in sorted(path for path in folder.rglob("*") if not path.is_dir()):
+            name = path.relative_to(folder).as_posix()
+            if name not in known and path.name not in (".DS_Store", "Thumbs.db", "desktop.ini"):
+                shown = session.plan.layout.shown(path)
+                raise StageError(f"{shown} is not part of the artifact, and {row.name} could read it: move it away")
+
+
+def _looks(session: Session, row: Row) -> list[Signature | None]:
+    """What the file system says of the sources: an edit that was undone shows here alone."""
+    return [signature(path) for _, path in session.sources(row)]
 
 
 def _call(session: Session, row: Row, out: Path, scratch: Path) -> Any:
@@ -148,7 +179,8 @@ def _call(session: Session, row: Row, out: Path, scratch: Path) -> Any:
 
 def _changed(plan: Plan, wanted: Fingerprint) -> bool:
     """Whether the inputs are no longer what the key says.  Spec and code were read before and do no harm."""
-    if any(artifact.inspect(plan.layout, up).damage for up in plan.rows[wanted.stage].upstream):
+    upstream = [artifact.inspect(plan.layout, up) for up in plan.rows[wanted.stage].upstream]
+    if any(have.damage or have.dropped for have in upstream):
         return True
     fresh = Session(plan).status(wanted.stage).wanted
     return fresh is None or fresh.inputs != wanted.inputs
@@ -160,6 +192,7 @@ class CodeChanged(Exception):
 
 def _pin_code(plan: Plan, row: Row) -> None:
     """Import all of the stage's code now, so that an edit during a long build changes nothing in it."""
+    plans.drop_stale_bytecode(plan.layout.project)
     for module in row.code:
         importlib.import_module(module)
     try:
@@ -194,12 +227,16 @@ def _let_go(session: Session, row: Row) -> None:
     """Drop the bytes of upstream artifacts that the profile retains as manifests only, once nobody needs them."""
     plan = session.plan
     for up in row.upstream:
-        if plan.retain.get(up) != "manifest" or not all(session.status(other).current for other in plan.consumers(up)):
+        if plan.retain.get(up) != "manifest":
             continue
-        have = session.artifact(up)
-        if have.manifest is not None and not have.damage and not have.dropped:
-            artifact.drop_bytes(plan.layout, up, have.manifest)
-            plan.store.forget_files(have.manifest)
+        with stage_lock(plan.layout, up):
+            now = Session(plan)
+            have = now.artifact(up)
+            if have.manifest is None or have.damage or have.dropped:
+                continue
+            if all(now.status(other).current for other in plan.consumers(up)):
+                artifact.drop_bytes(plan.layout, up, have.manifest)
+                plan.store.forget_files(have.manifest)
 
 
 # ---- the process ---------------------------------------------------------------------------------------------

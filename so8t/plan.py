@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import importlib.util
 import json
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -98,8 +99,8 @@ def read(project: Path, profile: str) -> tuple[dict[str, Any], list[Path]]:
 
     if str(project) not in sys.path:
         sys.path.insert(0, str(project))
-    with from_source():
-        stages = importlib.import_module("stages").STAGES
+    drop_stale_bytecode(project)
+    stages = importlib.import_module("stages").STAGES
     found = profiles.read(project, profile)
     models = spec.load(found, {name: stage.spec for name, stage in stages.items()})
     settings = spec.settings(found)
@@ -133,15 +134,17 @@ def read(project: Path, profile: str) -> tuple[dict[str, Any], list[Path]]:
     return facts, [*found.watch, *_python_files(_roots(project)), *(Path(path) for path in sys.path if path)]
 
 
-@contextlib.contextmanager
-def from_source() -> Iterator[None]:
-    """Import without bytecode caches: they tell two edits of one second and one size apart no better than make."""
-    before = sys.pycache_prefix, sys.dont_write_bytecode
-    sys.pycache_prefix, sys.dont_write_bytecode = os.path.join(os.sep, "no", "bytecode"), True
-    try:
-        yield
-    finally:
-        sys.pycache_prefix, sys.dont_write_bytecode = before
+def drop_stale_bytecode(project: Path) -> None:
+    """Remove bytecode older than its source, whatever Python thinks of it.
+
+    Python compares whole seconds and the size, so of two edits within a second it may run the first.
+    """
+    for path in _python_files(_roots(project)):
+        if path.suffix == ".py":
+            cache = Path(importlib.util.cache_from_source(str(path)))
+            source, compiled = signature(path), signature(cache)
+            if source and compiled and compiled[1] <= max(source[1], source[2]) + TICK_NS:
+                cache.unlink(missing_ok=True)
 
 
 def code_of(project: Path, module: str) -> dict[str, str]:

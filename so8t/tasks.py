@@ -162,6 +162,7 @@ def _touch(path: Path) -> None:
 
 
 def clean(name: str, dryrun: bool) -> None:
+    from so8t.store.locks import stage_lock
     from so8t.store.publish import displace
 
     layout = current_graph().plan.layout
@@ -169,7 +170,8 @@ def clean(name: str, dryrun: bool) -> None:
         return
     print(f"{name} - removing {layout.shown(layout.folder(name))}")
     if not dryrun:
-        displace(layout, name, current_graph().plan.store)
+        with stage_lock(layout, name):
+            displace(layout, name, current_graph().plan.store)
 
 
 def run(profile: str, name: str, task: Any) -> Any:

@@ -10,6 +10,7 @@ from doit.exceptions import InvalidCommand
 
 from so8t.plan import Plan
 from so8t.spec.settings import size
+from so8t.status import Session
 from so8t.store.gc import Sweep, collect
 from so8t.store.layout import MANIFEST
 from so8t.store.manifest import BadManifest, decode
@@ -63,12 +64,15 @@ def in_use(plan: Plan) -> set[str]:
 
 
 def sweep_work(plan: Plan, dry: bool) -> int:
-    """Work folders of finished or abandoned builds of this profile; those of a running build are locked."""
+    """Work folders of abandoned builds of this profile; those of a running build are locked."""
     from filelock import FileLock, Timeout
 
     gone = 0
+    wanted = _still_wanted(plan)
     for work in sorted((plan.layout.state / "work").glob("*")):
         stage = work.name.rpartition("-")[0]
+        if work in wanted or (work / "out" / MANIFEST).exists():
+            continue  # the next run goes on from here, or has only to put it in place
         lock = plan.layout.state / "locks" / f"{stage}.lock"
         lock.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -79,6 +83,13 @@ def sweep_work(plan: Plan, dry: bool) -> int:
         except Timeout:
             continue
     return gone
+
+
+def _still_wanted(plan: Plan) -> set[Path]:
+    """The work folders in which a resumable stage would go on under the specs of today."""
+    session = Session(plan)
+    statuses = [session.status(row.name) for row in plan.rows.values() if row.resumable]
+    return {plan.layout.work(found.row.name, found.wanted.key) for found in statuses if found.wanted}
 
 
 def describe(sweep: Sweep, abandoned: int, dry: bool) -> str:

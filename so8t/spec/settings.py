@@ -38,11 +38,11 @@ Size = Annotated[
 
 class Store(SpecModel):
     budget: Size = execution(20 * 1024**3)
-    """What `doit gc` leaves in the store beyond what the profiles use, such as 20GiB."""
+    """What `doit gc` leaves in the store, such as 20GiB; what the profiles use stays even beyond it."""
     mirror: str | None = execution(None)
     """An fsspec URL that shares the store with other machines, such as s3://bucket/so8t."""
     copy_below: Size = execution(64 * 1024**2)
-    """Files smaller than this are copied into the store; larger ones may share their bytes with the artifact."""
+    """Files up to this size are copied into the store; larger ones move there when another takes their place."""
 
     @field_validator("mirror")
     @classmethod

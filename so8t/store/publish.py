@@ -117,13 +117,13 @@ def publish(layout: Layout, out: Path, manifest: Manifest, store: Store, preciou
     return aside
 
 
-def leftover(out: Path, key: str) -> Manifest | None:
-    """The manifest of a folder that was sealed under this key and not yet put in place."""
+def leftover(out: Path, key: str | None = None) -> Manifest | None:
+    """The manifest of a folder that was sealed, under this key or any, and not yet put in place."""
     try:
         manifest = decode((out / MANIFEST).read_bytes())
     except (OSError, BadManifest):
         return None
-    if manifest.key != key:
+    if key is not None and manifest.key != key:
         return None
     try:
         if sorted(_files(out)) != [file.path for file in manifest.files]:
