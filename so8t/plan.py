@@ -120,7 +120,10 @@ def read(project: Path, profile: str) -> tuple[dict[str, Any], list[Path]]:
             sources=tuple(stage.sources(model)) if stage.sources else (),
             resumable=stage.resumable,
             precious=stage.precious,
-            doc=stage.doc or (sys.modules[stage.build.__module__].__doc__ or "").strip().split("\n")[0],
+            doc=(stage.doc or sys.modules[stage.build.__module__].__doc__ or "")
+            .strip()
+            .split("\n")[0]
+            .removeprefix(f"{name}: "),
         )
     _check_graph(rows)
     facts = {

@@ -70,3 +70,26 @@ def test_a_change_of_its_own_builds_it_and_lets_it_go_again(lean: House) -> None
     assert lean.read("artifacts/tiny/card/card.txt") == "合計: 24\n"
     assert files(lean.artifact("doubled")) == ["manifest.json"]
     assert lean.doit().ran == []
+
+
+def test_a_mirror_brings_results_to_another_checkout_without_a_build(house: House, tmp_path_factory) -> None:
+    mirror = tmp_path_factory.mktemp("mirror")
+    house.write("specs/tiny/profile.yaml", f"store:\n  mirror: {mirror.as_uri()}\n")
+    house.doit()
+
+    other = house.copy(tmp_path_factory.mktemp("other") / "checkout")
+    run = other.doit()
+
+    assert (run.code, run.ran) == (0, [])
+    assert other.digests() == house.digests()
+    assert "   card: restored in " in run.err
+
+
+def test_a_mirror_that_cannot_be_reached_is_told_and_the_build_goes_on(house: House) -> None:
+    house.write("specs/tiny/profile.yaml", "store:\n  mirror: file:///dev/null/nowhere\n")
+
+    run = house.doit("numbers")
+
+    assert (run.code, run.ran) == (0, ["numbers"])
+    assert "warning: mirror file:///dev/null/nowhere: " in run.err
+    assert "; going on without the mirror" in run.err
