@@ -214,8 +214,8 @@ def _leave_with_doit() -> None:
         return
 
     def watch() -> None:
-        # a sibling may hold the pipe behind is_alive open, so the parent's number is asked too
-        while boss.is_alive() and os.getppid() == boss.pid:
+        # where workers are forked, a sibling may hold the pipe behind is_alive open: the parent's number tells
+        while boss.is_alive() and (os.name == "nt" or os.getppid() == boss.pid):
             time.sleep(0.5)
         os._exit(1)
 
