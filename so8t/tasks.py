@@ -233,7 +233,10 @@ def _stop(child: subprocess.Popen[bytes]) -> None:
 
 
 def _judge(name: str, code: int, answer: bytes) -> Any:
-    said = json.loads(answer) if answer else {}
+    try:
+        said = json.loads(answer)
+    except ValueError:  # killed before it had its say
+        said = {}
     if code == 0 and "how" in said:
         took = f" in {said['seconds']:.1f} s" if said["how"] != "reused" else ""
         print(f"   {name}: {said['how']}{took}", file=sys.stderr, flush=True)
