@@ -20,8 +20,8 @@ from stdnum.jp import in_ as my_number
 Check = Callable[[re.Match[str]], bool]
 
 _ASCII = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}
-_FOLD = {**_ASCII, 0x3000: 0x20, **dict.fromkeys(map(ord, "‐‑‒–—―−－﹣➖"), 0x2D)}
-_FOLDABLE = re.compile("[！-～\u3000‐-―−﹣➖]")
+_FOLD = {**_ASCII, 0x3000: 0x20, 0xFF70: ord("ー"), **dict.fromkeys(map(ord, "‐‑‒–—―−－﹣➖"), 0x2D)}
+_FOLDABLE = re.compile("[！-～\u3000ｰ‐-―−﹣➖]")
 
 
 @dataclass(frozen=True)
@@ -54,13 +54,20 @@ _SECRET = _compile(
       | hf_[A-Za-z0-9]{30,} | npm_[A-Za-z0-9]{36} | pypi-[\w-]{40,}
       | AIza[\w-]{35} | ya29\.[\w-]{20,}                         # Google
       | [rs]k_(?:live|test)_[A-Za-z0-9]{16,} | whsec_[A-Za-z0-9]{20,}
+      | SG\.[\w-]{16,}\.[\w-]{16,}                               # SendGrid
       ) (?![\w])
     | https://hooks\.slack\.com/services/[\w/]+
     | (?i:bearer)[ ]+(?P<bearer>[\w.~+/-]{16,}=*)
+    | (?i:authorization)["']?\s*[:=]\s*["']?(?i:basic|token|apikey)[ ]+(?P<credentials>[\w.~+/-]{8,}=*)
     | (?<![\w+.-])[A-Za-z][\w+.-]{0,20}://[^\s/:@]{0,256}:(?P<login>[^\s/@〔]{1,256})@
-    | (?i:password|passwd|passphrase|pwd|secret|api[_-]?key|access[_-]?key|private[_-]?key|(?<![a-z])token|[_-]token
+    | (?i:暗証番号|(?:認証|確認|セキュリティー?)コード|ワンタイムパスワード
+        |(?<![a-z])(?:pin|cvv|cvc)(?![a-z])(?:コード|番号)?)
+      (?:\s?[はがを:=]?\s?\d桁で)?\s?[はがを:=]?\s?["'「『]?(?P<code>\d{3,8})(?![\d.,-])
+    | (?P<word>(?i:password|passwd|passphrase|pwd|secret|(?:api|access|private|account)[_-]?key
+        |(?<![a-z])token|[_-]token|(?<![a-z])pw)
         |パスワード|パスコード|パスフレーズ|暗証番号|シークレット|APIキー|アクセスキー|秘密鍵|トークン)
-      ["'」]?\s*(?P<sign>[:=]|は|is[ ])\s*["'「『]?(?P<value>[!-~]{4,}?)(?=["'」』\s、。,;)]|[^!-~]|$)
+      ["'」]?\s*(?P<sign>[:=]|[はがを]|is[ ])\s*
+      (?:["'「『]?(?P<value>[!-~]{4,}?)(?=["'」』\s、。,;)]|[^!-~]|$)|[「『](?P<quoted>[^「」『』\s]{4,64})[」』])
     """
 )
 _NOT_A_SECRET = re.compile(
@@ -69,35 +76,60 @@ _NOT_A_SECRET = re.compile(
     re.IGNORECASE,
 )
 _OPAQUE = re.compile(r"[0-9!-/:-@\[-`{-~]")
+_ANSWERS = re.compile(r"(?:です|でし|だった|だよ|なん)")
+_FOLLOWS = {  # "パスワードをWindows10で管理する" names no password, "パスワードをtaro10に変更" does
+    "を": re.compile(r"」?に(?:変え|変更|設定|再設定|リセット|し(?:て|た))"),
+    "が": re.compile(r"」?(?:です|でし|だった|だよ|なん|[。、\n]|$)"),
+}
+_TALKED_ABOUT = re.compile(
+    r"[」』\"']?(?:のよう[なに]|みたい|など|とか|といった|や(?!で|ねん)|[個桁文円件回年月日]|以[上下])"
+)
+_TOKEN = re.compile("トークン|token", re.IGNORECASE)  # a number of tokens is a count
+_A_RULE = re.compile(r"文字|桁|以[上下内]|英数|必須|任意")
 
 
 def _is_secret(match: re.Match[str]) -> bool:
+    if match["word"]:
+        return _is_quoted_secret(match["quoted"]) if match["quoted"] else _is_bare_secret(match)
+    return match["code"] is None or not _TALKED_ABOUT.match(match.string, match.end())
+
+
+def _is_quoted_secret(quoted: str) -> bool:
+    return bool(re.search("[0-9]", quoted)) and not _A_RULE.search(quoted)
+
+
+def _is_bare_secret(match: re.Match[str]) -> bool:
     """After "=" any literal counts; after ":" or は a value needs a digit or a mark, or it is only a word."""
-    value = match["value"]
-    if value is None:
-        return True
-    if _NOT_A_SECRET.fullmatch(value):
+    word, sign, value, after = match["word"], match["sign"], match["value"], (match.string, match.end())
+    if sign == "=" or _NOT_A_SECRET.fullmatch(value):
+        return not _NOT_A_SECRET.fullmatch(value)
+    if _TALKED_ABOUT.match(*after) or (value.isdecimal() and _TOKEN.search(word)):
         return False
-    return match["sign"] == "=" or bool(_OPAQUE.search(value.rstrip(".:!?")))
+    if sign in _FOLLOWS and not _FOLLOWS[sign].match(*after):
+        return False
+    answers = word.startswith("パス") and sign in "はが" and _ANSWERS.match(*after)
+    return bool(answers or _OPAQUE.search(value.rstrip(".:!?")))
 
 
 # --- addresses of machines and mail ----------------------------------------------------------------------------
 
 _MAIL = _compile(
     r"""
-    (?<![\w.%+-]) [\w.%+-]+ (?:@|\s?[(\[](?:at|アット)[)\]]\s?)
-    (?:[A-Za-z0-9][A-Za-z0-9-]{0,62}\.)+ [A-Za-z]{2,24} (?![A-Za-z0-9-])
+    (?<![\w.%+-]) [\w.%+-]+ (?:@|[ ]@[ ]|[★☆◎●]|\s?(?:[(\[](?:at|a|アット(?:マーク)?)[)\]]|アットマーク)\s?)
+    (?:[A-Za-z0-9ぁ-んァ-ヶー一-龠][A-Za-z0-9ぁ-んァ-ヶー一-龠-]{0,62}(?:\.|\s?[(\[](?:dot|ドット)[)\]]\s?))+
+    (?: (?!(?i:txt|png|jpe?g|gif|pdf|csv|docx?|xlsx?|zip)\b)[A-Za-z]{2,24} (?![A-Za-z0-9-]) | みんな | コム )
     """
 )
 _IP = _compile(
     r"""
-    (?<![\w.:]) (?: (?:\d{1,3}\.){3}\d{1,3} (?!\.?\d)
-                  | (?=[0-9A-Fa-f:]*\d) (?:[0-9A-Fa-f]{0,4}:){2,7} (?:(?:\d{1,3}\.){3}\d{1,3}|[0-9A-Fa-f]{0,4})
-                  ) (?![\w:])
+    (?<![\w.]) (?: (?:\d{1,3}\.){3}\d{1,3} (?!\.?\d)(?!\w)
+                 | (?<!::)(?<![0-9A-Fa-f]:)
+                   (?=[0-9A-Fa-f:]*\d) (?:[0-9A-Fa-f]{0,4}:){2,7} (?:(?:\d{1,3}\.){3}\d{1,3}|[0-9A-Fa-f]{0,4}) (?![\w:])
+                 )
     """
 )
 _VERSION = re.compile(
-    r"(?:\bv|\bver\.?|\bversion|\brev\.?|\bbuild|バージョン|ヴァージョン|ビルド|リビジョン|版|第|項番|章|節)[\s:は=]*$",
+    r"(?:\bv|\bver\.?|\bversion|\brev\.?|\bbuild|バージョン|ヴァージョン|セクション|ビルド|リビジョン|版|第|項番|章|節)[\s:は=]*$",
     re.IGNORECASE,
 )
 
@@ -120,31 +152,41 @@ _CARD = _compile(
     (?<![\w.])(?<!\d[-ー]) (?:
         (?:\d{4}){4} | 3[47]\d{13} | 3[0689]\d{12} | 62\d{17}
       | (?<!\d[ ])
-        (?: \d{4}([-ー ])\d{4}\1\d{4}\1\d{4} | 3[47]\d\d([-ー ])\d{6}\2\d{5} | 3[0689]\d\d([-ー ])\d{6}\3\d{4} )
+        (?: \d{4}(?:[-ー ・.]{1,2}\d{4}){3} | 3[47]\d\d([-ー ])\d{6}\1\d{5} | 3[0689]\d\d([-ー ])\d{6}\2\d{4} )
     ) (?!\d)
     """
 )
 _ISSUERS = re.compile(r"4|5[1-5]|2[2-7]|35|3[0689]|3[47]|6[0245]")
 _MY_NUMBER = _compile(
-    r"(?<![\w.])(?<!\d[-ー])(?:\d{12}(?![-ー]?\d)|(?<!\d[ ])\d{4}([-ー ])\d{4}\1\d{4}(?!\d)(?![-ー]\d))"
+    r"""
+    (?<![\w.])(?<!\d[-ー]) (?:
+        \d{12}(?![-ー]?\d) | (?<!\d[ ])\d{4}([-ー ])\d{4}\1\d{4}(?!\d)(?![-ー]\d)(?!\s?[年月円人個件回版期])
+    ) | (?:マイナンバー|個人番号)[^\d。]{0,8}(?P<value>\d(?:[-ー ・.]{0,2}\d){11})(?!\d)
+    """
 )
 _PHONE = _compile(
     r"""
     (?<![\w.+])(?<!\d[-ー]) (?:
         \(?(?P<trunk>0\d{1,4})(?:\)[-ー ]?|[-ー ]\(|[-ー .(])(?P<middle>\d{1,4})(?:\)[-ー ]?|[-ー .)])(?P<end>\d{3,4})
-      | \+81[-ー ]?(?:\(0\)|0)?[-ー ]?(?P<abroad>[1-9]\d{0,3}[-ー ]?\d{1,4}[-ー ]?\d{3,4})
+      | (?:\(?\+81\)?|(?:00|010-?|(?=81-[5-9]0-))81(?=[-ー ]))
+        [-ー ]?(?:\(0\)|0)?[-ー ]?(?P<abroad>\(?[1-9]\d{0,3}\)?[-ー ]?\d{1,4}[-ー ]?\d{3,4})
+      | (?P<mobile>0[5-9]0(?:[ ]?[-ー〜~・./][ ]?|[ ])\d{4}(?:[ ]?[-ー〜~・./][ ]?|[ ])?\d{4})
+      | (?P<joined>0\d{1,4}[-ー ]\d{5,8})
       | (?P<bare>0\d{9,10})
     ) (?!\d)(?![-ー]\d)
     """
 )
 _MOBILE = re.compile(r"0[5-9]0")
 _NOT_PERSONAL = re.compile(
-    r"(?:注文|受注|発注|受付|伝票|管理|会員|商品|製造|整理|予約|追跡|問い?合わ?せ|請求書|見積|シリアル|口座|法人|登録)"
+    r"(?:注文|社員|職員|学籍|受注|発注|受付|伝票|管理|会員|商品|製造|整理|予約|追跡|問い?合わ?せ|請求書|見積|シリアル|口座|法人|登録)"
     r"(?:番号|コード|No\.?|ID)[^\d。、]{0,6}$"
     r"|(?:注文|伝票|シリアル|order|serial)\s?(?:ID|No\.?|number|#)[^\d。、]{0,4}$",
     re.IGNORECASE,
 )
-_PHONE_WORD = re.compile(r"(?:電話|携帯|TEL|FAX|ファックス|ファクス|連絡先|ダイヤル|phone)[^\d。]{0,8}$", re.IGNORECASE)
+_MODEL = re.compile(r"(?:型番|型式|品番|図番|図面番号|部品番号|製品番号|部品|JAN)[^\d。、]{0,4}$", re.IGNORECASE)
+_PHONE_WORD = re.compile(
+    r"(?:電話|でんわ|携帯|TEL|FAX|ファックス|ファクス|連絡先|ダイヤル|phone)[^\d。]{0,8}$", re.IGNORECASE
+)
 
 
 def _is_card(match: re.Match[str]) -> bool:
@@ -153,7 +195,7 @@ def _is_card(match: re.Match[str]) -> bool:
 
 
 def _is_my_number(match: re.Match[str]) -> bool:
-    digits = _digits(match[0])
+    digits = _digits(match["value"] or match[0])
     return my_number.is_valid(digits) and digits.strip("0") != "" and not _NOT_PERSONAL.search(_before(match))
 
 
@@ -165,7 +207,9 @@ def _is_phone(public: tuple[str, ...]) -> Check:
         mobile = bool(_MOBILE.match(digits)) and len(digits) == 11
         if digits.startswith(public) or not (mobile or (len(digits) == 10 and digits[1] != "0")):
             return False
-        if match["bare"]:  # no dash says what it is: a landline needs a word that does
+        if _MODEL.search(_before(match)):
+            return False
+        if match["bare"] or match["joined"]:  # no dash says what it is: a landline needs a word that does
             before = _before(match)
             return bool(_PHONE_WORD.search(before)) or (mobile and not _NOT_PERSONAL.search(before))
         return True
@@ -180,32 +224,36 @@ _PREFECTURE = (
     r"|岐阜|静岡|愛知|三重|滋賀|兵庫|奈良|和歌山|鳥取|島根|岡山|広島|山口|徳島|香川|愛媛|高知|福岡|佐賀|長崎|熊本|大分|宮崎|鹿児島|沖縄)県)"
 )
 _N = r"(?:\d{1,5}|[一二三四五六七八九十百〇]{1,5})"
-_CITY = r"(?:[一-龠々ぁ-んァ-ヶー]{1,7}?[市区町村郡]){1,3}"
+_CITY = r"(?:[一-龠々ぁ-んァ-ヶー]{1,7}?[市区町村郡]\s?){1,3}"
 _KNOWN_CITY = r"(?:[一-龠々ァ-ヶ]{1,6}?|さいたま|つくば|いわき)[市区町村郡]"
-# A town may be written in hiragana (みなとみらい), but a particle ends it.
-_TOWN = rf"(?:(?![はがをでに])[一-龠々ぁ-んァ-ヶー]){{0,20}}?(?:{_N}条[東西南北]?)?\s?"
+# A town may be written in hiragana (みなとみらい), but a particle ends it; 霞が関 and 自由が丘 hold none.
+_TOWN = rf"(?:が(?=[丘関谷台浜崎])|(?![はがをでに])[一-龠々ぁ-んァ-ヶー]){{0,20}}?(?:{_N}条[東西南北]?)?\s?"
 _LOT = (
     rf"(?:{_N}丁目[\s,]?(?:{_N}(?:番地?)?(?:[-ーの]?{_N})?(?:号|番)?)?(?:[-ー]\d{{1,5}})?"
-    rf"|{_N}番地(?:の?{_N})?(?:号|番)?|{_N}番[-ー]?{_N}号|\d{{1,5}}(?:[-ー]\d{{1,5}}){{2,3}}(?:号室|号)?)"
+    rf"|{_N}番地(?:の?{_N})?(?:号|番)?|{_N}番[-ー]?{_N}号|\d{{1,5}}(?:[-ー]\d{{1,5}}){{2,3}}(?:号室|号)?"
+    rf"|{_N}(?:[のノ]{_N}){{2,3}}(?:号室|号)?)"
 )
-# Two numbers and a dash are a lot only behind a prefecture, and not when they count something.
-_WEAK_LOT = (
-    r"[一-龠々ァ-ヶーの]{0,16}?\s?\d{1,5}[-ー]\d{1,5}(?![-ー\d])(?:号|番)?"
-    r"(?!\s?(?:時|日|月|年|人|名|個|円|回|件|分|倍|歳|台|本|枚|位|点|対|で))"
+# Two numbers are a lot only behind a prefecture or a city's ward, and not when they count something.
+_COUNTED = (
+    r"(?!\s?(?:時|日|月|年|人|名|個|円|回|件|分|倍|歳|才|代|台|本|枚|位|点|対|で(?!す)|万|千|億|割|度|棟|社|店|週|泊|[%℃°ヶカか階軒]|LDK|k?m|ミリ|センチ"
+    r"|キロ|メートル|パーセント))"
 )
+_WEAK_LOT = rf"[一-龠々ァ-ヶーの]{{0,16}}?\s?\d{{1,5}}[-ーの]\d{{1,5}}(?![-ーの\d])(?:号|番)?{_COUNTED}"
+_WARD = r"[一-龠々]{2,6}?市[一-龠々]{1,4}?区"
+_WARD_LOT = rf"[一-龠々ァ-ヶー]{{2,16}}?\d{{1,5}}[-ー]\d{{1,5}}(?![-ー\d])(?:号|番)?{_COUNTED}(?![A-Za-z一-龠ァ-ヶ])"
 _HOUSE = r"(?:ビル|マンション|アパート|ハイツ|コーポ|メゾン|荘|タワー|棟)[A-Za-z]?\s?(?:\d{1,4}(?:号室?|階|F)?)?"
 _ROOM = rf"(?:[\s、]?[^\s、。,()（）「」]{{0,20}}?(?:\d{{1,4}}号室?|\d{{1,3}}階|{_HOUSE}))?"
 _ADDRESS = re.compile(
     rf"(?:〒?\s?\d{{3}}[-ー]\d{{4}}\s{{0,2}})?(?:{_PREFECTURE}\s?{_CITY}(?:{_TOWN}{_LOT}|{_WEAK_LOT})"
-    rf"|{_KNOWN_CITY}{_TOWN}{_LOT}){_ROOM}"
-    rf"|〒\s?\d{{3}}[-ー]?\d{{4}}(?!\d)",
+    rf"|{_KNOWN_CITY}{_TOWN}{_LOT}|{_WARD}{_WARD_LOT}){_ROOM}"
+    rf"|〒\s?\d{{3}}[-ー ]?\d{{4}}(?!\d)|郵便番号[はがを:\s]{{0,3}}(?P<value>\d{{3}}[-ー ]?\d{{4}})(?!\d)",
     re.ASCII,
 )
 
 
 # --- the table -------------------------------------------------------------------------------------------------
 
-_FOUR_DIGITS = re.compile(r"\d[-ー() .]?\d[-ー() .]?\d[-ー() .]?\d")
+_FOUR_DIGITS = re.compile(r"\d[-ー() .・]{0,2}\d[-ー() .・]{0,2}\d[-ー() .・]{0,2}\d")
 
 
 def kinds(names: Iterable[str], public_phones: tuple[str, ...] = ()) -> tuple[Kind, ...]:
@@ -216,13 +264,13 @@ def kinds(names: Iterable[str], public_phones: tuple[str, ...] = ()) -> tuple[Ki
 
 def _table(public_phones: tuple[str, ...]) -> tuple[Kind, ...]:
     return (
-        Kind("secret", "〔秘密情報〕", re.compile("[!-~]{4}"), _SECRET, _is_secret),
-        Kind("email", "〔メール〕", re.compile(r"@|\((?:at|アット)\)|\[(?:at|アット)\]"), _MAIL),
+        Kind("secret", "〔秘密情報〕", re.compile("[!-~]{3}|[はがを:=]\\s*[「『]"), _SECRET, _is_secret),
+        Kind("email", "〔メール〕", re.compile(r"[@★☆◎●]|[(\[](?:at?|アット)|アットマーク"), _MAIL),
         Kind("ip", "〔IPアドレス〕", re.compile(r"\d\.\d|:[0-9A-Fa-f]{0,4}:"), _IP, _is_ip),
         Kind("card", "〔カード番号〕", _FOUR_DIGITS, _CARD, _is_card),
         Kind("my_number", "〔マイナンバー〕", _FOUR_DIGITS, _MY_NUMBER, _is_my_number),
-        Kind("address", "〔住所〕", re.compile(r"〒|丁目|番|\d[-ー]\d"), _ADDRESS),
-        Kind("phone", "〔電話番号〕", re.compile(r"0\d|\+81"), _PHONE, _is_phone(public_phones)),
+        Kind("address", "〔住所〕", re.compile(rf"〒|丁目|番|\d[-ー]\d|{_N}[のノ]{_N}"), _ADDRESS),
+        Kind("phone", "〔電話番号〕", re.compile(r"0\d|\+81|81-"), _PHONE, _is_phone(public_phones)),
     )
 
 
@@ -243,7 +291,7 @@ def remove(text: str, table: tuple[Kind, ...]) -> tuple[str, dict[str, int]]:
 
 
 def _span(match: re.Match[str]) -> tuple[int, int]:
-    for group in ("value", "bearer", "login"):
+    for group in ("value", "quoted", "code", "bearer", "credentials", "login"):
         if match.re.groupindex.get(group) and match[group] is not None:
             return match.span(group)
     return match.span()
