@@ -298,6 +298,15 @@ class House:
         os.killpg(doing.pid, number)
         return doing.communicate(timeout=60)[1]
 
+    def kill_in(self, stage: str, *args: str, number: int = signal.SIGKILL) -> subprocess.Popen[str]:
+        """A doit that was killed with its whole group while it was in this stage."""
+        self.hold(stage)
+        doing = self.start(*args)
+        self.wait_for(stage)
+        self.kill(doing, number)
+        self.release(stage)
+        return doing
+
     def digests(self, profile: str = "tiny") -> dict[str, str]:
         """What every manifest says, file by file."""
         found = {}

@@ -80,11 +80,7 @@ def test_a_stage_that_the_system_kills_fails_by_name_and_doit_does_not_hang(hous
 def test_a_resumable_stage_goes_on_where_it_was_killed(house: House) -> None:
     house.write("numbers.txt", "\n".join(map(str, range(8))) + "\n")
     house.doit("numbers")
-    house.hold("parity")
-    doing = house.start("parity")
-    house.wait_for("parity")
-    house.kill(doing)
-    house.release("parity")
+    house.kill_in("parity", "parity")
 
     run = house.doit("parity")
 

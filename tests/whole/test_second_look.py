@@ -48,11 +48,7 @@ def test_bytes_that_go_while_a_consumer_reads_do_not_make_a_wrong_result(house: 
 
 def test_gc_leaves_the_unfinished_work_that_the_next_run_goes_on_from(house: House) -> None:
     house.doit("numbers")
-    house.hold("parity")
-    doing = house.start("parity")
-    house.wait_for("parity")
-    house.kill(doing)
-    house.release("parity")
+    house.kill_in("parity", "parity")
 
     house.doit("gc", "--budget", "0")
 

@@ -96,11 +96,7 @@ def test_killed_while_it_rebuilds_a_deleted_output_no_half_file_is_taken_as_good
     before = built.digests()
     (built.artifact("doubled") / "doubled.txt").unlink()
     built.doit("forget", "doubled")
-    built.hold("doubled")
-    doing = built.start()
-    built.wait_for("doubled")
-    built.kill(doing)
-    built.release("doubled")
+    built.kill_in("doubled")
 
     assert not (built.artifact("doubled") / "doubled.txt").exists()
     assert built.doit().ran == ["doubled"]
@@ -110,11 +106,7 @@ def test_killed_while_it_rebuilds_a_deleted_output_no_half_file_is_taken_as_good
 def test_killed_on_the_way_to_b_the_way_back_to_a_runs_nothing(built: House) -> None:
     before = built.digests()
     built.edit("specs/tiny/doubled.yaml", "times: 2", "times: 3")
-    built.hold("doubled")
-    doing = built.start()
-    built.wait_for("doubled")
-    built.kill(doing)
-    built.release("doubled")
+    built.kill_in("doubled")
     built.edit("specs/tiny/doubled.yaml", "times: 3", "times: 2")
 
     assert built.doit().ran == []
