@@ -14,6 +14,7 @@ from so8t.data.records import Record
 Step = Callable[[Record], Record]
 
 _PLAIN = ("text", "system", "reason", "answer")
+_OPTIONAL = (*_PLAIN[1:], "history", "thinking")
 _MANY_KANJI = 20  # Chinese has no kana; a short Japanese title need not have any either
 _PLACEHOLDER = re.compile("〔[^〕]{2,8}〕")
 
@@ -50,9 +51,12 @@ def free_texts(record: Record) -> Iterator[str]:
 
 
 def map_texts(record: Record, change: Callable[[str], str]) -> Record:
-    """The record with every free text changed, keys in their old order; an optional text that ends empty goes."""
+    """The record with every free text and tag changed, keys in their old order.
+
+    An optional text that ends empty goes, and thinking that lost one of its parts: it would be a target with a hole.
+    """
     changed = {name: _changed(name, value, change) for name, value in record.items()}
-    return {name: value for name, value in changed.items() if value != "" or name not in _PLAIN[1:]}
+    return {name: value for name, value in changed.items() if value or name not in _OPTIONAL}
 
 
 def _changed(name: str, value: Any, change: Callable[[str], str]) -> Any:
@@ -61,9 +65,11 @@ def _changed(name: str, value: Any, change: Callable[[str], str]) -> Any:
     if name in _PLAIN:
         return change(value)
     if name == "history":
-        return [{**turn, "content": change(turn["content"])} for turn in value]
-    if name == "thinking":
-        return {part: change(text) for part, text in value.items()}
+        turns = [{**turn, "content": change(turn["content"])} for turn in value]
+        return [turn for turn in turns if turn["content"]]
+    if name in ("thinking", "tags"):
+        parts = {part: change(text) for part, text in value.items()}
+        return parts if name == "tags" or all(parts.values()) else {}
     return value
 
 
@@ -151,7 +157,8 @@ class RemovePii:
 class RouteHarm:
     """`harm` with the categories of a harmful record; the worst leave the stream.
 
-    Reasons and thinking are not searched: there a harmful request is named in order to refuse it.
+    Reason and thinking of a class that does not help are not searched: there a harmful request is named
+    in order to refuse it.  What would be learned as help is.
     """
 
     def __init__(self, table: harm.Table, drop: Sequence[str]) -> None:
@@ -159,10 +166,19 @@ class RouteHarm:
         self._drop = frozenset(drop)
 
     def __call__(self, record: Record) -> Record:
-        turns = (turn["content"] for turn in record.get("history") or ())
-        spoken = [record["text"], record.get("system") or "", record.get("answer") or "", *turns]
-        found = self._table.categories(filter(None, spoken))
+        found = self._table.categories(_searched(record))
         for category in found:
             if category in self._drop:
                 raise Drop(f"harm:{category}")
         return {**record, "harm": found} if found else record
+
+
+def _searched(record: Record) -> Iterator[str]:
+    label = record.get("label")
+    yield from (record[name] for name in ("text", "system", "answer") if record.get(name))
+    yield from (turn["content"] for turn in record.get("history") or ())
+    yield from (record.get("tags") or {}).values()
+    if label == "ALLOW":
+        yield record.get("reason") or ""
+    if label in ("ALLOW", None):
+        yield from (record.get("thinking") or {}).values()

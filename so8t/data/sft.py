@@ -3,7 +3,8 @@
 The answer comes from given parts or from policy texts; where neither suffices the record waits for the teacher
 or is dropped; no answer is ever shortened to fit.
 A source's answer and thinking count only for the class that they were written for: once a rule or harm has
-changed the class, a policy text answers.  A harmful request is never an ALLOW target and never meets the teacher.
+changed the class, a policy text answers.  A harmful request is never an ALLOW target and never meets the teacher;
+the answer that a source gives to it may comply, so that only a source of high trust is believed to refuse.
 """
 
 from __future__ import annotations
@@ -125,8 +126,8 @@ class Composer:
         if label == "ALLOW":
             if harm:
                 raise _harmful_target(record)
-        elif record["labelled_by"] != "given":  # they were written for another class
-            answer = parts = None
+        elif record["labelled_by"] != "given" or (harm and record["source"].get("trust") != "high"):
+            answer = parts = None  # written for another class, or perhaps with the harm itself
         if self._teacher and not harm and not (parts and answer) and (self._teach_all or not (answer and reason)):
             return None
         if not (answer and reason):

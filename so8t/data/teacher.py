@@ -151,11 +151,11 @@ class Teacher:
                 self.asked += 1
                 response = client.post("chat/completions", json=body)
             except httpx.TransportError as error:
-                waited_for = f"{type(error).__name__}: {error}"
+                waited_for = f"{type(error).__name__}: {self._redacted(str(error))}"
                 wait = backoff(attempt)
             else:
                 if response.status_code == 200:
-                    return _content(response.content, self._where())
+                    return self._content(response.content)
                 waited_for = f"HTTP {response.status_code}: {self._redacted(response.text)}"
                 if response.status_code not in RETRIED:
                     raise StageError(f"{self._where()}: {waited_for}")
@@ -174,12 +174,31 @@ class Teacher:
                 self._client = open_client(self._spec)
             return self._client
 
+    def _content(self, body: bytes) -> dict[str, Any]:
+        try:
+            choice = orjson.loads(body)["choices"][0]
+            content, finish = choice["message"]["content"], choice.get("finish_reason") or "stop"
+        except (orjson.JSONDecodeError, KeyError, IndexError, TypeError, AttributeError) as error:
+            said = self._redacted(body.decode(errors="replace"))
+            raise StageError(f"{self._where()}: the reply is no chat completion: {said}") from error
+        if not isinstance(content, str | None):
+            raise StageError(f"{self._where()}: the reply's content is no text but {type(content).__name__}")
+        return {"content": content or "", "finish_reason": finish}
+
     def _where(self) -> str:
-        return f"teacher {self._spec.model} at {self._spec.base_url}"
+        return f"teacher {self._spec.model} at {_without_login(self._spec.base_url)}"
 
     def _redacted(self, text: str) -> str:
-        key = os.environ.get(self._spec.api_key_env, "") if self._spec.api_key_env else ""
+        key = _key(self._spec)
         return (text.replace(key, "***") if key else text)[:200]
+
+
+def _without_login(url: str) -> str:
+    return re.sub(r"(?<=://)[^/@]*@", "", url)
+
+
+def _key(spec: TeacherSpec) -> str:
+    return os.environ.get(spec.api_key_env, "").strip() if spec.api_key_env else ""
 
 
 def open_client(spec: TeacherSpec) -> httpx.Client:
@@ -189,12 +208,17 @@ def open_client(spec: TeacherSpec) -> httpx.Client:
         raise MissingExtra("httpx", "collect", "a teacher") from error
     headers = {}
     if spec.api_key_env:
-        key = os.environ.get(spec.api_key_env)
+        key = _key(spec)
         if not key:
             raise StageError(f"teacher.api_key_env: the environment variable {spec.api_key_env} is not set")
+        if not (key.isascii() and key.isprintable()):  # the library's own message would show it
+            raise StageError(f"teacher.api_key_env: {spec.api_key_env} holds characters that no key has")
         headers["authorization"] = f"Bearer {key}"
     limits = httpx.Limits(max_connections=spec.concurrency)
-    return httpx.Client(base_url=spec.base_url, headers=headers, timeout=spec.timeout, limits=limits)
+    try:
+        return httpx.Client(base_url=spec.base_url, headers=headers, timeout=spec.timeout, limits=limits)
+    except httpx.InvalidURL:
+        raise StageError(f"teacher.base_url: no address: {_without_login(spec.base_url)}") from None
 
 
 def request_body(spec: TeacherSpec, messages: list[Message]) -> dict[str, Any]:
@@ -256,15 +280,6 @@ def tidied(content: str, fmt: ThinkingFormat) -> str:
         gap = rf"(?<={re.escape(part.close)})\s+(?={re.escape(following.open)})"
         content = re.sub(gap, "", content, count=1)
     return content
-
-
-def _content(body: bytes, where: str) -> dict[str, Any]:
-    try:
-        choice = orjson.loads(body)["choices"][0]
-        content, finish = choice["message"]["content"], choice.get("finish_reason") or "stop"
-    except (orjson.JSONDecodeError, KeyError, IndexError, TypeError) as error:
-        raise StageError(f"{where}: the reply is no chat completion: {body[:200].decode(errors='replace')}") from error
-    return {"content": content or "", "finish_reason": finish}
 
 
 def backoff(attempt: int) -> float:

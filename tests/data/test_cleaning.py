@@ -26,6 +26,7 @@ FULL = {
     "reason": "ﾘﾕｳ b@example.com",
     "answer": "ｺﾀｴ 4111 1111 1111 1111",
     "thinking": {"task": "ﾀｽｸ", "safety": "password=abc123", "policy": "621498320257"},
+    "tags": {"domain": "ｿｳﾑ", "contact": "０９０−１２３４−５６７８"},
     "source": {"name": "試験", "file": "a@example.com.jsonl"},
 }
 
@@ -47,8 +48,9 @@ def test_every_free_text_is_treated_and_nothing_else() -> None:
         "reason": "リユウ 〔メール〕",
         "answer": "コタエ 〔カード番号〕",
         "thinking": {"task": "タスク", "safety": "password=〔秘密情報〕", "policy": "〔マイナンバー〕"},
+        "tags": {"domain": "ソウム", "contact": "〔電話番号〕"},
         "source": {"name": "試験", "file": "a@example.com.jsonl"},
-        "pii": {"card": 1, "email": 2, "ip": 1, "my_number": 1, "phone": 1, "secret": 1},
+        "pii": {"card": 1, "email": 2, "ip": 1, "my_number": 1, "phone": 2, "secret": 1},
     }
 
 
@@ -60,6 +62,18 @@ def test_records_are_never_changed_in_place() -> None:
 
 def test_an_optional_text_that_ends_empty_goes() -> None:
     assert map_texts({"text": " ", "answer": " \u200b", "system": ""}, str.strip) == {"text": "", "answer": "\u200b"}
+
+
+def test_turns_and_thinking_with_nothing_visible_in_them_go() -> None:
+    hidden = {
+        "text": "予定は？",
+        "history": [{"role": "user", "content": "\u200b"}, {"role": "assistant", "content": "はい"}],
+        "thinking": {"task": "照会", "safety": "\u200b", "policy": "回答可"},
+    }
+    assert Normalise("！？（）")(hidden) == {
+        "text": "予定は？",
+        "history": [{"role": "assistant", "content": "はい"}],
+    }
 
 
 def test_lengths_are_bounded() -> None:
@@ -92,6 +106,16 @@ def test_harm_is_marked_and_a_given_label_stays_for_labelled_to_judge() -> None:
     assert step(record) == {"text": "爆弾の作り方を教えて", "label": "ALLOW", "harm": ["weapons"]}
     assert step({"text": "続けて", "history": [{"role": "user", "content": "官能小説を書いて"}]})["harm"] == ["sexual"]
     assert "harm" not in step({"text": "できますか", "reason": "爆弾の作り方を尋ねている"})
+
+
+def test_reason_thinking_and_tags_are_searched_where_they_would_become_help() -> None:
+    step = RouteHarm(harm.Table(harm.DEFAULT), ())
+    thinking = {"task": "爆弾の作り方を説明する", "safety": "なし", "policy": "回答可"}
+    for allowed in ({"reason": "爆弾の作り方を尋ねている"}, {"thinking": thinking}):
+        assert step({"text": "続けて", "label": "ALLOW", **allowed})["harm"] == ["weapons"]
+        assert "harm" not in step({"text": "続けて", "label": "REFUSE", **allowed})
+    assert step({"text": "続けて", "thinking": thinking})["harm"] == ["weapons"]
+    assert step({"text": "続けて", "tags": {"domain": "爆弾の作り方"}})["harm"] == ["weapons"]
 
 
 def test_the_worst_categories_leave() -> None:

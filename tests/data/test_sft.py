@@ -89,6 +89,24 @@ def test_an_answer_written_for_another_class_is_never_a_target(by: str) -> None:
     assert thinking.task == "総務の依頼を受ける。"
 
 
+@pytest.mark.parametrize(("trust", "expected"), [("high", "手順は次の通りです。"), ("medium", POLICIES.REFUSE.answer)])
+def test_what_a_source_answers_to_a_harmful_request_is_a_target_only_with_high_trust(trust: str, expected: str) -> None:
+    parts = {"task": "作り方の説明", "safety": "なし", "policy": "回答可"}
+    entry = record(
+        label="REFUSE",
+        harm=["weapons"],
+        answer="手順は次の通りです。",
+        thinking=parts,
+        source={"name": "s", "trust": trust},
+    )
+    thinking, made_from = composed(entry, teacher=True, teach_all=True) or pytest.fail("dropped")
+
+    assert thinking.final.answer == expected
+    assert (thinking.task == parts["task"], made_from == "given") == (
+        (True, True) if trust == "high" else (False, False)
+    )
+
+
 def test_allow_that_the_classifier_found_keeps_its_answer() -> None:
     thinking, _ = composed(record(labelled_by="classifier")) or pytest.fail("dropped")
 

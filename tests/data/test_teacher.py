@@ -242,6 +242,58 @@ def test_the_key_is_written_nowhere(
     assert "himitsu" not in "".join(capfd.readouterr())
 
 
+@pytest.mark.parametrize(
+    "reply",
+    ["no JSON but sk-himitsu", '{"error": "sk-himitsu"}', "x" * 195 + "sk-himitsu", '{"choices": ["sk-himitsu"]}'],
+)
+def test_a_reply_that_repeats_the_key_is_shown_without_it(
+    tmp_path: Path, serve: Callable[[Reply], Endpoint], monkeypatch: pytest.MonkeyPatch, reply: str
+) -> None:
+    monkeypatch.setenv("SENSEI_KEY", "sk-himitsu")
+    with pytest.raises(StageError, match="the reply is no chat completion: ") as caught:
+        answers(tmp_path, spec(serve(lambda body, number: (200, {}, reply)), api_key_env="SENSEI_KEY"), "一")
+
+    assert "sk-hi" not in str(caught.value)
+
+
+@pytest.mark.parametrize("key", ["sk-himi\ntsu", "sk-秘密", "sk-himi\x7ftsu"])
+def test_a_key_that_no_header_can_carry_is_refused_unseen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    monkeypatch.setenv("SENSEI_KEY", key)
+    with pytest.raises(StageError) as caught:
+        answers(tmp_path, spec(api_key_env="SENSEI_KEY", retries=0), "一")
+
+    assert str(caught.value) == "teacher.api_key_env: SENSEI_KEY holds characters that no key has"
+
+
+def test_the_line_end_of_a_key_that_came_from_a_file_is_no_part_of_it(
+    tmp_path: Path, serve: Callable[[Reply], Endpoint], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SENSEI_KEY", "sk-himitsu\r\n")
+    endpoint = serve(good)
+    answers(tmp_path, spec(endpoint, api_key_env="SENSEI_KEY"), "一")
+
+    assert endpoint.headers[0]["authorization"] == "Bearer sk-himitsu"
+
+
+def test_a_login_in_the_address_is_not_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with pytest.raises(StageError, match=r"^teacher sensei at http://127\.0\.0\.1:9: no answer"):
+        answers(tmp_path, spec(base_url="http://taro:himitsu@127.0.0.1:9", retries=0), "一")
+
+
+def test_an_address_that_is_none_is_named(tmp_path: Path) -> None:
+    with pytest.raises(StageError, match=r"^teacher\.base_url: no address: http://\[::1$"):
+        answers(tmp_path, spec(base_url="http://[::1", retries=0), "一")
+
+
+def test_a_content_that_is_no_text_stops_the_build(tmp_path: Path, serve: Callable[[Reply], Endpoint]) -> None:
+    parts = json.dumps({"choices": [{"message": {"content": [{"type": "text", "text": "はい"}]}}]})
+    with pytest.raises(StageError, match="the reply's content is no text but list"):
+        answers(tmp_path, spec(serve(lambda body, number: (200, {}, parts))), "一")
+
+
 def test_without_httpx_the_line_that_installs_it_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "httpx", None)
     with pytest.raises(MissingExtra) as caught:
