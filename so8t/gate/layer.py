@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, get_args
 
 import torch
@@ -44,15 +44,7 @@ class Gate(nn.Module):
 
     def matrix(self, dtype: torch.dtype | None = None) -> Tensor:
         """M (blocks, 8, 8), computed in float64 where the device has it, given in the parameters' dtype or `dtype`."""
-        parameter = next(self.parameters())
-        finest = rotation.finest(parameter.device)
-        with torch.autocast(parameter.device.type, enabled=False):
-            if self.kind == "free":
-                made = self.delta.to(finest) + torch.eye(rotation.SIZE, dtype=finest, device=parameter.device)
-            else:
-                form = rotation.geodesic if self.kind == "geodesic" else rotation.blend
-                made = form(self.theta.to(finest), torch.sigmoid(self.alpha.to(finest)))
-        return made.to(dtype or parameter.dtype)
+        return matrices([self])[0].to(dtype or next(self.parameters()).dtype)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Tokens (..., dim) turned, in their own dtype."""
@@ -91,6 +83,21 @@ class Gate(nn.Module):
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Gate:
         """Follow the model to its device, never to a dtype that is coarser than float32."""
         return super()._apply(lambda tensor: _no_coarser(tensor, fn(tensor)), recurse)
+
+
+def matrices(gates: Sequence[Gate]) -> tuple[Tensor, ...]:
+    """M of each of several gates of one kind on one device, in the finest dtype, by a single exponential."""
+    first = next(gates[0].parameters())
+    finest = rotation.finest(first.device)
+    sizes = [gate.blocks for gate in gates]
+    with torch.autocast(first.device.type, enabled=False):
+        if gates[0].kind == "free":
+            delta = torch.cat([gate.delta for gate in gates]).to(finest)
+            return (delta + torch.eye(rotation.SIZE, dtype=finest, device=first.device)).split(sizes)
+        theta = torch.cat([gate.theta for gate in gates]).to(finest)
+        openings = torch.cat([torch.sigmoid(gate.alpha.to(finest)).expand(gate.blocks) for gate in gates])
+        form = rotation.geodesic if gates[0].kind == "geodesic" else rotation.blend
+        return form(theta, openings[:, None, None]).split(sizes)
 
 
 def _no_coarser(before: Tensor, after: Tensor) -> Tensor:

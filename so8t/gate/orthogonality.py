@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from so8t.gate.layer import Gate
+from so8t.gate.layer import Gate, matrices
 from so8t.gate.rotation import SIZE
 
 
@@ -16,12 +16,19 @@ def orthogonality_loss(gates: Iterable[Gate], like: Tensor) -> Tensor:
 
     It has a grad_fn also where no gate is, or all are frozen: callers add and differentiate without asking.
     """
-    matrices = [gate.matrix().to(like.device) for gate in gates]
     with torch.autocast(like.device.type, enabled=False):
         # a leaf of its own: `0 * like` would be NaN where the task loss is
         total = torch.zeros((), device=like.device, requires_grad=True) * 1.0
-        if matrices:
-            blocks = torch.cat(matrices)
+        if together := _together(gates):
+            blocks = torch.cat([m.to(like.device) for some in together for m in matrices(some)])
             eye = torch.eye(SIZE, dtype=blocks.dtype, device=blocks.device)
             total = total + (blocks.mT @ blocks - eye).square().sum((-2, -1)).mean()
         return total.to(like.dtype)
+
+
+def _together(gates: Iterable[Gate]) -> list[list[Gate]]:
+    """Gates whose matrices one exponential gives: of one kind, on one device."""
+    groups: dict[tuple[str, str], list[Gate]] = {}
+    for gate in gates:
+        groups.setdefault((gate.kind, str(next(gate.parameters()).device)), []).append(gate)
+    return list(groups.values())

@@ -59,22 +59,29 @@ def _exp(skews: Tensor) -> Tensor:
     """Scaling and squaring: 2^-s A by its Taylor polynomial, then s squarings, s for each block."""
     blocks = skews.reshape(-1, SIZE, SIZE)
     norms = blocks.detach().abs().sum(-1).amax(-1)
+    if not len(norms) or bool((norms <= _SMALL).all()):  # nearly always, in training
+        return _taylor(blocks).reshape(skews.shape)
     squarings = torch.log2(norms / _SMALL).ceil().nan_to_num(0.0, _MOST_SQUARINGS, 0.0).clamp(0, _MOST_SQUARINGS)
     result = _taylor(blocks * torch.exp2(-squarings)[:, None, None])
-    for done in range(int(squarings.max()) if len(blocks) else 0):
+    for done in range(int(squarings.max())):
         result = torch.where((squarings > done)[:, None, None], result @ result, result)
     return result.reshape(skews.shape)
 
 
 def _taylor(small: Tensor) -> Tensor:
-    """Sum of X^k / k! up to k = 18 with eight products: Paterson and Stockmeyer, in threes."""
-    eye = torch.eye(SIZE, dtype=small.dtype, device=small.device)
+    """Sum of X^k / k! up to k = 18 with seven products: Paterson and Stockmeyer, in threes.
+
+    The six quadratics a I + b X + c X^2 are one small product, for on blocks like these each operation costs a call.
+    """
     square = small @ small
     cube = square @ small
-    result = eye / math.factorial(_DEGREE)
-    for lowest in range(_DEGREE - 3, -1, -3):
-        a, b, c = (1 / math.factorial(lowest + k) for k in range(3))
-        result = result @ cube + (a * eye + b * small + c * square)
+    powers = torch.stack([torch.eye(SIZE, dtype=small.dtype, device=small.device).expand_as(small), small, square])
+    weights = [[1 / math.factorial(lowest + k) for k in range(3)] for lowest in range(0, _DEGREE, 3)]
+    quadratics = torch.tensor(weights, dtype=small.dtype, device=small.device) @ powers.flatten(1)
+    *rest, result = quadratics.view(_DEGREE // 3, *small.shape).unbind()
+    result = result + cube / math.factorial(_DEGREE)
+    for quadratic in reversed(rest):
+        result = torch.baddbmm(quadratic, result, cube)
     return result
 
 
