@@ -228,6 +228,6 @@ STAGE = Stage(
     build=build,
     takes=("raw/raw.jsonl",),
     gives=("cleaned.jsonl", "dropped.jsonl", "stats.json"),
-    packages=("rensa", "python-stdnum"),
+    packages=("orjson", "python-stdnum", "rensa", "unicodedata"),
     doc="normalised, bounded, Japanese, without personal data and duplicates; every drop has a reason",
 )

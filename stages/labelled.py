@@ -165,6 +165,6 @@ STAGE = Stage(
     build=build,
     takes=("cleaned/cleaned.jsonl",),
     gives=("labelled.jsonl", "quarantined.jsonl", "agreement.json"),
-    packages=("scikit-learn", "numpy", "scipy"),
+    packages=("numpy", "orjson", "scikit-learn", "scipy", "unicodedata"),
     doc=__doc__ or "",
 )

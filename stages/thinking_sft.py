@@ -148,6 +148,6 @@ STAGE = Stage(
     takes=("labelled/labelled.jsonl",),
     gives=("thinking_sft.jsonl", "splits/", "dropped.jsonl", "chat_format.json", "stats.json"),
     sources=lambda spec: [f"{spec.tokenizer}/tokenizer.json"] if spec.tokenizer else [],
-    packages=("orjson", "rensa"),
+    packages=("orjson", "rensa", "unicodedata"),
     doc="conversations in the thinking format and their splits",
 )

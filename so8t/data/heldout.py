@@ -10,18 +10,18 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
-from itertools import islice
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING
 
 import orjson
-from rensa import RMinHash, RMinHashLSH
 
-from so8t.data.neardup import Grams, Settings, comparable, gram_sets, similarity, tagged
+from so8t.data.neardup import Grams, Settings, batches, comparable, gram_sets, new_lsh, similarity, sketch_all
 from so8t.data.records import Record
 from so8t.data.splits import STANDARD, Splitter
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from rensa import RMinHash
+
 _FEW = 64  # records in memory at once
 _MARGIN = 0.2  # a sketch of 96 numbers estimates 0.8 with a deviation of 0.04: nothing near lies 5 of them lower
 _REMEMBERED = 256  # held-out texts whose n-grams are kept for the next question
@@ -39,7 +39,7 @@ class HeldOut:
         self._settings = Settings(threshold=threshold)
         self._threshold = threshold
         self._hopeless = threshold - _MARGIN
-        self._lsh = RMinHashLSH(threshold, self._settings.permutations, self._settings.bands)
+        self._lsh = new_lsh(self._settings)
         self._offsets = array("Q")  # LSH key -> where the record's line begins
         self._held: list[RMinHash] = []
         self._splits: list[str] = []
@@ -55,8 +55,8 @@ class HeldOut:
         self._file.close()
 
     def _index(self, labelled: Path, splitter: Splitter) -> None:
-        for batch in _batches(_held(labelled, splitter)):
-            sketches = self._sketches([self._gram_sets(record) for _, _, record in batch])
+        for batch in batches(_held(labelled, splitter), _FEW):
+            sketches = sketch_all([self._gram_sets(record) for _, _, record in batch], self._settings)
             for (offset, split, _), sketch in zip(batch, sketches, strict=True):
                 self._lsh.insert(len(self._offsets), sketch)
                 self._held.append(sketch)
@@ -65,9 +65,9 @@ class HeldOut:
 
     def alike(self, records: Iterable[Record]) -> Iterator[tuple[Record, str | None]]:
         """Each record with the id of a similar one in a split that precedes its own, the first in the file."""
-        for batch in _batches(records):
+        for batch in batches(records, _FEW):
             grams = [self._gram_sets(record) for record in batch]
-            for record, mine, sketch in zip(batch, grams, self._sketches(grams), strict=True):
+            for record, mine, sketch in zip(batch, grams, sketch_all(grams, self._settings), strict=True):
                 yield record, self._like(record["split"], mine, sketch)
 
     def _like(self, split: str, mine: Grams, sketch: RMinHash) -> str | None:
@@ -79,12 +79,6 @@ class HeldOut:
                 found: str = self._read(key)["id"]
                 return found
         return None
-
-    def _sketches(self, sets: list[Grams]) -> list[RMinHash]:
-        """Many at a time: a sketch alone costs ten times as much."""
-        bags = [tagged(parts) for parts in sets]
-        sketches: list[RMinHash] = RMinHash.from_token_sets(bags, self._settings.permutations, self._settings.seed)
-        return sketches
 
     def _gram_sets(self, record: Record) -> Grams:
         """Of the user's text alone: the same question in another conversation still gives a test away."""
@@ -108,9 +102,3 @@ def _held(labelled: Path, splitter: Splitter) -> Iterator[tuple[int, str, Record
             if (split := splitter(record)) != "train":
                 yield offset, split, record
             offset += len(line)
-
-
-def _batches(items: Iterable[T]) -> Iterator[list[T]]:
-    remaining = iter(items)
-    while batch := list(islice(remaining, _FEW)):
-        yield batch

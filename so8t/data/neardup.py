@@ -20,18 +20,18 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import compress, islice
-from typing import TYPE_CHECKING, Any
-
-from rensa import RMinHash, RMinHashLSH
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from numpy import uint64
     from numpy.typing import NDArray
+    from rensa import RMinHash, RMinHashLSH
 
 Parts = tuple[str, ...]
 """What must be alike, each for itself: the text, and the conversation and system prompt around it."""
 Grams = tuple[frozenset[str], ...]
 Read = Callable[[int], Parts]
+T = TypeVar("T")
 
 _BULK = 256  # rows hashed at once by numpy
 _FEW = 16  # rows whose n-grams are in memory as strings: more fall out of the processor's cache
@@ -99,10 +99,12 @@ def _exact(rows: Iterable[int], read: Read, copies: dict[int, int]) -> Iterator[
 
 def with_neighbours(rows: Iterable[tuple[int, Parts]], settings: Settings) -> list[int]:
     """The rows that share a band with any other row, in their order."""
-    lsh = RMinHashLSH(settings.threshold, settings.permutations, settings.bands)
+    from rensa import RMinHash
+
+    lsh = new_lsh(settings)
     names = array("Q")
     sketches: list[Any] = []
-    for batch in _batches(rows, _BULK):
+    for batch in batches(rows, _BULK):
         hashes, ends = hash_grams([parts for _, parts in batch], settings.ngram)
         sketch = RMinHash.digest_matrix_from_flat_token_hashes(hashes, ends, settings.permutations, settings.seed)
         lsh.insert_matrix(sketch, len(names))
@@ -143,8 +145,14 @@ def hash_grams(rows: list[Parts], n: int) -> tuple[NDArray[uint64], list[int]]:
     return hashes[inside[:starts]], ends
 
 
-def _batches(rows: Iterable[tuple[int, Parts]], size: int) -> Iterator[list[tuple[int, Parts]]]:
-    remaining = iter(rows)
+def new_lsh(settings: Settings) -> RMinHashLSH:
+    from rensa import RMinHashLSH
+
+    return RMinHashLSH(settings.threshold, settings.permutations, settings.bands)
+
+
+def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    remaining = iter(items)
     while batch := list(islice(remaining, size)):
         yield batch
 
@@ -159,16 +167,16 @@ class NearIndex:
         self._read = read
         self._settings = settings
         self._threshold = threshold
-        self._lsh = RMinHashLSH(threshold, settings.permutations, settings.bands)
+        self._lsh = new_lsh(settings)
         self._kept = array("Q")  # LSH key -> row
         self._grams = lru_cache(_REMEMBERED)(lambda row: gram_sets(read(row), settings.ngram))
 
     def sift(self, rows: Iterable[int]) -> dict[int, Duplicate]:
         """The duplicates among the rows; the others stay and become part of the index."""
         found: dict[int, Duplicate] = {}
-        for batch in _batches(((row, self._read(row)) for row in rows), _FEW):
+        for batch in batches(((row, self._read(row)) for row in rows), _FEW):
             sets = [gram_sets(parts, self._settings.ngram) for _, parts in batch]
-            for (row, _), mine, sketch in zip(batch, sets, self._sketch(sets), strict=True):
+            for (row, _), mine, sketch in zip(batch, sets, sketch_all(sets, self._settings), strict=True):
                 duplicate = self._match(mine, sorted(self._lsh.query(sketch)))
                 if duplicate is not None:
                     found[row] = duplicate
@@ -177,11 +185,6 @@ class NearIndex:
                     self._kept.append(row)
         return found
 
-    def _sketch(self, sets: list[Grams]) -> list[RMinHash]:
-        bags = [tagged(parts) for parts in sets]
-        sketches: list[RMinHash] = RMinHash.from_token_sets(bags, self._settings.permutations, self._settings.seed)
-        return sketches
-
     def _match(self, mine: Grams, candidates: list[int]) -> Duplicate | None:
         for key in candidates:
             of = self._kept[key]
@@ -189,6 +192,15 @@ class NearIndex:
             if jaccard >= self._threshold:
                 return Duplicate(of, jaccard)
         return None
+
+
+def sketch_all(sets: list[Grams], settings: Settings) -> list[RMinHash]:
+    """Many at a time: a sketch alone costs ten times as much."""
+    from rensa import RMinHash
+
+    bags = [tagged(parts) for parts in sets]
+    sketches: list[RMinHash] = RMinHash.from_token_sets(bags, settings.permutations, settings.seed)
+    return sketches
 
 
 def similarity(left: Grams, right: Grams) -> float:
@@ -204,10 +216,6 @@ def _jaccard(left: frozenset[str], right: frozenset[str]) -> float:
 
 def gram_sets(parts: Parts, n: int) -> Grams:
     return tuple(frozenset(grams(part, n)) for part in parts)
-
-
-def tagged_grams(parts: Parts, n: int) -> list[str]:
-    return tagged(gram_sets(parts, n))
 
 
 def tagged(sets: Grams) -> list[str]:
