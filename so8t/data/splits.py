@@ -69,10 +69,6 @@ def normalised(text: str) -> str:
     return text
 
 
-def split_of(text: str, fractions: Fractions) -> str:
-    return Splitter(fractions)({"text": text})
-
-
 def _checked(record: Record) -> str:
     name: str = record["split"]
     if _NAME.fullmatch(name) and not _DEVICES.fullmatch(name):

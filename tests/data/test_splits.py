@@ -8,11 +8,15 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from so8t.data.splits import Fractions, SplitFiles, Splitter, normalised, split_of
+from so8t.data.splits import Fractions, SplitFiles, Splitter, normalised
 from so8t.errors import StageError
 
 TEXTS = [f"{number}番の会議の予定を教えてください。" for number in range(4000)]
 TENTHS = Fractions(validation=0.1, test=0.1)
+
+
+def split_of(text: str, fractions: Fractions) -> str:
+    return Splitter(fractions)({"text": text})
 
 
 def test_the_shares_are_what_was_asked_for() -> None:
