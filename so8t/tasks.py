@@ -15,6 +15,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -42,6 +43,7 @@ class Graph:
             raise InvalidDodoFile(str(error)) from None
         self.session = Session(self.plan)
         Backend.graph = self
+        _leave_with_doit()
 
     def config(self) -> dict[str, Any]:
         return {
@@ -192,7 +194,6 @@ def build(name: str) -> int:
 def _spawn(profile: str, name: str, forced: bool) -> tuple[int, bytes]:
     command = [sys.executable, "-X", "utf8", "-m", "so8t.build", profile, name] + ["force"] * forced
     env = {**os.environ, "PYTHONHASHSEED": "0"}
-    _leave_with_doit()
     for _ in range(ATTEMPTS):
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env) as child, _Terminable():
             try:
@@ -208,18 +209,22 @@ def _spawn(profile: str, name: str, forced: bool) -> tuple[int, bytes]:
 
 
 def _leave_with_doit() -> None:
-    """With doit -n this is a worker: end when doit does, however it does, and the builder ends with us."""
-    boss = multiprocessing.parent_process()
-    if boss is None or any(thread.name == "boss watch" for thread in threading.enumerate()):
-        return
+    """With doit -n, workers end when doit does, however it does, and their builders end with them."""
+    if hasattr(os, "register_at_fork"):
+        doit = os.getpid()
+        # the parent's number tells: a sibling may hold the pipe behind multiprocessing's is_alive open for ever
+        os.register_at_fork(after_in_child=lambda: _watch(lambda: os.getppid() == doit))
+    elif boss := multiprocessing.parent_process():  # spawned: the worker loads dodo.py itself
+        _watch(boss.is_alive)
 
+
+def _watch(alive: Callable[[], bool]) -> None:
     def watch() -> None:
-        # where workers are forked, a sibling may hold the pipe behind is_alive open: the parent's number tells
-        while boss.is_alive() and (os.name == "nt" or os.getppid() == boss.pid):
+        while alive():
             time.sleep(0.5)
         os._exit(1)
 
-    threading.Thread(target=watch, daemon=True, name="boss watch").start()
+    threading.Thread(target=watch, daemon=True, name="doit watch").start()
 
 
 def _stop(child: subprocess.Popen[bytes]) -> None:
