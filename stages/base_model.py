@@ -1,0 +1,70 @@
+"""base_model: a verified standard checkpoint: trained here in a minute, from a local folder, or from the hub."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import orjson
+from pydantic import Discriminator, Tag
+
+from so8t.base import checkpoint, folder, hub, local, tiny
+from so8t.base.checkpoint import Checkpoint
+from so8t.base.hub import Hub
+from so8t.base.local import Local
+from so8t.base.tiny import Tiny
+from so8t.spec.fields import SpecModel
+from so8t.stage import Inputs, Stage
+
+
+def _kind(value: Any) -> Any:
+    return value.get("kind", "tiny") if isinstance(value, dict) else getattr(value, "kind", "tiny")
+
+
+Origin = Annotated[
+    Annotated[Tiny, Tag("tiny")] | Annotated[Local, Tag("local")] | Annotated[Hub, Tag("hub")],
+    Discriminator(_kind),
+]
+
+
+class Spec(SpecModel):
+    """Where the base model comes from."""
+
+    source: Origin = Tiny()
+    """A tiny one trained here, a local folder, or a repository of the hub pinned by commit."""
+
+
+def build(inputs: Inputs, out: Path, spec: Spec) -> None:
+    found = _obtain(inputs, out, spec.source)
+    facts = {"source": spec.source.kind, **asdict(found)}
+    (out / "base.json").write_bytes(orjson.dumps(facts, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+    print(f"base_model: {found.architecture}, {found.parameters:,} parameters, verified", file=sys.stderr)
+
+
+def _obtain(inputs: Inputs, out: Path, source: Tiny | Local | Hub) -> Checkpoint:
+    if isinstance(source, Tiny):
+        sft = inputs["thinking_sft"]
+        declaration = orjson.loads((sft / "chat_format.json").read_bytes())
+        return checkpoint.verify(tiny.build(source, sft / "splits" / "train.jsonl", declaration, out))
+    if isinstance(source, Hub):
+        files, where = hub.fetch(source, inputs.scratch), f"{source.repo}@{source.revision[:12]}"
+    else:
+        files, where = local.files(inputs.sources), source.path
+    folder.take(files, out / "model", source.remote_code, where)
+    return checkpoint.verify(out / "model", source.remote_code)
+
+
+STAGE = Stage(
+    "base_model",
+    spec=Spec,
+    build=build,
+    takes=("thinking_sft/splits/train.jsonl", "thinking_sft/chat_format.json"),
+    gives=("model/", "base.json"),
+    sources=lambda spec: local.patterns(spec.source) if spec.source.kind == "local" else [],
+    packages=("orjson", "torch", "transformers", "sentencepiece", "safetensors"),
+    ships=("model/*",),
+    resumable=True,
+    doc="a verified standard checkpoint: tiny and trained here, local, or from the hub",
+)
