@@ -1,4 +1,4 @@
-"""What a tiny base model reads: documents from the training split, as one run of token ids in a file.
+"""What a tiny base model reads: documents from the training split, their token ids in a file that memory maps.
 
 A base has read questions with their answers and knows what the format looks like; it has not been taught to judge:
 of every record it sees the question and the final answer as plain text, and, apart, the assistant's turn alone.
@@ -8,6 +8,7 @@ No document shows the question with its thinking or its class: that is the adapt
 from __future__ import annotations
 
 import random
+from array import array
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -42,44 +43,59 @@ def documents(train: Path, chat_format: ChatFormat, thinking_format: ThinkingFor
         yield chat.segments([answer], chat_format)
 
 
-def write_tokens(path: Path, encoded: Iterable[list[int]], end: int) -> None:
-    """Every document's ids and one `end` after each; the file appears whole."""
+def write_tokens(folder: Path, encoded: Iterable[list[int]], end: int, longest: int) -> None:
+    """tokens.bin, every document's first `longest` ids with one `end`, and ends.bin, where each stops."""
     import numpy
 
-    part = path.with_name(f"{path.name}.part")
-    with part.open("wb", 1 << 20) as out:
+    total = 0
+    with (folder / "tokens.bin").open("wb", 1 << 20) as tokens, (folder / "ends.bin").open("wb", 1 << 20) as ends:
         for ids in encoded:
-            out.write(numpy.asarray([*ids, end], dtype="<u4").tobytes())
-    part.replace(path)
+            kept = [*ids, end][:longest]
+            total += len(kept)
+            tokens.write(numpy.asarray(kept, dtype="<u4").tobytes())
+            ends.write(numpy.asarray(total, dtype="<u8").tobytes())
 
 
-class Blocks:
-    """The run of ids cut into blocks of equal length, dealt anew every epoch; batch n is a function of n alone."""
+class Batches:
+    """Documents in rows of their own, dealt anew every epoch; batch n is a function of n alone.
 
-    def __init__(self, path: Path, length: int, batch: int, seed: int) -> None:
+    Rows of their own: a small model learns to read a question long before it learns where one document ends.
+    """
+
+    def __init__(self, folder: Path, size: int, seed: int, fill: int) -> None:
         import numpy
 
-        tokens = numpy.memmap(path, dtype="<u4", mode="r") if path.stat().st_size else numpy.zeros(0, "<u4")
-        self.count = len(tokens) // length
-        if self.count < batch:
+        self._ends = numpy.fromfile(folder / "ends.bin", dtype="<u8")
+        self.count = len(self._ends)
+        if self.count < size:
             raise StageError(
-                f"base_model: {len(tokens)} tokens of text make {self.count} blocks of {length}, "
-                f"one batch needs {batch}; "
-                "add training records, or lower source.batch or source.sequence"
+                f"base_model: the training split gives {self.count} documents, one batch needs {size}; "
+                "add training records, or lower source.batch"
             )
-        self._blocks = tokens[: self.count * length].reshape(self.count, length)
-        self._batch, self._seed = batch, seed
+        self._tokens = numpy.memmap(folder / "tokens.bin", dtype="<u4", mode="r")
+        self._size, self._seed, self._fill = size, seed, fill
 
-    def __getitem__(self, step: int) -> numpy.ndarray:
+    def __getitem__(self, step: int) -> tuple[numpy.ndarray, numpy.ndarray]:
+        """Ids and labels: after a document's end a row holds `fill`, and nothing to learn."""
         import numpy
 
-        places = range(step * self._batch, (step + 1) * self._batch)
-        rows = [_order(self._seed, place // self.count, self.count)[place % self.count] for place in places]
-        return self._blocks[rows].astype(numpy.int64)
+        places = range(step * self._size, (step + 1) * self._size)
+        rows = [
+            self._document(_order(self._seed, place // self.count, self.count)[place % self.count]) for place in places
+        ]
+        ids = numpy.full((len(rows), max(map(len, rows))), self._fill, dtype=numpy.int64)
+        labels = numpy.full_like(ids, -100)
+        for at, row in enumerate(rows):
+            ids[at, : len(row)] = labels[at, : len(row)] = row
+        return ids, labels
+
+    def _document(self, number: int) -> numpy.ndarray:
+        start = int(self._ends[number - 1]) if number else 0
+        return self._tokens[start : int(self._ends[number])]
 
 
 @lru_cache(maxsize=2)
-def _order(seed: int, epoch: int, count: int) -> list[int]:
-    order = list(range(count))
+def _order(seed: int, epoch: int, count: int) -> array[int]:
+    order = array("Q", range(count))
     random.Random(f"{seed}/{epoch}").shuffle(order)
     return order

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from so8t.base.corpus import Blocks
+from so8t.base.corpus import Batches
 from so8t.errors import StageError
 from so8t.store.atomic import sync
 
@@ -57,7 +57,7 @@ def deterministic(threads: int) -> Iterator[None]:
         torch.use_deterministic_algorithms(before[1])
 
 
-def pretrain(model: nn.Module, blocks: Blocks, schedule: Schedule, kept: Path, every: int) -> float:
+def pretrain(model: nn.Module, batches: Batches, schedule: Schedule, kept: Path, every: int) -> float:
     """Train to the end of the schedule and return the last loss; `kept` holds the state after each `every` steps."""
     import torch
 
@@ -65,7 +65,7 @@ def pretrain(model: nn.Module, blocks: Blocks, schedule: Schedule, kept: Path, e
     start, loss = _resume(kept, model, optimizer)
     model.train()
     for step in range(start, schedule.steps):
-        loss = _step(model, optimizer, torch.from_numpy(blocks[step]), schedule.rate(step))
+        loss = _step(model, optimizer, *map(torch.from_numpy, batches[step]), schedule.rate(step))
         if not math.isfinite(loss):
             raise StageError(
                 f"base_model: the loss is {loss} at step {step + 1} of {schedule.steps}; lower source.learning_rate"
@@ -77,12 +77,12 @@ def pretrain(model: nn.Module, blocks: Blocks, schedule: Schedule, kept: Path, e
     return loss
 
 
-def _step(model: nn.Module, optimizer: Optimizer, ids: Tensor, rate: float) -> float:
+def _step(model: nn.Module, optimizer: Optimizer, ids: Tensor, labels: Tensor, rate: float) -> float:
     import torch
 
     for group in optimizer.param_groups:
         group["lr"] = rate
-    loss = model(input_ids=ids, labels=ids, use_cache=False).loss
+    loss = model(input_ids=ids, labels=labels, use_cache=False).loss
     loss.backward()
     torch.nn.utils.clip_grad_norm_(model.parameters(), LONGEST_GRADIENT)
     optimizer.step()

@@ -42,7 +42,7 @@ class Tiny(SpecModel):
     """At most so many texts, from the front, train the tokenizer: it holds them in memory."""
     hidden_size: int = Field(256, ge=8, multiple_of=8)
     """Width; a multiple of 256 lets every quantisation of a GGUF apply."""
-    intermediate_size: int = Field(512, ge=8)
+    intermediate_size: int = Field(256, ge=8)
     """Width of the feed-forward part; a multiple of 256 likewise."""
     layers: int = Field(4, ge=1, le=64)
     """Decoder layers."""
@@ -56,16 +56,16 @@ class Tiny(SpecModel):
     """Standard deviation of the first weights; 1 / sqrt(hidden_size) trains much faster than the usual 0.02."""
     steps: int = Field(500, ge=1)
     """Steps of training."""
-    batch: int = Field(8, ge=1)
-    """Blocks in a step."""
-    sequence: int = Field(96, ge=8)
-    """Tokens in a block."""
+    batch: int = Field(16, ge=1)
+    """Documents in a step."""
+    sequence: int = Field(256, ge=8)
+    """Tokens of a document that are read; what follows is left out."""
     learning_rate: float = Field(2e-3, gt=0, le=1)
     """The highest learning rate, after warm-up."""
     warmup: int = Field(40, ge=1)
     """Steps until then."""
     seed: int = Field(0, ge=0)
-    """Of the first weights and the order of blocks."""
+    """Of the first weights and the order of documents."""
     threads: int = Field(2, ge=1, le=256)
     """Threads of the processor.  It changes the order of sums and so the last bits of every weight."""
     checkpoint_every: int = execution(100, ge=1)
@@ -102,16 +102,17 @@ def build(spec: Tiny, train: Path, declaration: dict[str, Any], out: Path) -> Pa
     pieces = tokenizer.processor(model_file)
     documents = corpus.documents(train, chat_format, thinking_format)
     encoded = (tokenizer.encode(pieces, document, symbols) for document in documents)
-    corpus.write_tokens(work / "tokens.bin", encoded, pieces.PieceToId(symbols.eos))
-    blocks = corpus.Blocks(work / "tokens.bin", spec.sequence, spec.batch, spec.seed)
+    end = pieces.PieceToId(symbols.eos)
+    corpus.write_tokens(work, encoded, end, spec.sequence)
+    batches = corpus.Batches(work, spec.batch, spec.seed, end)
     # the model
     with deterministic(spec.threads):
         model = create(config(spec, pieces, symbols), spec.seed)
         model.generation_config = generation(pieces, symbols, chat_format.stop)
         schedule = Schedule(spec.steps, min(spec.warmup, spec.steps), spec.learning_rate)
-        pretrain(model, blocks, schedule, work / "state.safetensors", spec.checkpoint_every)
+        pretrain(model, batches, schedule, work / "state.safetensors", spec.checkpoint_every)
     model.save_pretrained(str(folder))
-    del blocks  # Windows removes no file that is mapped
+    del batches  # Windows removes no file that is mapped
     shutil.rmtree(work)
     return folder
 

@@ -84,7 +84,7 @@ def train(texts: Iterable[str], vocab_size: int, symbols: Symbols) -> bytes:
     except (RuntimeError, OSError) as error:
         raise StageError(
             f"base_model: no tokenizer of {vocab_size} pieces can be trained on this corpus "
-            f"({smallest} are taken by bytes and symbols): {_sentence(error)}; change tokenizer.vocab_size or add text"
+            f"({smallest} are taken by bytes and symbols): {_sentence(error)}; change source.vocab_size or add text"
         ) from error
     return model.getvalue()
 

@@ -25,7 +25,7 @@ PICO: dict[str, Any] = {
     "context": 256,
     "steps": 12,
     "batch": 4,
-    "sequence": 16,
+    "sequence": 64,
     "warmup": 3,
     "threads": 1,
     "checkpoint_every": 2,

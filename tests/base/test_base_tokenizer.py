@@ -63,7 +63,7 @@ def test_a_vocabulary_that_the_corpus_cannot_fill_is_an_error_with_the_limit() -
     assert message.startswith(
         "base_model: no tokenizer of 3000 pieces can be trained on this corpus (266 are taken by "
     )
-    assert message.endswith("; change tokenizer.vocab_size or add text")
+    assert message.endswith("; change source.vocab_size or add text")
 
 
 def test_a_vocabulary_smaller_than_its_symbols_is_an_error() -> None:

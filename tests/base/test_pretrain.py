@@ -15,7 +15,7 @@ from safetensors import safe_open
 from transformers import AutoModelForCausalLM, Phi3ForCausalLM
 
 from so8t.base import corpus, tiny
-from so8t.base.corpus import Blocks
+from so8t.base.corpus import Batches
 from so8t.base.pretrain import Schedule, deterministic
 from so8t.base.tiny import Tiny
 from so8t.data.chat import PHI3
@@ -101,7 +101,7 @@ def test_killed_five_times_it_ends_in_the_same_bytes(pico: Path, sft: Path, tmp_
 def test_a_torn_state_is_never_read(pico: Path, sft: Path, tmp_path: Path) -> None:
     (tmp_path / "training").mkdir()
     (tmp_path / "training" / "state.safetensors.part").write_bytes(b"torn")
-    (tmp_path / "training" / "tokens.bin.part").write_bytes(b"torn")
+    (tmp_path / "training" / "tokens.bin").write_bytes(b"torn")
 
     folder = tiny.build(Tiny(**PICO), sft / "splits" / "train.jsonl", declaration(), tmp_path)
 
@@ -132,25 +132,26 @@ def test_no_document_shows_a_question_with_its_thinking_or_class(sft: Path) -> N
     assert not any("<|user|>" in turn or "教えて" in turn for turn in turns)
 
 
-def test_every_epoch_shows_every_block_once_in_another_order(tmp_path: Path) -> None:
-    corpus.write_tokens(tmp_path / "tokens.bin", [list(range(5)), list(range(5, 12))], end=99)
-    blocks = Blocks(tmp_path / "tokens.bin", length=3, batch=2, seed=0)
-    rows = [row.tolist() for step in range(8) for row in blocks[step]]
+def test_every_epoch_shows_every_document_once_in_another_order(tmp_path: Path) -> None:
+    corpus.write_tokens(tmp_path, [[1], [2, 2], [3, 3, 3], [4] * 9], end=99, longest=5)
+    batches = Batches(tmp_path, size=2, seed=0, fill=99)
+    rows = [(tuple(ids), tuple(labels)) for step in range(8) for ids, labels in zip(*batches[step], strict=True)]
+    read = [tuple(one for one in labels if one != -100) for _, labels in rows]
 
-    assert blocks.count == 4
-    assert sorted(rows[:4]) == [[0, 1, 2], [3, 4, 99], [5, 6, 7], [8, 9, 10]]
-    assert all(sorted(rows[at : at + 4]) == sorted(rows[:4]) for at in (4, 8, 12))
-    assert len({str(rows[at : at + 4]) for at in (0, 4, 8, 12)}) > 1
+    assert sorted(read[:4]) == [(1, 99), (2, 2, 99), (3, 3, 3, 99), (4, 4, 4, 4, 4)]
+    assert all(sorted(read[at : at + 4]) == sorted(read[:4]) for at in (4, 8, 12))
+    assert len({str(read[at : at + 4]) for at in (0, 4, 8, 12)}) > 1
+    assert all(set(ids[len(row) :]) <= {99} for (ids, _), row in zip(rows, read, strict=True))
 
 
 def test_a_corpus_smaller_than_one_batch_is_an_error(tmp_path: Path) -> None:
-    corpus.write_tokens(tmp_path / "tokens.bin", [[1, 2, 3]], end=9)
+    corpus.write_tokens(tmp_path, [[1, 2, 3]], end=9, longest=8)
 
     with pytest.raises(StageError) as caught:
-        Blocks(tmp_path / "tokens.bin", length=2, batch=3, seed=0)
+        Batches(tmp_path, size=3, seed=0, fill=9)
     assert str(caught.value) == (
-        "base_model: 4 tokens of text make 2 blocks of 2, one batch needs 3; "
-        "add training records, or lower source.batch or source.sequence"
+        "base_model: the training split gives 1 documents, one batch needs 3; "
+        "add training records, or lower source.batch"
     )
 
 
