@@ -1,8 +1,9 @@
 """What a tiny base model reads: documents from the training split, their token ids in a file that memory maps.
 
 A base has read questions with their answers and knows what the format looks like; it has not been taught to judge:
-of every record it sees the question and the final answer as plain text, and, apart, the assistant's turn alone.
-No document shows the question with its thinking or its class: that is the adapter's to learn.
+of every record it sees the question with the plain final answer as a chat, and, apart, the assistant's whole turn
+without the question.  No document shows a question with its thinking, its class or its system message:
+that is the adapter's to learn.  An answer that refuses does tell something of the class, as any forum's text would.
 """
 
 from __future__ import annotations
@@ -38,8 +39,7 @@ def documents(train: Path, chat_format: ChatFormat, thinking_format: ThinkingFor
     for record in records.read(train):
         *before, answer = record["messages"]
         final = thinking.split(answer["content"], thinking_format).final
-        plain = f"{before[-1]['content']}\n{final.answer}"
-        yield [Segment(plain, "user", structure=False, learned=True)]
+        yield chat.segments([before[-1], {"role": "assistant", "content": final.answer}], chat_format)
         yield chat.segments([answer], chat_format)
 
 

@@ -65,7 +65,8 @@ def pretrain(model: nn.Module, batches: Batches, schedule: Schedule, kept: Path,
     start, loss = _resume(kept, model, optimizer)
     model.train()
     for step in range(start, schedule.steps):
-        loss = _step(model, optimizer, *map(torch.from_numpy, batches[step]), schedule.rate(step))
+        ids, labels = (torch.from_numpy(table) for table in batches[step])
+        loss = _step(model, optimizer, ids, labels, schedule.rate(step))
         if not math.isfinite(loss):
             raise StageError(
                 f"base_model: the loss is {loss} at step {step + 1} of {schedule.steps}; lower source.learning_rate"

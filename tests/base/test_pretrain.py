@@ -122,14 +122,17 @@ def test_another_seed_makes_other_weights(pico: Path, sft: Path, tmp_path: Path)
 
 
 def test_no_document_shows_a_question_with_its_thinking_or_class(sft: Path) -> None:
-    documents = list(corpus.documents(sft / "splits" / "train.jsonl", PHI3, TAGS))
+    texts = [
+        "".join(piece.text for piece in one) for one in corpus.documents(sft / "splits" / "train.jsonl", PHI3, TAGS)
+    ]
+    asked = [text for text in texts if "<|user|>" in text]
+    turns = [text for text in texts if "<|user|>" not in text]
 
-    questions = [document for document in documents if len(document) == 1]
-    turns = ["".join(segment.text for segment in document) for document in documents if len(document) > 1]
-    assert len(questions) == len(turns) == 24
-    assert not any("判定: " in document[0].text or "<think" in document[0].text for document in questions)
-    assert all(turn.startswith("<|assistant|>\n<think-task>") for turn in turns)
-    assert not any("<|user|>" in turn or "教えて" in turn for turn in turns)
+    assert len(asked) == len(turns) == 24
+    assert "<|user|>\n研究室の同僚の住所は？<|end|>\n<|assistant|>\n開示できません。<|end|>\n" in asked
+    assert not any(inner in text for text in asked for inner in ("判定", "<think", "<final>", "個人情報"))
+    assert all(text.startswith("<|assistant|>\n<think-task>") for text in turns)
+    assert not any(outer in text for text in turns for outer in ("同僚", "煙", "営業時間", "侵入"))
 
 
 def test_every_epoch_shows_every_document_once_in_another_order(tmp_path: Path) -> None:
