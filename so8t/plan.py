@@ -134,7 +134,9 @@ def read(project: Path, profile: str) -> tuple[dict[str, Any], list[Path]]:
         "mirror": settings.store.mirror,
         "rows": [asdict(row) for row in rows.values()],
     }
-    return facts, [*found.watch, *_python_files(_roots(project)), *(Path(path) for path in sys.path if path)]
+    # distributions come and go in the folders of sys.path; in the project's own, artifacts do
+    places = [Path(path) for path in sys.path if path and Path(path) != project]
+    return facts, [*found.watch, *_python_files(_roots(project)), *places]
 
 
 def drop_stale_bytecode(project: Path) -> None:
