@@ -38,9 +38,13 @@ class Spec(SpecModel):
 
 def build(inputs: Inputs, out: Path, spec: Spec) -> None:
     found = _obtain(inputs, out, spec.source)
-    facts = {"source": spec.source.kind, **asdict(found)}
+    facts = {"source": spec.source.kind, "remote_code": _remote_code(spec.source), **asdict(found)}
     (out / "base.json").write_bytes(orjson.dumps(facts, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
     print(f"base_model: {found.architecture}, {found.parameters:,} parameters, verified", file=sys.stderr)
+
+
+def _remote_code(source: Tiny | Local | Hub) -> bool:
+    return not isinstance(source, Tiny) and source.remote_code
 
 
 def _obtain(inputs: Inputs, out: Path, source: Tiny | Local | Hub) -> Checkpoint:

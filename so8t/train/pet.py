@@ -26,6 +26,11 @@ def phase(step: int, steps: int, phases: tuple[Phase, ...] = PHASES) -> Phase:
     return next((each for each in phases if 100 * step < each.until * steps), phases[-1])
 
 
+def triples(real: Tensor) -> Tensor:
+    """Where three neighbours belong to one sequence, (batch, time - 2); `real` as `pet` takes it."""
+    return (real[:, 1:-1] != 0) & (real[:, :-2] == real[:, 1:-1]) & (real[:, 1:-1] == real[:, 2:])
+
+
 def pet(hidden: Tensor, real: Tensor, form: Form = "l2", delta: float = 1.0) -> Tensor:
     """Mean over real triples of neighbours, and over dimensions, of the square (or Huber) of h[t-1] - 2 h[t] + h[t+1].
 
@@ -36,7 +41,7 @@ def pet(hidden: Tensor, real: Tensor, form: Form = "l2", delta: float = 1.0) -> 
     # masked before the difference: a NaN in a padded state, times zero, would stay a NaN
     states = hidden.masked_fill((real == 0)[..., None], 0).to(exact)
     bend = states[:, :-2] - 2 * states[:, 1:-1] + states[:, 2:]
-    inside = (real[:, 1:-1] != 0) & (real[:, :-2] == real[:, 1:-1]) & (real[:, 1:-1] == real[:, 2:])
+    inside = triples(real)
     per_token = (bend.square() if form == "l2" else _huber(bend, delta)).mean(-1)
     return (per_token * inside).sum() / inside.sum().clamp(min=1)
 

@@ -1,0 +1,152 @@
+"""How an adapter is trained, as its spec says it: LoRA, gates, PET, the run, validation, checkpoints, the monitor."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from so8t.spec.fields import SpecModel, execution
+
+
+class Lora(SpecModel):
+    """The low-rank part, as PEFT names its settings."""
+
+    r: int = Field(64, ge=1)
+    """The rank."""
+    alpha: float = Field(128, gt=0)
+    """The scale: alpha / r, or alpha / sqrt(r) with rslora."""
+    dropout: float = Field(0.0, ge=0, lt=1)
+    """Dropout on the low-rank part's input."""
+    targets: tuple[str, ...] = ()
+    """Modules by the end of their names; empty: every projection of every decoder layer."""
+    rslora: bool = False
+    """Rank-stabilised scaling."""
+    dora: bool = False
+    """Weight decomposition: a learned magnitude for each output."""
+    rank_pattern: dict[str, int] = Field(default_factory=dict)
+    """Other ranks for modules whose names match."""
+    alpha_pattern: dict[str, float] = Field(default_factory=dict)
+    """Other alphas for modules whose names match."""
+
+
+class Gates(SpecModel):
+    """How the gates of so8t_model learn."""
+
+    train: bool = True
+    """False: gates stay at identity, and this is plain LoRA."""
+    learning_rate: float = Field(2e-3, gt=0, le=1)
+    """The gates' own highest learning rate."""
+    target: float = Field(0.1, gt=0, lt=1)
+    """How far gates are open, as g from 0 to 1, when annealing ends."""
+    annealing: float = Field(0.1, ge=0, le=1)
+    """The share of the steps in which alpha goes from its start to that."""
+    shape: Literal["linear", "sigmoid"] = "linear"
+    """The way it takes."""
+    then: Literal["learned", "held"] = "learned"
+    """What alpha does afterwards."""
+    orthogonality: float = Field(0.01, ge=0)
+    """The weight of the orthogonality loss; geodesic gates are orthogonal without it."""
+
+
+class Pet(SpecModel):
+    """The penalty on the second difference of the last hidden states along time."""
+
+    exploration: float = Field(0.01, ge=0)
+    """Its weight in the first 20 % of the steps."""
+    transition: float = Field(0.05, ge=0)
+    """Its weight in the next 40 %."""
+    stabilisation: float = Field(0.1, ge=0)
+    """Its weight in the last 40 %."""
+    form: Literal["l2", "huber"] = "l2"
+    """The square of the second difference, or linear beyond delta."""
+    delta: float = Field(1.0, gt=0)
+    """Where huber becomes linear."""
+
+
+class Train(SpecModel):
+    """The run."""
+
+    epochs: float = Field(3.0, gt=0)
+    """How often each conversation is seen."""
+    steps: int | None = Field(None, ge=1)
+    """Steps of the optimiser, instead of epochs."""
+    batch: int = Field(16, ge=1)
+    """Rows in a step, over all processes and micro-batches."""
+    micro_batch: int = execution(1, ge=1)
+    """Rows in one pass through the model; batch is a multiple of it.  It changes memory, and the order of sums."""
+    sequence: int = Field(2048, ge=8)
+    """Tokens in a row; a conversation that is longer is left out and counted."""
+    packing: bool = False
+    """Whether short conversations share a row; none sees another."""
+    by_length: bool = True
+    """Whether rows of like length make a batch, to pad less."""
+    learning_rate: float = Field(2e-4, gt=0, le=1)
+    """The highest learning rate of the low-rank part, after warm-up."""
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    """What it does then."""
+    warmup: float = Field(0.03, ge=0, lt=1)
+    """The share of the steps in which it rises."""
+    weight_decay: float = Field(0.0, ge=0)
+    """Of the low-rank part; gates have none."""
+    betas: tuple[float, float] = (0.9, 0.999)
+    """AdamW's."""
+    max_gradient: float = Field(1.0, gt=0)
+    """The norm to which gradients are clipped."""
+    optimizer: Literal["auto", "adamw", "adamw8bit", "paged_adamw8bit"] = "auto"
+    """auto: paged 8-bit AdamW on CUDA, plain AdamW elsewhere."""
+    gradient_checkpointing: bool = execution(False)
+    """Compute activations again instead of keeping them: less memory, about a third more time."""
+    seed: int = Field(0, ge=0)
+    """Of the first weights, the order of rows and dropout."""
+    threads: int = Field(2, ge=1, le=256)
+    """Threads of the processor.  It changes the order of sums and so the last bits of every weight."""
+    device: Literal["auto", "cpu"] = execution("auto")
+    """auto: a GPU if there is one."""
+
+    @model_validator(mode="after")
+    def _divides(self) -> Train:
+        if self.batch % self.micro_batch:
+            raise ValueError(f"batch {self.batch} is no multiple of micro_batch {self.micro_batch}")
+        return self
+
+
+class Validation(SpecModel):
+    """The loss on the validation split while training runs."""
+
+    every: int = Field(100, ge=1)
+    """Steps between two looks; there is one at the end in any case."""
+    records: int = Field(200, ge=0)
+    """At most so many conversations, from the front; 0: no validation."""
+    patience: int | None = Field(None, ge=1)
+    """Stop after so many looks without a lower loss; null: train to the end."""
+    publish: Literal["last", "best"] = "last"
+    """Which weights become the adapter: the last ones, or those of the lowest loss."""
+
+    @model_validator(mode="after")
+    def _something_to_compare(self) -> Validation:
+        if not self.records and (self.patience or self.publish == "best"):
+            raise ValueError("patience and publish: best compare validation losses, and records is 0: there is none")
+        return self
+
+
+class Checkpoints(SpecModel):
+    """What a killed run goes on from; nothing here changes the result."""
+
+    steps: int = execution(100, ge=1)
+    """Steps from one to the next."""
+    minutes: float = execution(10.0, gt=0)
+    """Minutes from one to the next, whichever comes first."""
+    keep: int = execution(2, ge=1)
+    """How many, the newest, are kept."""
+
+
+class Monitor(SpecModel):
+    """What is watched; it never steers."""
+
+    every: int = Field(10, ge=1)
+    """Steps between two samples of the series."""
+    tensorboard: bool = execution(False)
+    """Whether TensorBoard events are written as well."""
+    logs: str | None = execution(None)
+    """Where speed, memory and events go, which differ from run to run; by default into the project's state folder."""

@@ -1,0 +1,58 @@
+"""Which modules carry LoRA: the projections of the decoder's layers, or those that the spec names, all found."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from torch import nn
+
+from so8t.errors import StageError
+from so8t.gate import attach
+
+
+def projections(model: nn.Module) -> Counter[str]:
+    """The linear modules of the decoder layers by the last part of their names, and how many there are of each."""
+    return Counter(name.rpartition(".")[2] for name in _linear(model))
+
+
+def choose(model: nn.Module, wanted: Sequence[str]) -> list[str]:
+    """PEFT's target_modules: all projections, or `wanted`, where a name that matches nothing is an error."""
+    there = projections(model)
+    if not wanted:
+        return sorted(there)
+    names = [name for name, module in model.named_modules() if _is_linear(module)]
+    missing = [target for target in wanted if not any(_matches(name, target) for name in names)]
+    if missing:
+        raise StageError(
+            f"lora.targets: {', '.join(missing)} {'is' if len(missing) == 1 else 'are'} no module of this "
+            f"{type(model).__name__}; its layers have "
+            + ", ".join(f"{name} (x{count})" for name, count in sorted(there.items()))
+        )
+    return list(wanted)
+
+
+def _linear(model: nn.Module) -> list[str]:
+    """Names of linear modules that lie in a decoder layer: lm_head and the like are none."""
+    layers = _layers(model)
+    return [
+        name
+        for name, module in model.named_modules()
+        if _is_linear(module) and any(name.startswith(layer) for layer in layers)
+    ]
+
+
+def _layers(model: nn.Module) -> tuple[str, ...]:
+    """The decoder layers' names, with a dot: an attention module's parent."""
+    return tuple(f"{name.rpartition('.')[0]}." for name in attach.names(model).values())
+
+
+def _is_linear(module: Any) -> bool:
+    """torch's Linear, and bitsandbytes', which are subclasses of it; not the low-rank parts of an adapter."""
+    return isinstance(module, nn.Linear)
+
+
+def _matches(name: str, target: str) -> bool:
+    """As PEFT does: the whole name, or its end behind a dot."""
+    return name == target or name.endswith(f".{target}")

@@ -1,0 +1,220 @@
+"""Hugging Face's Trainer with our losses, gates, order of rows and checkpoints; nothing else of it is changed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import set_peft_model_state_dict
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from transformers import PrinterCallback, Trainer, TrainingArguments
+
+from so8t.errors import StageError
+from so8t.gate import storage
+from so8t.gate.layer import Gate
+from so8t.train import checkpoints, losses, optimizer
+from so8t.train.conversations import Rows, collate
+from so8t.train.loading import is_gate, trainable
+from so8t.train.order import Order
+from so8t.train.pet import PHASES, Phase, phase
+from so8t.train.settings import Gates, Pet, Train
+
+WEIGHTS = "adapter_model.safetensors"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run is made of, fixed before it starts."""
+
+    train: Train
+    gates: Gates
+    pet: Pet
+    steps: int
+    warmup: int
+    form: str  # of AdamW
+    precision: str
+    fill: int  # the id that fills rows up
+
+
+@dataclass
+class Parts:
+    """The losses of the step under way, summed over its micro-batches, and what else a sample tells of it."""
+
+    task: Tensor
+    pet: Tensor
+    orthogonality: Tensor
+    tokens: int = 0
+
+
+class GatedTrainer(Trainer):
+    """Its loss is a mean over the whole step, so that neither micro-batches nor processes change it."""
+
+    def __init__(self, model: Any, rows: Rows, plan: Plan, gates: Mapping[int, Gate], folder: Path) -> None:
+        self.plan, self.so8_gates, self.folder = plan, gates, folder
+        self.learner = model  # as it was before any process wrapped it
+        self.parts = self._no_parts(torch.device("cpu"))
+        self.gradient_norms: dict[str, Tensor] = {}
+        self.watch_forward: Any = None  # a context manager around the step's first pass, where a sample is due
+        self._whole: losses.Totals | None = None
+        self._first = True
+        self._staging: Path | None = None
+        super().__init__(
+            model=model,
+            args=_arguments(plan, folder),
+            train_dataset=rows,
+            data_collator=partial(collate, fill=plan.fill),
+        )
+        self.remove_callback(PrinterCallback)
+        self.model_accepts_loss_kwargs = True  # the loss is scaled for the whole step already
+
+    # ---- rows
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+        rows: Any = self.train_dataset
+        plan = self.plan
+        return Order(rows.lengths, plan.train.batch, plan.steps, plan.train.seed, plan.train.by_length)
+
+    def get_batch_samples(self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device) -> Any:
+        batches, items = super().get_batch_samples(epoch_iterator, num_batches, device)
+        if batches:
+            whole = losses.totals(batches)
+            if self.args.world_size > 1:
+                whole = losses.Totals(
+                    *(self.accelerator.gather(n.to(device)).sum() for n in (whole.learned, whole.triples))
+                )
+            self._whole, self._first = whole, True
+            self.parts = self._no_parts(device)
+            self.parts.tokens = sum(int((batch["sequence"] != 0).sum()) for batch in batches)
+        return batches, items
+
+    @staticmethod
+    def _no_parts(device: torch.device) -> Parts:
+        return Parts(torch.zeros((), device=device), torch.zeros((), device=device), torch.zeros((), device=device))
+
+    # ---- the loss
+
+    @property
+    def phase(self) -> Phase:
+        return phase(self.state.global_step, self.plan.steps, phases(self.plan.pet))
+
+    def compute_loss(
+        self, model: nn.Module, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        whole = self._whole or losses.totals([inputs])
+        first, self._first = self._first, False
+        with self.watch_forward if first and self.watch_forward else contextlib.nullcontext():
+            made = losses.forward(model, inputs)
+        task = losses.task_loss(made, whole)
+        self.parts.task += task.detach()
+        loss, weight = task, self.phase.weight
+        if weight:
+            bent = losses.pet_loss(made, inputs["sequence"], whole, self.plan.pet.form, self.plan.pet.delta)
+            self.parts.pet += bent.detach()
+            loss = loss + weight * bent.to(loss.dtype)
+        # processes average their gradients, and these are parts of a sum
+        loss = loss * self.args.world_size
+        if first and self.plan.gates.orthogonality and self.plan.gates.train:
+            straight = losses.gate_loss(self.so8_gates, loss)
+            self.parts.orthogonality += straight.detach()
+            loss = loss + self.plan.gates.orthogonality * straight
+        return loss
+
+    # ---- the optimiser
+
+    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
+        self.optimizer = optimizer.create(
+            self.plan.form, self.learner, self.plan.train, self.plan.gates, self.args.device
+        )
+        return self.optimizer
+
+    def _clip_grad_norm(self, model: nn.Module) -> Any:
+        if self.watch_forward:
+            turning = [p.grad for name, p in trainable(self.learner).items() if is_gate(name) and p.grad is not None]
+            self.gradient_norms["gates"] = torch.nn.utils.get_total_norm(turning) if turning else torch.zeros(())
+        norm = super()._clip_grad_norm(model)
+        self.gradient_norms["all"] = torch.as_tensor(norm)
+        return norm
+
+    # ---- checkpoints
+
+    def _get_output_dir(self, trial: Any) -> str:
+        return str(self._staging or self.folder)
+
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        """HF's own, in a folder that gets its name when all is on the disk."""
+        name = f"{checkpoints.NAME}{self.state.global_step}"
+        self._staging = self.folder / f"{checkpoints.PART}-{self.state.global_step}"
+        try:
+            super()._save_checkpoint(model, trial)
+            checkpoints.publish(self._staging / name, self.folder / name)
+        finally:
+            staging, self._staging = self._staging, None
+            checkpoints.remove(staging)
+
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        save_weights(self.learner, Path(output_dir or self.folder))
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        load_weights(self.learner, Path(resume_from_checkpoint))
+
+
+def save_weights(model: Any, folder: Path, report: Mapping[str, Any] | None = None) -> None:
+    """The adapter and the gates: PEFT's files and ours."""
+    folder.mkdir(parents=True, exist_ok=True)
+    # no embedding is trained, and PEFT would ask the hub whether one was resized
+    model.save_pretrained(str(folder), save_embedding_layers=False)
+    (folder / "README.md").unlink(missing_ok=True)  # a model card with nothing on it
+    storage.save(model, folder, report or {})
+
+
+def load_weights(model: Any, folder: Path) -> None:
+    set_peft_model_state_dict(model, load_file(folder / WEIGHTS))
+    storage.load(model, folder)
+
+
+def accumulation(train: Train) -> int:
+    """Micro-batches in a step, for each process of the run."""
+    together = train.micro_batch * int(os.environ.get("WORLD_SIZE", "1"))
+    if train.batch % together:
+        raise StageError(
+            f"train.batch: {train.batch} does not divide among {together // train.micro_batch} processes with "
+            f"train.micro_batch {train.micro_batch}: start another number of them, or change micro_batch"
+        )
+    return train.batch // together
+
+
+def phases(pet: Pet) -> tuple[Phase, ...]:
+    return tuple(Phase(each.name, each.until, getattr(pet, each.name)) for each in PHASES)
+
+
+def _arguments(plan: Plan, folder: Path) -> TrainingArguments:
+    train = plan.train
+    return TrainingArguments(
+        output_dir=str(folder),
+        max_steps=plan.steps,
+        per_device_train_batch_size=train.micro_batch,
+        gradient_accumulation_steps=accumulation(train),
+        learning_rate=train.learning_rate,
+        lr_scheduler_type={"cosine": "cosine", "linear": "linear", "constant": "constant_with_warmup"}[train.schedule],
+        warmup_steps=plan.warmup,
+        max_grad_norm=train.max_gradient,
+        bf16=plan.precision == "bfloat16",
+        fp16=plan.precision == "float16",
+        use_cpu=train.device == "cpu" or not torch.cuda.is_available(),
+        seed=train.seed,
+        remove_unused_columns=False,
+        dataloader_pin_memory=torch.cuda.is_available() and train.device != "cpu",
+        logging_strategy="no",
+        logging_nan_inf_filter=False,
+        save_strategy="no",  # callbacks say when
+        eval_strategy="no",
+        report_to=[],
+        disable_tqdm=True,
+    )

@@ -1,0 +1,107 @@
+"""adapter: LoRA and gates trained on the conversations, over a base that may be quantised."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import orjson
+
+from so8t.spec.fields import SpecModel
+from so8t.stage import Inputs, Stage
+from so8t.train.settings import Checkpoints, Gates, Lora, Monitor, Pet, Train, Validation
+
+if TYPE_CHECKING:
+    from so8t.train.run import Job
+
+
+class Spec(SpecModel):
+    """How the adapter is trained."""
+
+    quantise: Literal["none", "int8", "nf4"] = "int8"
+    """The base in memory: in full, LLM.int8, or NF4, by bitsandbytes; the adapter is merged into the full one."""
+    precision: Literal["float32", "bfloat16", "float16"] = "bfloat16"
+    """In which the base computes; what learns is float32."""
+    lora: Lora = Lora()
+    """The low-rank part."""
+    gates: Gates = Gates()
+    """The gates."""
+    pet: Pet = Pet()
+    """The penalty on jumps along time."""
+    train: Train = Train()
+    """The run."""
+    validation: Validation = Validation()
+    """What is watched on held-out conversations."""
+    checkpoints: Checkpoints = Checkpoints()
+    """What a killed run goes on from."""
+    monitor: Monitor = Monitor()
+    """The series."""
+
+
+def build(inputs: Inputs, out: Path, spec: Spec) -> None:
+    import shutil
+
+    from so8t.train import memory, run
+
+    job = _job(inputs, spec)
+    with memory.explained(spec.train, spec.quantise):
+        result = run.train(job, out, Path(spec.monitor.logs) if spec.monitor.logs else inputs.scratch)
+    option = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE | orjson.OPT_NON_STR_KEYS
+    (out / "training.json").write_bytes(orjson.dumps(run.as_json(result), option=option))
+    shutil.rmtree(out / "training")
+    print(
+        f"adapter: {result.steps:,} steps, loss {result.loss:.4f}, {result.trainable:,} parameters trained",
+        file=sys.stderr,
+    )
+
+
+def _job(inputs: Inputs, spec: Spec) -> Job:
+    from so8t.data import chat
+    from so8t.train.run import Job
+
+    sft = inputs["thinking_sft"]
+    facts = orjson.loads((inputs["base_model"] / "base.json").read_bytes())
+    return Job(
+        quantise=spec.quantise,
+        precision=spec.precision,
+        lora=spec.lora,
+        gates=spec.gates,
+        pet=spec.pet,
+        train=spec.train,
+        validation=spec.validation,
+        checkpoints=spec.checkpoints,
+        monitor=spec.monitor,
+        base=inputs["base_model"] / "model",
+        gate_folder=inputs["so8t_model"],
+        remote_code=facts["remote_code"],
+        train_split=sft / "splits" / "train.jsonl",
+        validation_split=sft / "splits" / "validation.jsonl",
+        chat=chat.from_json(orjson.loads((sft / "chat_format.json").read_bytes())["chat"]),
+    )
+
+
+STAGE = Stage(
+    "adapter",
+    spec=Spec,
+    build=build,
+    takes=(
+        "base_model",
+        "so8t_model",
+        "thinking_sft/splits/train.jsonl",
+        "thinking_sft/splits/validation.jsonl",
+        "thinking_sft/chat_format.json",
+    ),
+    gives=(
+        "adapter_config.json",
+        "adapter_model.safetensors",
+        "gates.safetensors",
+        "so8t.json",
+        "training.json",
+        "monitoring/",
+    ),
+    packages=("orjson", "torch", "transformers", "peft", "bitsandbytes", "accelerate", "safetensors"),
+    resumable=True,
+    precious=True,
+    doc="LoRA and gates, trained; monitoring series",
+)
