@@ -150,7 +150,7 @@ def _matrices(found: Sequence[Gate]) -> Tensor:
     places: dict[torch.device, list[int]] = {}
     for at, gate in enumerate(found):
         places.setdefault(next(gate.parameters()).device, []).append(at)
-    made = {}
+    made: dict[int, Tensor] = {}
     for numbers in places.values():
         made.update(zip(numbers, matrices([found[at] for at in numbers]), strict=True))
     return torch.cat([made[at].to(made[0].device) for at in range(len(found))])

@@ -88,7 +88,7 @@ def _named(value: Any) -> Any:
     if isinstance(value, list):
         return [_named(each) for each in value]
     if isinstance(value, float) and not math.isfinite(value):
-        return "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
     return value
 
 
@@ -180,7 +180,7 @@ def to_npz(jsonl: Path, npz: Path, constants: Mapping[str, Sequence[int]] | None
             _add(archive, f"{field}.npy", folder / f"constant-{number}.npy")
         for number, field in enumerate(columns):
             _add(archive, f"{field}.npy", folder / f"{number}.npy")
-    os.replace(part, npz)
+    part.replace(npz)
 
 
 def _columns(jsonl: Path) -> dict[str, _Column]:
