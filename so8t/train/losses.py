@@ -59,8 +59,9 @@ def forward(model: Any, batch: Mapping[str, Tensor]) -> Pass:
 
 
 def task_loss(made: Pass, whole: Totals) -> Tensor:
-    """This micro-batch's part of the mean cross-entropy over the step's learned tokens, in float32."""
-    summed = nn.functional.cross_entropy(made.logits.float(), made.labels, reduction="sum")
+    """This micro-batch's part of the mean cross-entropy over the step's learned tokens, in float32 at least."""
+    logits = made.logits.to(torch.promote_types(made.logits.dtype, torch.float32))
+    summed = nn.functional.cross_entropy(logits, made.labels, reduction="sum")
     return summed / whole.learned.clamp(min=1)
 
 
