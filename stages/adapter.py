@@ -13,7 +13,7 @@ from so8t.stage import Inputs, Stage
 from so8t.train.settings import Checkpoints, Gates, Lora, Monitor, Pet, Train, Validation
 
 if TYPE_CHECKING:
-    from so8t.train.run import Job
+    from so8t.train.job import Job
 
 
 class Spec(SpecModel):
@@ -40,16 +40,13 @@ class Spec(SpecModel):
 
 
 def build(inputs: Inputs, out: Path, spec: Spec) -> None:
-    import shutil
-
     from so8t.train import memory, run
 
     job = _job(inputs, spec)
     with memory.explained(spec.train, spec.quantise):
-        result = run.train(job, out, Path(spec.monitor.logs) if spec.monitor.logs else inputs.scratch)
-    option = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE | orjson.OPT_NON_STR_KEYS
-    (out / "training.json").write_bytes(orjson.dumps(run.as_json(result), option=option))
-    shutil.rmtree(out / "training")
+        result = run.train(job, out)
+    option = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
+    (out / "training.json").write_bytes(orjson.dumps(result.as_json(), option=option))
     print(
         f"adapter: {result.steps:,} steps, loss {result.loss:.4f}, {result.trainable:,} parameters trained",
         file=sys.stderr,
@@ -58,7 +55,7 @@ def build(inputs: Inputs, out: Path, spec: Spec) -> None:
 
 def _job(inputs: Inputs, spec: Spec) -> Job:
     from so8t.data import chat
-    from so8t.train.run import Job
+    from so8t.train.job import Job
 
     sft = inputs["thinking_sft"]
     facts = orjson.loads((inputs["base_model"] / "base.json").read_bytes())
@@ -78,6 +75,7 @@ def _job(inputs: Inputs, spec: Spec) -> Job:
         train_split=sft / "splits" / "train.jsonl",
         validation_split=sft / "splits" / "validation.jsonl",
         chat=chat.from_json(orjson.loads((sft / "chat_format.json").read_bytes())["chat"]),
+        logs=Path(spec.monitor.logs) if spec.monitor.logs else inputs.scratch,
     )
 
 

@@ -27,6 +27,8 @@ def load(
     from transformers import AutoModelForCausalLM
 
     place = place or torch.device("cpu")
+    if precision == "float16" and place.type == "cpu":
+        raise StageError("adapter.precision: float16 needs a GPU: take bfloat16 or float32 on a processor")
     dtype = precision if precision == "auto" else getattr(torch, precision)
     model: Any = AutoModelForCausalLM.from_pretrained(
         str(folder),

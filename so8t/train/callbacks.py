@@ -70,12 +70,10 @@ class Validate(TrainerCallback):
         if step % self._settings.every and step != state.max_steps:
             return
         state.log_history.append({"step": step, LOSS: self._loss()})
-        seen = history(state)
-        best = best_step(seen)
-        if self._settings.publish == "best" and best == step:
+        if self._settings.publish == "best" and best_step(history(state)) == step:
             self._save(self._folder / f"{BEST}{step}")
             control.should_save = True
-        if self._settings.patience and sum(at > best for at in seen) >= self._settings.patience:
+        if ended(state, self._settings):
             control.should_training_stop = True
             control.should_save = True
 
@@ -85,6 +83,13 @@ class Validate(TrainerCallback):
         for folder in self._folder.glob(f"{BEST}*"):
             if int(folder.name.removeprefix(BEST)) != best_step(seen):
                 checkpoints.remove(folder)
+
+
+def ended(state: TrainerState, settings: Validation) -> bool:
+    """Whether the last step is done, or patience is."""
+    seen = history(state)
+    worse = sum(step > best_step(seen) for step in seen)
+    return state.global_step >= state.max_steps or bool(settings.patience and worse >= settings.patience)
 
 
 def history(state: TrainerState) -> dict[int, float]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -50,6 +51,7 @@ class Parts:
     task: Tensor
     pet: Tensor
     orthogonality: Tensor
+    total: Tensor
     tokens: int = 0
 
 
@@ -58,10 +60,12 @@ class GatedTrainer(Trainer):
 
     def __init__(self, model: Any, rows: Rows, plan: Plan, gates: Mapping[int, Gate], folder: Path) -> None:
         self.plan, self.so8_gates, self.folder = plan, gates, folder
+        self.rows = rows
         self.learner = model  # as it was before any process wrapped it
         self.parts = self._no_parts(torch.device("cpu"))
         self.gradient_norms: dict[str, Tensor] = {}
-        self.watch_forward: Any = None  # a context manager around the step's first pass, where a sample is due
+        self.rates: list[float] = []  # each group's learning rate in the step that was done last
+        self.watch_forward: Callable[[Mapping[str, Tensor]], AbstractContextManager[None]] | None = None
         self._whole: losses.Totals | None = None
         self._first = True
         self._staging: Path | None = None
@@ -77,9 +81,8 @@ class GatedTrainer(Trainer):
     # ---- rows
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
-        rows: Any = self.train_dataset
         plan = self.plan
-        return Order(rows.lengths, plan.train.batch, plan.steps, plan.train.seed, plan.train.by_length)
+        return Order(self.rows.lengths, plan.train.batch, plan.steps, plan.train.seed, plan.train.by_length)
 
     def get_batch_samples(self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device) -> Any:
         batches, items = super().get_batch_samples(epoch_iterator, num_batches, device)
@@ -96,24 +99,24 @@ class GatedTrainer(Trainer):
 
     @staticmethod
     def _no_parts(device: torch.device) -> Parts:
-        return Parts(torch.zeros((), device=device), torch.zeros((), device=device), torch.zeros((), device=device))
+        return Parts(*torch.zeros(4, device=device).unbind())
 
     # ---- the loss
 
-    @property
-    def phase(self) -> Phase:
-        return phase(self.state.global_step, self.plan.steps, phases(self.plan.pet))
+    def phase_of(self, step: int) -> Phase:
+        """The phase of PET in a step, from 0."""
+        return phase(step, self.plan.steps, phases(self.plan.pet))
 
     def compute_loss(
         self, model: nn.Module, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
         whole = self._whole or losses.totals([inputs])
         first, self._first = self._first, False
-        with self.watch_forward if first and self.watch_forward else contextlib.nullcontext():
+        with self.watch_forward(inputs) if first and self.watch_forward else contextlib.nullcontext():
             made = losses.forward(model, inputs)
         task = losses.task_loss(made, whole)
         self.parts.task += task.detach()
-        loss, weight = task, self.phase.weight
+        loss, weight = task, self.phase_of(self.state.global_step).weight
         if weight:
             bent = losses.pet_loss(made, inputs["sequence"], whole, self.plan.pet.form, self.plan.pet.delta)
             self.parts.pet += bent.detach()
@@ -124,6 +127,7 @@ class GatedTrainer(Trainer):
             straight = losses.gate_loss(self.so8_gates, loss)
             self.parts.orthogonality += straight.detach()
             loss = loss + self.plan.gates.orthogonality * straight
+        self.parts.total += loss.detach()
         return loss
 
     # ---- the optimiser
@@ -138,6 +142,8 @@ class GatedTrainer(Trainer):
         if self.watch_forward:
             turning = [p.grad for name, p in trainable(self.learner).items() if is_gate(name) and p.grad is not None]
             self.gradient_norms["gates"] = torch.nn.utils.get_total_norm(turning) if turning else torch.zeros(())
+            scheduler: Any = self.lr_scheduler
+            self.rates = [float(rate) for rate in scheduler.get_last_lr()]
         norm = super()._clip_grad_norm(model)
         self.gradient_norms["all"] = torch.as_tensor(norm)
         return norm

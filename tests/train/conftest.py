@@ -13,7 +13,7 @@ import torch
 from so8t.data import chat, records
 from so8t.gate import attach, storage
 from so8t.train import bases
-from so8t.train.run import Job
+from so8t.train.job import Job
 from so8t.train.settings import Checkpoints, Gates, Lora, Monitor, Pet, Train, Validation
 from tests.base.conftest import pico, sft  # noqa: F401 - fixtures
 
@@ -25,6 +25,7 @@ class Place:
     base: Path
     gates: Path
     sft: Path
+    logs: Path
 
     def job(self, **changes: Any) -> Job:
         return replace(
@@ -44,6 +45,7 @@ class Place:
                 train_split=self.sft / "splits" / "train.jsonl",
                 validation_split=self.sft / "splits" / "validation.jsonl",
                 chat=chat.PHI3,
+                logs=self.logs,
             ),
             **changes,
         )
@@ -64,9 +66,23 @@ def place(pico: Path, sft: Path, tmp_path_factory: pytest.TempPathFactory) -> Pl
     rows = list(records.read(sft / "splits" / "train.jsonl"))
     records.write(folder / "sft" / "splits" / "train.jsonl", rows[:-6])
     records.write(folder / "sft" / "splits" / "validation.jsonl", rows[-6:])
-    return Place(pico, gates_for(pico, folder / "gates"), folder / "sft")
+    return Place(pico, gates_for(pico, folder / "gates"), folder / "sft", folder / "logs")
 
 
 @pytest.fixture(autouse=True)
 def one_thread() -> None:
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def wide(place: Place, tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """The same with a base whose widths bitsandbytes' NF4 takes on a processor: multiples of 64."""
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    folder = tmp_path_factory.mktemp("wide")
+    shutil.copytree(place.base, folder / "base")
+    config = AutoConfig.from_pretrained(place.base)
+    config.hidden_size, config.intermediate_size = 64, 128
+    torch.manual_seed(3)
+    AutoModelForCausalLM.from_config(config).save_pretrained(folder / "base")
+    return replace(place, base=folder / "base", gates=gates_for(folder / "base", folder / "gates"))

@@ -1,0 +1,49 @@
+"""What a run is given and what it gives: settings and places before, figures after."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from so8t.data.chat import ChatFormat
+from so8t.train.bases import Bits, Precision
+from so8t.train.conversations import Counts
+from so8t.train.settings import Checkpoints, Gates, Lora, Monitor, Pet, Train, Validation
+
+
+@dataclass(frozen=True)
+class Job:
+    quantise: Bits
+    precision: Precision
+    lora: Lora
+    gates: Gates
+    pet: Pet
+    train: Train
+    validation: Validation
+    checkpoints: Checkpoints
+    monitor: Monitor
+    base: Path  # a checkpoint folder
+    gate_folder: Path
+    remote_code: bool
+    train_split: Path
+    validation_split: Path
+    chat: ChatFormat
+    logs: Path  # for what differs from run to run
+
+
+@dataclass(frozen=True)
+class Result:
+    steps: int
+    planned: int
+    published: int  # the step whose weights became the adapter
+    loss: float
+    validation: dict[str, float]  # by step
+    data: Counts
+    held_out: Counts | None
+    optimizer: str
+    trainable: int
+    g: dict[str, float]  # by layer
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)

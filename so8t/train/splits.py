@@ -1,0 +1,55 @@
+"""The splits as token ids: rows to train on, conversations to watch; quick to make again, and always the same."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from so8t.errors import StageError
+from so8t.train import conversations
+from so8t.train.conversations import Conversations, Counts, Rows
+from so8t.train.encoding import Encoder
+from so8t.train.job import Job
+
+
+@dataclass(frozen=True)
+class Data:
+    rows: Rows
+    counts: Counts
+    held_out: Conversations | None
+    held_out_counts: Counts | None
+    fill: int  # the id at padding
+
+
+def prepare(job: Job, work: Path) -> Data:
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(str(job.base), local_files_only=True, trust_remote_code=job.remote_code)
+    encoder, room = Encoder(tokenizer), job.train.sequence
+    counts = conversations.write(work / "rows", conversations.read(job.train_split, job.chat, encoder), room)
+    _tell(counts, room)
+    held_out = held_out_counts = None
+    if job.validation.records:
+        watched = islice(conversations.read(job.validation_split, job.chat, encoder), job.validation.records)
+        held_out_counts = conversations.write(work / "held-out", watched, room)
+        if not held_out_counts.conversations:
+            raise StageError(
+                "adapter: no conversation of the validation split is left to watch; give "
+                "thinking_sft.fractions.validation a share, or set validation.records to 0"
+            )
+        held_out = Conversations(work / "held-out")
+    rows = Rows(Conversations(work / "rows"), room if job.train.packing else None)
+    fill = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
+    return Data(rows, counts, held_out, held_out_counts, fill or 0)
+
+
+def _tell(counts: Counts, room: int) -> None:
+    if counts.too_long:
+        print(
+            f"adapter: {counts.too_long:,} conversations are longer than train.sequence ({room}) and stay out",
+            file=sys.stderr,
+        )
+    if counts.nothing_to_learn:
+        print(f"adapter: {counts.nothing_to_learn:,} conversations end without an answer and stay out", file=sys.stderr)
