@@ -1,0 +1,74 @@
+"""What runs a model: prompts in, bytes of output out.  Everything else of the room knows only this.
+
+Both methods block and are called in a thread of their own.  Role tokens and tags in a message are text: a backend
+gets the conversation in pieces, structure and content apart, and contents without anything that is structure.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from so8t.data import chat
+from so8t.data import thinking as think
+from so8t.data.chat import ChatFormat, Message, Segment
+from so8t.data.thinking import ThinkingFormat
+
+
+class Failed(Exception):
+    """The model could not be run.  The message goes to the operator's log, never to a client."""
+
+
+@dataclass(frozen=True)
+class Prompt:
+    tokens: int
+    content: Any  # the backend's own
+
+
+class Backend(Protocol):
+    name: str
+    digest: str  # of the model, for the audit log
+    slots: int
+    context: int
+
+    def prepare(self, pieces: Sequence[Segment]) -> Prompt: ...
+
+    def generate(self, prompt: Prompt, most: int, cancel: threading.Event) -> Iterator[bytes]:
+        """The output in pieces of any size, up to the stop token, which is not part of it."""
+        ...
+
+    def count(self, text: str) -> int | None:
+        """The tokens of a text, where the backend can tell."""
+        ...
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """How messages become a prompt: the same declaration that the model was trained with."""
+
+    chat: ChatFormat
+    thinking: ThinkingFormat
+    system: str
+
+    def pieces(self, messages: Sequence[Message]) -> list[Segment]:
+        own = [{"role": "system", "content": self.system}] if self.system else []
+        return chat.segments([*own, *map(self._inert, messages)], self.chat, generation_prompt=True)
+
+    def _inert(self, message: Message) -> dict[str, str]:
+        """Tags are tokens of their own even in plain text, so that an exact one gets its backslash; an earlier answer
+        stands in a final part, as it does in training."""
+        content = think.inert(message["content"], self.thinking)
+        if message["role"] == "assistant":
+            content = think.wrap_final(content, self.thinking)
+        return {"role": message["role"], "content": content}
+
+
+def declared(declaration: dict[str, Any]) -> Conversation:
+    """From chat_format.json."""
+    return Conversation(
+        chat.from_json(declaration["chat"]), think.from_json(declaration["thinking"]), declaration["system"]
+    )

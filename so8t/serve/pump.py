@@ -1,0 +1,68 @@
+"""From a blocking generator in a thread to an asynchronous one, with a deadline and a way to stop it."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import Executor
+
+from so8t.serve.backend import Failed
+
+
+class Pump:
+    """`chunks()` may be left at any moment; the thread then ends with its next chunk, and `done` is called once."""
+
+    def __init__(self, work: Callable[[threading.Event], Iterator[bytes]], most: int, done: Callable[[], None]) -> None:
+        self._work, self._most, self._done = work, most, done
+        self._cancel = threading.Event()
+        self._loop = asyncio.get_running_loop()
+        self._queue: asyncio.Queue[bytes | BaseException | None] = asyncio.Queue()
+
+    def start(self, pool: Executor) -> None:
+        pool.submit(self._run)
+
+    def stop(self) -> None:
+        self._cancel.set()
+
+    async def chunks(self, deadline: float) -> AsyncIterator[bytes]:
+        """asyncio.TimeoutError once the loop's clock has passed the deadline."""
+        while True:
+            if self._queue.empty():
+                left = deadline - self._loop.time()
+                if left <= 0:
+                    raise asyncio.TimeoutError
+                item = await asyncio.wait_for(self._queue.get(), left)
+            else:
+                item = self._queue.get_nowait()
+            if item is None:
+                return
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+
+    def _run(self) -> None:
+        end: BaseException | None = None
+        came = 0
+        try:
+            for chunk in self._work(self._cancel):
+                came += len(chunk)
+                self._send(chunk)
+                if self._cancel.is_set() or came > self._most:  # more than anyone will read
+                    break
+        except Failed as failed:
+            end = failed
+        except Exception as error:  # whatever it is, the one who waits must hear of it, but not its text
+            end = Failed(error.__class__.__name__)
+        finally:
+            self._send(end)
+            self._call(self._done)
+
+    def _send(self, item: bytes | BaseException | None) -> None:
+        self._call(lambda: self._queue.put_nowait(item))
+
+    def _call(self, work: Callable[[], None]) -> None:
+        try:
+            self._loop.call_soon_threadsafe(work)
+        except RuntimeError:  # the loop has ended, and with it everyone who waited
+            self._cancel.set()

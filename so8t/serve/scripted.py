@@ -1,0 +1,37 @@
+"""A backend without a model: it writes what a script says.  For tests, benchmarks and the page's own try-out."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from so8t.data.chat import Segment
+from so8t.serve.backend import Prompt
+
+Script = Callable[[str], Iterable[bytes]]
+
+
+class Scripted:
+    """`script` gets the conversation as text; what it yields is the output, in these chunks."""
+
+    digest = "scripted"
+
+    def __init__(self, script: Script, name: str = "so8t", slots: int = 1, context: int = 1 << 20) -> None:
+        self.name, self.slots, self.context = name, slots, context
+        self._script = script
+
+    def prepare(self, pieces: Sequence[Segment]) -> Prompt:
+        text = "".join(piece.text for piece in pieces)
+        return Prompt(len(text.encode("utf-8")), text)
+
+    def generate(self, prompt: Prompt, most: int, cancel: threading.Event) -> Iterator[bytes]:
+        for chunk in self._script(prompt.content):
+            if cancel.is_set():
+                return
+            yield chunk
+
+    def count(self, text: str) -> int | None:
+        return len(text.encode("utf-8"))
+
+    def close(self) -> None:
+        pass

@@ -1,0 +1,241 @@
+"""From a question to what may leave: prompt, slot, model, splitter, policy, audit record, reply.
+
+Nothing here knows HTTP.  Every way out of `answer` that has had a prompt before the model leaves one audit record,
+and no reply is handed on before its record is on the disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import codecs
+import secrets
+import sys
+from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from so8t.data.chat import Message
+from so8t.serve import audit
+from so8t.serve.audit import Log, Unavailable
+from so8t.serve.backend import Backend, Conversation, Failed, Prompt
+from so8t.serve.keys import Keys
+from so8t.serve.limits import Slots
+from so8t.serve.metrics import Metrics
+from so8t.serve.policy import Policy, Reply
+from so8t.serve.problem import Problem
+from so8t.serve.pump import Pump
+from so8t.serve.settings import Limits
+from so8t.serve.splitter import Broken, Splitter
+
+BYTES_PER_CHARACTER = 4
+
+
+@dataclass(frozen=True)
+class Ask:
+    messages: Sequence[Message]
+    endpoint: str
+    stream: bool
+    most: int | None = None  # tokens of output, if fewer than the server's own limit
+    owner: str | None = None  # of the bearer token
+
+
+@dataclass(frozen=True)
+class Opened:
+    """The verdict stands and text may leave; the reply's answer is what has come of it so far."""
+
+    reply: Reply
+    audit_id: str
+
+
+@dataclass(frozen=True)
+class Delta:
+    text: str
+
+
+@dataclass(frozen=True)
+class Done:
+    """The whole reply; its record is on the disk.  Of a stream, `rest` is what the deltas have not said yet."""
+
+    reply: Reply
+    audit_id: str
+    rest: str
+    prompt_tokens: int
+    answer_tokens: int | None
+
+
+@dataclass
+class _Course:
+    """What is known of one request, for its record."""
+
+    id: str
+    started: float
+    splitter: Splitter
+    prompt_tokens: int = 0
+    waited: float = 0.0
+    first: float | None = None
+    answer: list[str] = field(default_factory=list)
+    sent: int = 0  # characters
+    reply: Reply | None = None
+    recorded: bool = False
+
+
+class Service:
+    def __init__(
+        self, backend: Backend, conversation: Conversation, policy: Policy, limits: Limits, log: Log, keys: Keys
+    ) -> None:
+        self.backend, self.policy, self.limits = backend, policy, limits
+        self.metrics = Metrics()
+        self.slots = Slots(backend.slots, limits.queue, limits.queue_seconds)
+        self.stopping = False
+        self._conversation, self._log, self._keys = conversation, log, keys
+        self._pool = ThreadPoolExecutor(backend.slots, thread_name_prefix="answer")
+        self._pumps: set[Pump] = set()
+
+    @property
+    def well(self) -> bool:
+        return not (self._log.failing or self.stopping)
+
+    def close(self) -> None:
+        self.stopping = True
+        for pump in self._pumps:
+            pump.stop()
+        self._pool.shutdown(wait=True)
+        self._log.close()
+        self.backend.close()
+
+    async def answer(self, ask: Ask) -> AsyncIterator[Opened | Delta | Done]:
+        """Opened and Deltas of a stream, and in any case one Done at the end; or a Problem at any point."""
+        loop = asyncio.get_running_loop()
+        splitter = Splitter(self._conversation.thinking, self.limits.output_characters)
+        course = _Course(secrets.token_hex(16), loop.time(), splitter)
+        if self.stopping:
+            raise Problem("stopping")
+        await self.slots.take()
+        course.waited = loop.time() - course.started
+        self.metrics.wait.observe(course.waited)
+        owned = True  # the slot, until the thread that runs the model has it
+        try:
+            prompt = await self._prepare(ask)
+            course.prompt_tokens = prompt.tokens
+            pump = self._pump(prompt, ask)
+            owned = False
+        finally:
+            if owned:
+                self.slots.give()
+        try:
+            async for event in self._events(ask, course, pump):
+                yield event
+        except (Broken, UnicodeDecodeError) as broken:
+            why = str(broken) if isinstance(broken, Broken) else "not UTF-8"
+            raise await self._refuse(ask, course, "broken-format", f"broken: {why}") from None
+        except asyncio.TimeoutError:
+            raise await self._refuse(ask, course, "timeout", "timeout") from None
+        except Unavailable:
+            raise Problem("audit") from None
+        except Failed as failed:
+            print(f"serve: {course.id}: the backend failed: {failed}", file=sys.stderr, flush=True)
+            raise await self._refuse(ask, course, "backend", "failed") from None
+        finally:
+            pump.stop()
+            if not course.recorded:
+                self._log.append(self._record(ask, course, "left"))  # by the client, or stopped with the server
+
+    async def _prepare(self, ask: Ask) -> Prompt:
+        pieces = self._conversation.pieces(ask.messages)
+        prompt = await asyncio.get_running_loop().run_in_executor(self._pool, self.backend.prepare, pieces)
+        if prompt.tokens > min(self.limits.prompt_tokens, self.backend.context - 1):
+            raise Problem("prompt-too-long")
+        return prompt
+
+    def _pump(self, prompt: Prompt, ask: Ask) -> Pump:
+        most = min(
+            ask.most or self.limits.output_tokens, self.limits.output_tokens, self.backend.context - prompt.tokens
+        )
+
+        def done() -> None:
+            self._pumps.discard(pump)
+            self.slots.give()
+
+        pump = Pump(
+            lambda cancel: self.backend.generate(prompt, most, cancel),
+            BYTES_PER_CHARACTER * self.limits.output_characters,
+            done,
+        )
+        self._pumps.add(pump)
+        pump.start(self._pool)
+        return pump
+
+    async def _events(self, ask: Ask, course: _Course, pump: Pump) -> AsyncIterator[Opened | Delta | Done]:
+        loop, splitter = asyncio.get_running_loop(), course.splitter
+        decode = codecs.getincrementaldecoder("utf-8")().decode
+        async for chunk in pump.chunks(loop.time() + self.limits.seconds):
+            course.answer.append(splitter.feed(decode(chunk)))
+            if ask.stream and course.answer[-1]:
+                async for event in self._stream(ask, course):
+                    yield event
+        course.answer.append(splitter.feed(decode(b"", True)) + splitter.end())
+        if splitter.verdict is None:
+            raise Broken("unfinished")
+        answer = "".join(course.answer)
+        course.reply = self.policy.decide(splitter.verdict, answer)
+        await self._write(self._record(ask, course, "answered" if course.reply.agreed else "disagreed"), course)
+        text = course.reply.answer
+        yield Done(course.reply, course.id, text[course.sent :], course.prompt_tokens, self.backend.count(text))
+
+    async def _stream(self, ask: Ask, course: _Course) -> AsyncIterator[Opened | Delta]:
+        """What of the answer can leave by now."""
+        verdict = course.splitter.verdict
+        if course.sent == 0:
+            whole = "".join(course.answer)
+            if verdict is None or not self.policy.may_leave(verdict.label, whole):
+                return
+            course.first = asyncio.get_running_loop().time() - course.started
+            await asyncio.wrap_future(self._log.begin(self._record(ask, course, "begun")))
+            yield Opened(self.policy.decide(verdict, whole), course.id)
+        else:
+            whole = course.answer[-1]
+        course.sent += len(whole)
+        yield Delta(whole)
+
+    # ---- records ---------------------------------------------------------------------------------------------------
+
+    async def _refuse(self, ask: Ask, course: _Course, kind: str, outcome: str) -> Problem:
+        try:
+            await self._write(self._record(ask, course, outcome), course)
+        except Unavailable:
+            return Problem("audit")
+        return Problem(kind, audit_id=course.id)
+
+    async def _write(self, record: audit.Record, course: _Course) -> None:
+        course.recorded = True  # or tried: a log that fails now would fail again
+        await asyncio.shield(asyncio.wrap_future(self._log.append(record)))
+
+    def _record(self, ask: Ask, course: _Course, outcome: str) -> audit.Record:
+        spent = asyncio.get_running_loop().time() - course.started
+        reply, verdict = course.reply, course.splitter.verdict
+        label = reply.label if reply else verdict.label if verdict else None
+        if outcome != "begun":
+            self.metrics.replied(outcome.partition(":")[0], label)
+            self.metrics.answer.observe(spent)
+        thinking = course.splitter.thinking
+        prompt = "\0".join(f"{message['role']}\0{message['content']}" for message in ask.messages)
+        return {
+            "id": course.id,
+            "time": audit.now(),
+            "endpoint": ask.endpoint,
+            "stream": ask.stream,
+            "owner": ask.owner,
+            "model": self.backend.digest,
+            "policy": self.policy.version,
+            "outcome": outcome,
+            "class": label,
+            "prompt_hmac": self._keys.hash(prompt),
+            "prompt_characters": len(prompt),
+            "prompt_tokens": course.prompt_tokens,
+            "thinking_hmac": self._keys.hash(thinking),
+            "thinking_characters": len(thinking),
+            "answer_characters": len(reply.answer) if reply else course.sent,
+            "wait_ms": round(course.waited * 1000, 1),
+            "first_ms": None if course.first is None else round(course.first * 1000, 1),
+            "total_ms": round(spent * 1000, 1),
+        }

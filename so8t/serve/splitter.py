@@ -1,0 +1,294 @@
+"""Model output in, certain answer text out: an automaton over the thinking format that fails closed.
+
+It accepts no text that `so8t.data.thinking.split` refuses, and refuses some that split takes for text: markers in
+disguise, and tokens of the chat format.  Text is handed on only when nothing that may follow could make it anything
+but answer; a text that turns out to break the format ends in Broken, and nothing comes out any more.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+
+from so8t.data.records import LABELS
+from so8t.data.thinking import ThinkingFormat
+from so8t.serve.lookalike import LONGEST, Look, fold, look, names, opens
+
+_CONFIDENCE = re.compile(r"0(\.[0-9]+)?|1(\.0+)?")
+
+
+class Broken(Exception):
+    """The output does not keep the format.  The message is one of a few words and holds nothing of the output."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the final part says before its answer."""
+
+    label: str
+    confidence: float
+    reason: str
+
+
+@dataclass(frozen=True)
+class _Step:
+    """One run of text: where it ends, and what must not stand in it."""
+
+    name: str
+    until: str  # nothing: the end of the output
+    forbidden: tuple[str, ...] = ()
+    keep: int = 0  # last characters of `until` that the next step begins with: a line end that a marker may need
+
+
+@dataclass(frozen=True)
+class _Token:
+    """Something that is text in a final part only with a backslash between `head` and `rest`."""
+
+    head: str
+    rest: str
+    bare: bool = False  # it is text without one, too
+    line: bool = False  # it counts as a whole line alone
+
+
+@lru_cache
+def _steps(fmt: ThinkingFormat) -> tuple[_Step, ...]:
+    """The inner parts, then label, confidence, reason and answer."""
+    markers = tuple(f"\n{marker}\n" if fmt.whole_lines else marker for marker in fmt.markers)
+    label, confidence, reason, answer = fmt.fields
+    final = fmt.parts[-1]
+    inner = [
+        _Step(part.name, part.close + following.open, markers, keep=1 if fmt.whole_lines else 0)
+        for part, following in zip(fmt.parts[:-2], fmt.parts[1:], strict=False)
+    ]
+    last = fmt.parts[-2]
+    return (
+        *inner,
+        _Step(last.name, last.close + final.open + label.key, markers),
+        _Step(label.name, f"\n{confidence.key}", ("\n", *markers)),
+        _Step(confidence.name, f"\n{reason.key}", ("\n", *markers)),
+        _Step(reason.name, f"\n{answer.key}"),
+        _Step(answer.name, final.close),
+    )
+
+
+@lru_cache
+def _tokens(fmt: ThinkingFormat) -> tuple[_Token, ...]:
+    key = fmt.fields[-1].key
+    return (
+        *(_Token(each[0], each[1:], line=fmt.whole_lines) for each in fmt.markers),
+        *(_Token(each[0], each[1:]) for each in fmt.reserved),
+        _Token(f"\n{key[0]}", key[1:], bare=True),
+    )
+
+
+@lru_cache
+def _starts(strings: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile(f"[{re.escape(''.join(sorted({each[0] for each in strings if each})))}]")
+
+
+@lru_cache
+def _ordinary(fmt: ThinkingFormat) -> re.Pattern[str]:
+    """Runs of characters that begin neither a token nor anything like one."""
+    first = names(fmt).first_letters
+    ascii_ones = "".join(each for each in map(chr, range(128)) if each.isalnum() and fold(each)[:1] not in first)
+    return re.compile(f"[ぁ-ゖァ-ヺ一-鿿、。 {ascii_ones}]+")
+
+
+def _begins(text: str, at: int, whole: str) -> bool:
+    """Whether the text ends inside `whole`."""
+    return len(text) - at < len(whole) and whole.startswith(text[at:])
+
+
+class Splitter:
+    """feed() and end() give answer text; `verdict` is there before the first of it, `thinking` is what stays."""
+
+    def __init__(self, fmt: ThinkingFormat, limit: int) -> None:
+        self._fmt, self._limit, self._steps = fmt, limit, _steps(fmt)
+        self._number = -1  # the step under way; -1 before the opening marker, len(steps) after the end
+        self._held = ""  # what may be the beginning of a marker
+        self._length = 0
+        self._fresh = self._line_start = True  # nothing yet of the part or field under way; or of its line
+        self._value: list[str] = []  # the field's text so far
+        self._fields: list[str] = []
+        self._thoughts: list[str] = []
+        self._over = False
+        self.verdict: Verdict | None = None
+
+    @property
+    def thinking(self) -> str:
+        """Everything before the final part, as far as it came, markers and all."""
+        return "".join(self._thoughts)
+
+    def feed(self, text: str) -> str:
+        return self._run(text, ended=False)
+
+    def end(self) -> str:
+        """The rest of the answer, once the output has ended; Broken where the format is not complete."""
+        return self._run("", ended=True)
+
+    def _run(self, text: str, ended: bool) -> str:
+        if self._over:
+            raise Broken("over")
+        self._over = True  # until this text has proved harmless
+        self._length += len(text)
+        if self._length > self._limit:
+            raise Broken("too long")
+        self._held += text
+        if ended and not self._can_end():
+            raise Broken("unfinished")
+        while self._advance(ended):
+            pass
+        self._over = ended
+        if self.verdict is None:
+            return ""
+        certain = "".join(self._value)
+        self._value.clear()
+        return certain
+
+    def _can_end(self) -> bool:
+        return self._number == len(self._steps) - (0 if self._steps[-1].until else 1)
+
+    def _advance(self, ended: bool) -> bool:
+        """Work on what is held; true when the next step can go on with the rest."""
+        if self._number < 0:
+            return self._open()
+        if self._number == len(self._steps):
+            if self._held:
+                raise Broken("text after the end")
+            return False
+        return self._final(ended) if self._number >= len(self._steps) - 2 else self._inner()
+
+    def _open(self) -> bool:
+        opening = self._fmt.parts[0].open
+        if self._held.startswith(opening):
+            self._take(len(opening) - (1 if self._fmt.whole_lines else 0))
+            self._number = 0
+            return True
+        if not opening.startswith(self._held):
+            raise Broken("no opening")
+        return False
+
+    def _take(self, count: int) -> str:
+        taken, self._held = self._held[:count], self._held[count:]
+        if self._number < len(self._fmt.parts) - 1:
+            self._thoughts.append(taken)
+        return taken
+
+    # ---- parts that stay, and the lines of label and confidence --------------------------------------------------
+
+    def _inner(self) -> bool:
+        step, held, at = self._steps[self._number], self._held, 0
+        starts = _starts((step.until, *step.forbidden))
+        while found := starts.search(held, at):
+            at = found.start()
+            if held.startswith(step.until, at):
+                return self._leave(step, at)
+            if _begins(held, at, step.until):
+                return self._pass(at)
+            if held.startswith(step.forbidden, at):
+                raise Broken("structure")
+            if any(_begins(held, at, each) for each in step.forbidden):
+                return self._pass(at)
+            at += 1
+        return self._pass(len(held))
+
+    def _pass(self, count: int) -> bool:
+        """What comes before a possible marker is text."""
+        text = self._take(count)
+        self._fresh = self._fresh and not text
+        if self._number >= len(self._fmt.parts) - 1:
+            self._value.append(text)
+        return False
+
+    def _leave(self, step: _Step, at: int) -> bool:
+        self._pass(at)
+        if step.keep and self._fresh:
+            raise Broken("structure")  # the line end belongs to the part's own opening, not to this marker
+        self._take(len(step.until) - step.keep)
+        self._next()
+        return True
+
+    def _next(self) -> None:
+        value, fields = "".join(self._value), self._fmt.fields
+        self._value.clear()
+        field = self._number - (len(self._fmt.parts) - 1)
+        if field >= 0:
+            self._fields.append(value)
+        if field == 0 and value not in LABELS:
+            raise Broken("no such class")
+        if field == 1 and not _CONFIDENCE.fullmatch(value):
+            raise Broken("no such confidence")
+        if field == len(fields) - 2:
+            label, confidence, reason = self._fields
+            self.verdict = Verdict(label, round(float(confidence), 2), reason)
+        self._number += 1
+        self._fresh = self._line_start = True
+
+    # ---- reason and answer ---------------------------------------------------------------------------------------
+
+    def _final(self, ended: bool) -> bool:
+        until, held, at = self._steps[self._number].until, self._held, 0
+        ordinary, known = _ordinary(self._fmt), names(self._fmt)
+        while at < len(held):
+            if run := ordinary.match(held, at):
+                self._emit(run[0])
+                at = run.end()
+                continue
+            if until and held.startswith(until, at):
+                return self._close(at + len(until))
+            if (until and not ended and _begins(held, at, until)) or (length := self._token(at, ended)) < 0:
+                break
+            if length == 0:
+                suspicious = opens(held[at]) or fold(held[at])[:1] in known.first_letters
+                seen = look(held, at, known, ended) if suspicious else Look.NO
+                if seen is Look.YES:
+                    raise Broken("look-alike")
+                if seen is Look.MAYBE:
+                    break
+                self._emit(held[at])
+                length = 1
+            at += length
+        self._take(at)
+        return False
+
+    def _close(self, count: int) -> bool:
+        self._take(count)
+        if self._number == len(self._steps) - 1:
+            self._number += 1  # the answer's last text is still to be handed over
+        else:
+            self._next()
+        return True
+
+    def _emit(self, text: str) -> None:
+        self._value.append(text)
+        self._line_start = text.endswith("\n")
+
+    def _token(self, at: int, ended: bool) -> int:
+        """How long the token is that stands here as text, 0 if none does, -1 if more must be seen."""
+        held, unsure = self._held, False
+        for token in _tokens(self._fmt):
+            rest = at + len(token.head)
+            if not held.startswith(token.head, at):
+                unsure = unsure or _begins(held, at, token.head)
+                continue
+            while held.startswith("\\", rest):
+                rest += 1
+            backslashes = rest - at - len(token.head)
+            end = rest + len(token.rest)
+            if token.line and not self._line_start:
+                continue
+            if not held.startswith(token.rest, rest):
+                unsure = unsure or _begins(held, rest, token.rest)
+            elif token.line and end == len(held) and not ended:
+                unsure = True
+            elif token.line and end < len(held) and held[end] != "\n":
+                continue
+            elif backslashes > LONGEST or not (backslashes or token.bare):
+                raise Broken("structure")
+            elif backslashes:
+                self._emit(token.head + "\\" * (backslashes - 1) + token.rest)
+                return end - at
+        if unsure and len(held) - at > 2 * LONGEST:
+            raise Broken("look-alike")
+        return -1 if unsure and not ended else 0
