@@ -77,7 +77,8 @@ class Series:
 
 
 def encode(sample: Mapping[str, Value]) -> bytes:
-    return orjson.dumps({name: _named(value) for name, value in sample.items()}, option=orjson.OPT_APPEND_NEWLINE)
+    named = {name: _named(value) for name, value in sample.items()}
+    return orjson.dumps(named, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_SERIALIZE_NUMPY)
 
 
 def decode(line: bytes) -> dict[str, Any]:

@@ -1,0 +1,39 @@
+"""curves: pictures of the adapter's training from its series; a stage of their own, so that none of them retrains."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from pydantic import Field
+
+from so8t.spec.fields import SpecModel
+from so8t.stage import Inputs, Stage
+
+
+class Spec(SpecModel):
+    """How the pictures look."""
+
+    width: float = Field(10.0, ge=6, le=40)
+    """Inches."""
+    dpi: int = Field(120, ge=40, le=600)
+    """Dots in an inch."""
+
+
+def build(inputs: Inputs, out: Path, spec: Spec) -> None:
+    from so8t.report import curves
+    from so8t.report.canvas import Look
+
+    made = curves.draw(inputs["adapter"] / "monitoring" / "series.npz", out / "plots", Look(spec.width, spec.dpi))
+    print(f"curves: {', '.join(path.name for path in made)}", file=sys.stderr)
+
+
+STAGE = Stage(
+    "curves",
+    spec=Spec,
+    build=build,
+    takes=("adapter/monitoring/series.npz",),
+    gives=("plots/",),
+    packages=("matplotlib", "numpy", "pillow"),
+    doc="pictures of the training: losses, gates, angles, logits, gradients",
+)
