@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
 
-from so8t.data.thinking import ThinkingFormat
+from so8t.data.thinking import FORMATS, ThinkingFormat
 
 ANGLES = frozenset("<＜﹤‹«≪⟨⟪〈《˂ᐸ❮❬⋖≺⊂⧼≤⪡")
 HASHES = frozenset("#＃﹟♯⌗")
@@ -47,12 +47,18 @@ class Names:
 
 @lru_cache
 def names(fmt: ThinkingFormat) -> Names:
-    bare = list(dict.fromkeys(marker.strip("<>/# ") for marker in fmt.markers))
-    if fmt.whole_lines:
-        return Names((), (), tuple("".join(map(fold, name)) for name in bare))
-    joined = [tuple(name.split("-")) for name in bare if "-" in name]
-    words = [name for name in bare if "-" not in name] + [pieces[0] for pieces in joined]
-    return Names(tuple(joined), tuple(dict.fromkeys(words)), ())
+    """Those of every format, for a model may fall into another one; of another's lines only what nobody else writes."""
+    every = {fmt.name: fmt, **FORMATS}.values()
+    bare = [marker.strip("<>/") for each in every if not each.whole_lines for marker in each.markers]
+    joined = tuple(dict.fromkeys(tuple(name.split("-")) for name in bare if "-" in name))
+    words = dict.fromkeys([name for name in bare if "-" not in name] + [pieces[0] for pieces in joined])
+    lines = [
+        line
+        for each in every
+        if each.whole_lines
+        for line in (each.markers if each is fmt else (each.markers[0], each.markers[-1]))
+    ]
+    return Names(joined, tuple(words), tuple("".join(map(fold, line.strip("# "))) for line in lines))
 
 
 @lru_cache(maxsize=4096)

@@ -36,7 +36,7 @@ def server(app: Any, settings: Serve) -> uvicorn.Server:
 
 def listen(settings: Serve) -> socket.socket:
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    door = socket.socket(family, socket.SOCK_STREAM)
+    door = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # asyncio sets TCP_NODELAY only on such ones
     if sys.platform != "win32":
         door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:

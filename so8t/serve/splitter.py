@@ -1,8 +1,9 @@
 """Model output in, certain answer text out: an automaton over the thinking format that fails closed.
 
 It accepts no text that `so8t.data.thinking.split` refuses, and refuses some that split takes for text: markers in
-disguise, and tokens of the chat format.  Text is handed on only when nothing that may follow could make it anything
-but answer; a text that turns out to break the format ends in Broken, and nothing comes out any more.
+disguise, even behind the backslash that makes them text, and bare tokens of the chat format.
+Text is handed on only when nothing that may follow could make it anything but answer; a text that turns out to break
+the format ends in Broken, and nothing comes out any more.
 """
 
 from __future__ import annotations
@@ -43,11 +44,12 @@ class _Step:
 
 @dataclass(frozen=True)
 class _Token:
-    """Something that is text in a final part only with a backslash between `head` and `rest`."""
+    """Something that is text in a final part only with a backslash between `head` and `rest`, or not at all."""
 
     head: str
     rest: str
     bare: bool = False  # it is text without one, too
+    marker: bool = False  # it is text in no case
     line: bool = False  # it counts as a whole line alone
 
 
@@ -76,15 +78,17 @@ def _steps(fmt: ThinkingFormat) -> tuple[_Step, ...]:
 def _tokens(fmt: ThinkingFormat) -> tuple[_Token, ...]:
     key = fmt.fields[-1].key
     return (
-        *(_Token(each[0], each[1:], line=fmt.whole_lines) for each in fmt.markers),
+        *(_Token(each[0], each[1:], marker=True, line=fmt.whole_lines) for each in fmt.markers),
         *(_Token(each[0], each[1:]) for each in fmt.reserved),
         _Token(f"\n{key[0]}", key[1:], bare=True),
     )
 
 
 @lru_cache
-def _starts(strings: tuple[str, ...]) -> re.Pattern[str]:
-    return re.compile(f"[{re.escape(''.join(sorted({each[0] for each in strings if each})))}]")
+def _starts(fmt: ThinkingFormat) -> tuple[re.Pattern[str], ...]:
+    """Per step, the first characters of what ends it or must not stand in it."""
+    firsts = ("".join(sorted({each[0] for each in (step.until, *step.forbidden) if each})) for step in _steps(fmt))
+    return tuple(re.compile(f"[{re.escape(first)}]" if first else r"(?!)") for first in firsts)
 
 
 @lru_cache
@@ -104,7 +108,9 @@ class Splitter:
     """feed() and end() give answer text; `verdict` is there before the first of it, `thinking` is what stays."""
 
     def __init__(self, fmt: ThinkingFormat, limit: int) -> None:
-        self._fmt, self._limit, self._steps = fmt, limit, _steps(fmt)
+        self._fmt, self._limit = fmt, limit
+        self._steps, self._starts, self._tokens = _steps(fmt), _starts(fmt), _tokens(fmt)  # looked up once: hashing
+        self._ordinary, self._names = _ordinary(fmt), names(fmt)  # a format takes longer than most chunks
         self._number = -1  # the step under way; -1 before the opening marker, len(steps) after the end
         self._held = ""  # what may be the beginning of a marker
         self._length = 0
@@ -179,7 +185,7 @@ class Splitter:
 
     def _inner(self) -> bool:
         step, held, at = self._steps[self._number], self._held, 0
-        starts = _starts((step.until, *step.forbidden))
+        starts = self._starts[self._number]
         while found := starts.search(held, at):
             at = found.start()
             if held.startswith(step.until, at):
@@ -229,7 +235,7 @@ class Splitter:
 
     def _final(self, ended: bool) -> bool:
         until, held, at = self._steps[self._number].until, self._held, 0
-        ordinary, known = _ordinary(self._fmt), names(self._fmt)
+        ordinary, known = self._ordinary, self._names
         while at < len(held):
             if run := ordinary.match(held, at):
                 self._emit(run[0])
@@ -267,7 +273,7 @@ class Splitter:
     def _token(self, at: int, ended: bool) -> int:
         """How long the token is that stands here as text, 0 if none does, -1 if more must be seen."""
         held, unsure = self._held, False
-        for token in _tokens(self._fmt):
+        for token in self._tokens:
             rest = at + len(token.head)
             if not held.startswith(token.head, at):
                 unsure = unsure or _begins(held, at, token.head)
@@ -286,6 +292,8 @@ class Splitter:
                 continue
             elif backslashes > LONGEST or not (backslashes or token.bare):
                 raise Broken("structure")
+            elif token.marker:
+                raise Broken("look-alike")
             elif backslashes:
                 self._emit(token.head + "\\" * (backslashes - 1) + token.rest)
                 return end - at

@@ -177,9 +177,12 @@ def test_every_prefix_of_a_good_output_is_unfinished() -> None:
         (answered("a <Final> b"), "look-alike"),
         (answered("a <ﬁnal> b"), "look-alike"),
         (answered("a <think> b"), "look-alike"),
+        (answered("a <\\final> b"), "look-alike"),
+        (answered("a <\\\\think-task> b"), "look-alike"),
         (answered("a<\\think-tas\\k>b"), "look-alike"),
         (answered("𝐭𝐡𝐢𝐧𝐤-𝐭𝐚𝐬𝐤: b"), "look-alike"),
         (answered("<" + " " * 100), "look-alike"),
+        (answered("a\n# 思考ステップ\nb"), "look-alike"),
     ],
 )
 def test_an_output_that_breaks_the_format_ends_in_a_word(text: str, how: str) -> None:
@@ -191,12 +194,11 @@ def test_an_output_that_breaks_the_format_ends_in_a_word(text: str, how: str) ->
     "answer",
     [
         "",
-        "a <\\final> b",
-        "<\\\\think-task>",
+        "a <\\|end|> b <\\\\|user|>",
         "I think safety comes first, then task 2. They think – policy?",
         "（最終版）の report(final).pdf、[think]、x < y、t" + "-" * 200,
         "一行目\n二行目\n\n回答: 三行目",
-        "## 課題\n# 最終回答",
+        "## 課題\n# 最終回答の例",
         "🏠ＡＢＣ：全角 ▁ \u3000 <b>太字</b>",
     ],
 )
@@ -215,9 +217,9 @@ def test_a_heading_in_disguise_is_refused_where_headings_are_structure(line: str
 
 
 def test_a_heading_about_something_else_is_text() -> None:
-    whole = compose(Thinking("一", "二", "三", Final("ALLOW", 0.9, "理由", "## 課題と対策\n本文 #1")), HEADINGS)
+    whole = compose(Thinking("一", "二", "三", Final("ALLOW", 0.9, "理由", "## 課題と対策\n<|end|> #1")), HEADINGS)
 
-    assert run(list(whole), HEADINGS)[:2] == ("## 課題と対策\n本文 #1", "whole")
+    assert run(list(whole), HEADINGS)[:2] == ("## 課題と対策\n<|end|> #1", "whole")
 
 
 def test_after_it_broke_nothing_comes_out() -> None:
@@ -236,5 +238,5 @@ def test_an_output_without_end_is_cut_off() -> None:
 
 def test_a_megabyte_of_pieces_costs_time_in_proportion_to_its_length() -> None:
     for text in ("<", "<\\", "</fina", "(t", "－", "\n回", "t-"):
-        assert run([answered(text * (20_000 // len(text)))], limit=1 << 20)[1] in ("whole", "look-alike", "structure")
+        assert run([answered(text * (5_000 // len(text)))], limit=1 << 20)[1] in ("whole", "look-alike", "structure")
         run(["<think-task>", *(text * 1000 for _ in range(1000 // len(text)))], limit=1 << 21)
