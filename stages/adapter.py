@@ -45,8 +45,6 @@ def build(inputs: Inputs, out: Path, spec: Spec) -> None:
     job = _job(inputs, spec)
     with memory.explained(spec.train, spec.quantise):
         result = run.train(job, out)
-    option = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
-    (out / "training.json").write_bytes(orjson.dumps(result.as_json(), option=option))
     print(
         f"adapter: {result.steps:,} steps, loss {result.loss:.4f}, {result.trainable:,} parameters trained",
         file=sys.stderr,

@@ -47,3 +47,8 @@ class Result:
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Result:
+        held_out = value["held_out"]
+        return cls(**{**value, "data": Counts(**value["data"]), "held_out": held_out and Counts(**held_out)})

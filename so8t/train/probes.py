@@ -135,9 +135,10 @@ def _spread(logits: Tensor, chosen: Tensor) -> Tensor:
         return flat.new_full((4,), math.nan, dtype=exact)
     seen = []
     for some in rows.split(_ROWS_AT_ONCE):
-        part = flat.index_select(0, some).float()
-        variance, mean = torch.var_mean(part, correction=0)
-        seen.append(torch.stack([mean, variance, part.min(), part.max()]).to(exact))
+        part = flat.index_select(0, some).float()  # a copy
+        mean, (low, high) = part.mean(), torch.aminmax(part)
+        variance = part.sub_(mean).square_().mean()  # var_mean takes ten times as long
+        seen.append(torch.stack([mean, variance, low, high]).to(exact))
     means, variances, lows, highs = torch.stack(seen).unbind(1)
     weights = means.new_tensor([len(some) / len(rows) for some in rows.split(_ROWS_AT_ONCE)])
     mean = (weights * means).sum()

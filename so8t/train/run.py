@@ -9,12 +9,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import orjson
 import torch
 from torch import Tensor
 from transformers import TrainerState
 
 from so8t.gate import attach, storage
 from so8t.gate.layer import Gate
+from so8t.store.atomic import sync, write_atomic
 from so8t.train import bases, callbacks, checkpoints, loading, losses, optimizer, order, series, splits
 from so8t.train.checkpoints import Stop
 from so8t.train.conversations import Conversations, collate
@@ -29,11 +31,27 @@ from so8t.train.watching import Watch
 from so8t.watch.desk import Desk
 
 STATE = "trainer_state.json"
+RESULT = "training.json"
 
 
 def train(job: Job, out: Path) -> Result:
-    """Train to the end, or go on where a killed run stopped; `out`/training holds what that takes, and goes at last."""
+    """Train to the end, or go on where a killed run stopped.
+
+    `out`/training holds what that takes; it goes when `out`/training.json, the last of the results, is in place.
+    """
     work = out / "training"
+    if not (out / RESULT).exists():
+        result = _run(job, work, out)
+        for path in sorted(out.glob("*")) + sorted(out.glob("monitoring/*")):
+            sync(path)
+        write_atomic(
+            out / RESULT, orjson.dumps(result.as_json(), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+        )
+    shutil.rmtree(work, ignore_errors=not work.exists())
+    return Result.from_json(orjson.loads((out / RESULT).read_bytes()))
+
+
+def _run(job: Job, work: Path, out: Path) -> Result:
     work.mkdir(parents=True, exist_ok=True)
     checkpoints.sweep(work)
     place = loading.device(job.train)
@@ -43,10 +61,7 @@ def train(job: Job, out: Path) -> Result:
         trainer = GatedTrainer(learner, data.rows, _plan(job, data, place), gates, work)
         _check(job, trainer)
         _train(job, trainer, gates, data, samples)
-        result = _publish(job, trainer, gates, data, samples, out)
-    del data, trainer  # Windows removes no file that is mapped
-    shutil.rmtree(work)
-    return result
+        return _publish(job, trainer, gates, data, samples, out)
 
 
 def model(job: Job, place: torch.device) -> tuple[Any, dict[int, Gate]]:

@@ -6,14 +6,15 @@ import contextlib
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
+from copy import copy
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from peft import set_peft_model_state_dict
-from safetensors.torch import load_file
+from peft import get_peft_model_state_dict, set_peft_model_state_dict
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import PrinterCallback, Trainer, TrainingArguments
 
@@ -99,7 +100,8 @@ class GatedTrainer(Trainer):
 
     @staticmethod
     def _no_parts(device: torch.device) -> Parts:
-        return Parts(*torch.zeros(4, device=device).unbind())
+        zero = partial(torch.zeros, (), device=device)
+        return Parts(zero(), zero(), zero(), zero())
 
     # ---- the loss
 
@@ -172,11 +174,15 @@ class GatedTrainer(Trainer):
 
 
 def save_weights(model: Any, folder: Path, report: Mapping[str, Any] | None = None) -> None:
-    """The adapter and the gates: PEFT's files and ours."""
+    """The adapter and the gates: PEFT's files, without the empty model card of its own way of saving, and ours."""
     folder.mkdir(parents=True, exist_ok=True)
     # no embedding is trained, and PEFT would ask the hub whether one was resized
-    model.save_pretrained(str(folder), save_embedding_layers=False)
-    (folder / "README.md").unlink(missing_ok=True)  # a model card with nothing on it
+    tensors = get_peft_model_state_dict(model, save_embedding_layers=False)
+    whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    save_file(whole, folder / WEIGHTS, metadata={"format": "pt"})
+    config = copy(model.peft_config["default"])
+    config.inference_mode = True
+    config.save_pretrained(str(folder))
     storage.save(model, folder, report or {})
 
 

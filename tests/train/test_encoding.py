@@ -39,7 +39,7 @@ def byte_level(**role: bool) -> Any:
 
 
 def learned_text(tokenizer: Any, encoded: Encoded) -> str:
-    return tokenizer.decode([number for number, learned in zip(encoded.ids, encoded.learned) if learned])
+    return tokenizer.decode([number for number, learned in zip(encoded.ids, encoded.learned, strict=True) if learned])
 
 
 def test_the_ids_are_those_of_the_rendered_conversation(tokenizer: Any) -> None:

@@ -73,13 +73,13 @@ def test_micro_batches_sum_to_the_loss_of_the_whole_step(packed: bool, tmp_path:
         whole = losses.totals(batches)
         passes = [losses.forward(made, batch) for batch in batches]
         task = sum(losses.task_loss(one, whole) for one in passes)
-        pets = [losses.pet_loss(one, b["sequence"], whole, "l2", 1.0) for one, b in zip(passes, batches)]
+        pets = [losses.pet_loss(one, b["sequence"], whole, "l2", 1.0) for one, b in zip(passes, batches, strict=True)]
         return task, sum(pets)  # type: ignore[return-value]
 
     together = parts([collate(rows, 0)])
     apart = parts([collate([row], 0) for row in rows])
 
-    for one, other in zip(together, apart):
+    for one, other in zip(together, apart, strict=True):
         torch.testing.assert_close(one, other, rtol=2e-6, atol=0)
 
 

@@ -11,7 +11,9 @@ from so8t.train.settings import Train
 
 
 def test_the_settings_that_leave_the_checkpoint_valid_come_first() -> None:
-    assert memory.advice(Train(batch=16, micro_batch=4, sequence=2048), "int8", "CUDA out of memory. Tried 2 GiB\nx") == (
+    assert memory.advice(
+        Train(batch=16, micro_batch=4, sequence=2048), "int8", "CUDA out of memory. Tried 2 GiB\nx"
+    ) == (
         "adapter: out of memory: CUDA out of memory. Tried 2 GiB\n"
         "first change train.micro_batch (now 4) or train.gradient_checkpointing (now false): "
         "doit then goes on from the last checkpoint, which is kept\n"

@@ -57,8 +57,9 @@ def test_eight_bit_moments_on_a_processor_leave_gates_whole() -> None:
     }
     assert {kind for name, kind in kinds.items() if "so8_gate" in name} == {torch.float32}
     assert {kind for name, kind in kinds.items() if "lora_" in name} == {torch.uint8}
-    assert not torch.equal(before["base_model.model.model.layers.0.self_attn.so8_gate.theta"],
-                           attach.gates(made)[0].theta)
+    assert not torch.equal(
+        before["base_model.model.model.layers.0.self_attn.so8_gate.theta"], attach.gates(made)[0].theta
+    )
 
 
 def test_paging_needs_cuda() -> None:

@@ -17,7 +17,7 @@ from so8t.errors import StageError
 from so8t.gate import attach, storage
 from so8t.train import bases, run
 from so8t.train.job import Job
-from so8t.train.settings import Checkpoints, Gates, Lora, Pet, Train, Validation
+from so8t.train.settings import Checkpoints, Gates, Lora, Pet, Validation
 from tests.train.conftest import Place, gates_for
 
 FILES = [
@@ -27,6 +27,7 @@ FILES = [
     "monitoring/series.jsonl",
     "monitoring/series.npz",
     "so8t.json",
+    "training.json",
 ]
 
 

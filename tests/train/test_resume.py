@@ -1,0 +1,125 @@
+"""Pulling the plug at any moment costs nothing: the adapter is the same, byte for byte."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from so8t.train import run
+from so8t.train.job import Job
+from so8t.train.settings import Checkpoints, Validation
+from tests.train.conftest import Place
+from tests.train.test_run import changed, contents
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def after_kills(job: Job, folder: Path, seed: int, kills: int) -> list[tuple[int, str]]:
+    (folder / "job").write_bytes(pickle.dumps(job))
+    arguments = [str(folder / "job"), str(seed), str(kills), str(folder)]
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.train.killed", *arguments],
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return [(int(killed), digest) for killed, digest in map(str.split, done.stdout.splitlines())]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks and SIGKILL; Windows resumes in test_stopped_and_continued")
+def test_a_hundred_kills_change_no_byte(place: Place, tmp_path: Path) -> None:
+    job = changed(place.job(validation=Validation(every=5, records=4, publish="best")), steps=24, packing=False)
+
+    runs = after_kills(replace(job, checkpoints=Checkpoints(steps=2, keep=2)), tmp_path, seed=11, kills=84)
+    (tmp_path / "int8").mkdir()
+    quantised = changed(place.job(quantise="int8"), gradient_checkpointing=True, packing=True, optimizer="adamw8bit")
+    others = after_kills(changed(quantised, steps=16), tmp_path / "int8", seed=12, kills=16)
+
+    assert sum(killed for killed, _ in runs) >= 84 and sum(killed for killed, _ in others) >= 16
+    assert len({digest for _, digest in runs}) == 1
+    assert len({digest for _, digest in others}) == 1
+
+
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
+def test_stopped_and_continued(place: Place, tmp_path: Path, sign: int, capsys: pytest.CaptureFixture[str]) -> None:
+    job = changed(place.job(checkpoints=Checkpoints(steps=1000)), steps=12)
+    run.train(job, tmp_path / "whole")
+
+    work = tmp_path / "out" / "training"
+    watcher = threading.Thread(target=_signal_when, args=(work / "series.jsonl", sign))
+    watcher.start()
+    with pytest.raises(KeyboardInterrupt):
+        run.train(job, tmp_path / "out")
+    watcher.join()
+
+    (left,) = work.glob("checkpoint-*")  # of the step that was under way
+    capsys.readouterr()
+    run.train(job, tmp_path / "out")
+    said = capsys.readouterr().err
+    assert f"adapter: going on after step {left.name.removeprefix('checkpoint-')}\n" in said
+    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+
+
+def _signal_when(series: Path, sign: int) -> None:
+    """As soon as the run has taken a sample."""
+    while not series.exists() or not series.stat().st_size:
+        time.sleep(0.001)
+    os.kill(os.getpid(), sign)
+
+
+def test_a_run_killed_before_its_results_were_in_place_only_publishes(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = place.job(validation=Validation(every=2, records=4, patience=1, publish="best"))
+    job = changed(job, learning_rate=0.5, schedule="constant", warmup=0.0, steps=30)
+    whole = run.train(job, tmp_path / "whole")
+    assert whole.steps < 30
+
+    def die(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run, "_publish", die)
+        with pytest.raises(KeyboardInterrupt):
+            run.train(job, tmp_path / "out")
+    with monkeypatch.context() as patch:
+        patch.setattr("so8t.train.trainer.GatedTrainer.train", die)  # no step is taken again
+        again = run.train(job, tmp_path / "out")
+
+    assert again == whole
+    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+
+
+def test_execution_settings_may_change_between_two_parts_of_a_run(place: Place, tmp_path: Path) -> None:
+    """After an out-of-memory: a smaller micro-batch goes on from the same checkpoint."""
+    job = changed(place.job(), steps=8)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("so8t.train.callbacks.Finite.on_pre_optimizer_step", _fail_at(5))
+        with pytest.raises(MemoryError):
+            run.train(job, tmp_path / "out")
+
+    result = run.train(changed(job, micro_batch=1, gradient_checkpointing=True), tmp_path / "out")
+
+    assert result.steps == 8
+    lines = (tmp_path / "out" / "monitoring" / "series.jsonl").read_text(encoding="utf-8").splitlines()
+    assert len(lines) == len({line[:10] for line in lines}) == 6  # 1, 2, 3, 4, 6, 8
+
+
+def _fail_at(step: int) -> Any:
+    def fail(_self: Any, _args: Any, state: Any, *_: Any, **__: Any) -> None:
+        if state.global_step == step:
+            raise MemoryError("not enough memory")
+
+    return fail
