@@ -209,7 +209,8 @@ def _documented(model: Any, *statuses: int, stream: bool = False) -> dict[str, A
         schema = {"$ref": "#/components/schemas/Problem"}
         found[status] = {"description": " / ".join(dict.fromkeys(titles)), "content": {MEDIA_TYPE: {"schema": schema}}}
     if stream:
-        text = {"content": {EVENTS: {"schema": {"type": "string"}}}}
+        event = {"type": "object", "properties": {"event": {"type": "string"}, "data": {"type": "string"}}}
+        text = {"content": {EVENTS: {"schema": event}}}
         return {"response_model": model, "responses": {200: text, **found}}
     if model is None:
         return {"responses": {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}, **found}}

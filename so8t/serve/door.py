@@ -55,6 +55,9 @@ class Door:
         except Problem as problem:
             if not started:
                 await respond(problem, out)
+        except asyncio.CancelledError:  # the server stops; uvicorn would log a traceback
+            if not started:
+                await respond(Problem("stopping"), out)
         except Exception as error:
             report(error)
             if not started:

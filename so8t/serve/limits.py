@@ -94,29 +94,26 @@ class Slots:
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(turn)
         try:
-            await asyncio.wait_for(asyncio.shield(turn), self._longest_wait)
-        except asyncio.TimeoutError:
-            self._leave(turn)
-            raise self._busy() from None
+            await asyncio.wait({turn}, timeout=self._longest_wait)
         except asyncio.CancelledError:
             self._leave(turn)
             raise
+        if not turn.done():
+            self._leave(turn)
+            raise self._busy()
 
     def give(self) -> None:
         """A slot is free again: the longest waiting one takes it over."""
-        while self._waiting:
-            turn = self._waiting.popleft()
-            if not turn.done():
-                turn.set_result(None)
-                return
-        self._free += 1
+        if self._waiting:
+            self._waiting.popleft().set_result(None)
+        else:
+            self._free += 1
 
     def _leave(self, turn: asyncio.Future[None]) -> None:
-        if turn.done() and not turn.cancelled():
+        if turn.done():
             self.give()  # it was this one's turn already
         else:
             self._waiting.remove(turn)
-            turn.cancel()
 
     def _busy(self) -> Problem:
         seconds = max(1, round(self._longest_wait / 10))

@@ -24,8 +24,8 @@ _SPECIAL = re.compile(r"<\|(?=[A-Za-z0-9_]+\|>)")  # a vocabulary may have more 
 
 
 class OllamaBackend:
-    def __init__(self, settings: Ollama, chat: ChatFormat, seconds: float) -> None:
-        self.name, self.slots, self.context = settings.model, settings.slots, settings.context
+    def __init__(self, settings: Ollama, name: str, chat: ChatFormat, seconds: float) -> None:
+        self.name, self.slots, self.context = name, settings.slots, settings.context
         self._settings, self._stop, self._seconds = settings, list(chat.stop), seconds
         self.digest = self._find()
 

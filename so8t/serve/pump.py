@@ -26,20 +26,15 @@ class Pump:
         self._cancel.set()
 
     async def chunks(self, deadline: float) -> AsyncIterator[bytes]:
-        """asyncio.TimeoutError once the loop's clock has passed the deadline."""
-        while True:
-            if self._queue.empty():
-                left = deadline - self._loop.time()
-                if left <= 0:
-                    raise asyncio.TimeoutError
-                item = await asyncio.wait_for(self._queue.get(), left)
-            else:
-                item = self._queue.get_nowait()
-            if item is None:
-                return
-            if isinstance(item, BaseException):
-                raise item
-            yield item
+        """asyncio.TimeoutError at the loop's time `deadline`.  (wait_for may swallow a cancellation before 3.12.)"""
+        alarm = self._loop.call_at(deadline, self._queue.put_nowait, asyncio.TimeoutError())
+        try:
+            while (item := await self._queue.get()) is not None:
+                if isinstance(item, BaseException):
+                    raise item
+                yield item
+        finally:
+            alarm.cancel()
 
     def _run(self) -> None:
         end: BaseException | None = None

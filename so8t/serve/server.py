@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import socket
 import sys
 from typing import TYPE_CHECKING, Any
@@ -29,7 +30,7 @@ def server(app: Any, settings: Serve) -> uvicorn.Server:
         ws="none",
         lifespan="on",
         timeout_keep_alive=15,
-        timeout_graceful_shutdown=max(1, round(settings.limits.shutdown_seconds)),
+        timeout_graceful_shutdown=math.ceil(settings.limits.shutdown_seconds),
     )
     return uvicorn.Server(config)
 

@@ -97,7 +97,7 @@ class Served:
 @contextlib.contextmanager
 def served(folder: Path, backend: Backend | Script, **more: Any) -> Iterator[Served]:
     """A real server at a free port, in a thread."""
-    settings = Serve(port=0)
+    settings = Serve(port=0, limits=more.get("limits") or Limits())
     app, socket = door(folder, backend, **more), listen(settings)
     uvicorn = server(app, settings)
     thread = threading.Thread(target=uvicorn.run, kwargs={"sockets": [socket]}, daemon=True)

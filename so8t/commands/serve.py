@@ -1,0 +1,39 @@
+"""doit serve: answer questions over HTTP with the built model; the answer goes out, the thinking stays in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from doit.cmd_base import DoitCmdBase
+from doit.exceptions import InvalidCommand
+
+from so8t.errors import UserError
+from so8t.tasks import current_graph
+
+
+class Serve(DoitCmdBase):
+    name = "serve"
+    doc_purpose = "answer questions over HTTP with the built model"
+    doc_usage = ""
+    doc_description = "Reads specs/<profile>/serve.yaml. Stop it with Ctrl-C: running answers are finished."
+    cmd_options = (
+        {
+            "name": "development",
+            "long": "development",
+            "type": bool,
+            "default": False,
+            "help": "start without an audit key",
+        },
+    )
+
+    def _execute(self, development: bool, pos_args: Any = ()) -> int:
+        if pos_args:
+            raise InvalidCommand(f"serve takes no arguments (got {' '.join(pos_args)})")
+        from so8t.serve.start import run
+
+        graph = current_graph()
+        try:
+            run(graph.project, graph.profile, development)
+        except UserError as error:
+            raise InvalidCommand(str(error)) from error
+        return 0

@@ -1,0 +1,124 @@
+"""From a profile to a running server: its settings, keys, model and texts."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from so8t.data.records import LABELS
+from so8t.data.sft import Policies
+from so8t.errors import MissingExtra, UserError
+from so8t.serve import keys
+from so8t.serve.settings import Ollama, Serve
+from so8t.spec import load as spec
+from so8t.spec import profile as profiles
+from so8t.store.layout import Layout
+
+if TYPE_CHECKING:
+    from so8t.serve.backend import Backend, Conversation
+    from so8t.serve.keys import Keys
+    from so8t.serve.policy import Policy
+
+STAGE = "thinking_sft"  # declares the formats and the policies' texts
+DECLARATION = "chat_format.json"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a server of this profile is made of."""
+
+    settings: Serve
+    policies: Policies
+    layout: Layout
+
+    def path(self, named: str) -> Path:
+        return self.layout.project / named
+
+
+def read(project: Path, profile: str, development: bool = False) -> Plan:
+    """serve.yaml beside the stages' own specs; all problems of all files at once."""
+    if str(project) not in sys.path:
+        sys.path.insert(0, str(project))
+    stages = importlib.import_module("stages").STAGES
+    found = profiles.read(project, profile)
+    models = spec.load(found, {**{name: stage.spec for name, stage in stages.items()}, "serve": Serve})
+    settings, sft = models["serve"], models[STAGE]
+    assert isinstance(settings, Serve)
+    if development:
+        settings = settings.model_copy(update={"development": True})
+    if settings.host not in ("127.0.0.1", "::1", "localhost") and settings.tokens is None:
+        raise UserError(
+            f"serve.host {settings.host} lets other machines in: name a file of bearer tokens in serve.tokens"
+        )
+    layout = Layout(project, project / spec.settings(found).artifacts, profile)
+    return Plan(settings, sft.policies, layout)  # type: ignore[attr-defined]
+
+
+def run(project: Path, profile: str, development: bool = False) -> None:
+    """Serve until told to stop."""
+    try:
+        from so8t.serve.app import create
+    except ImportError:
+        raise MissingExtra("fastapi", "serve", "doit serve") from None
+    from so8t.serve import limits
+    from so8t.serve.audit import Log
+    from so8t.serve.server import run as run_server
+    from so8t.serve.service import Service
+
+    plan = read(project, profile, development)
+    settings = plan.settings
+    known = audit_keys(plan, os.environ)
+    tokens = limits.Tokens(limits.read_tokens(plan.path(settings.tokens))) if settings.tokens else None
+    conversation = declared(plan)
+    backend = open_backend(plan, conversation)
+    log = Log(plan.path(settings.audit.folder) / profile, known, settings.audit.rotate)
+    service = Service(backend, conversation, policy(plan), settings.limits, log, known)
+    run_server(create(service, tokens, settings.page), settings)
+
+
+def audit_keys(plan: Plan, environment: Mapping[str, str]) -> Keys:
+    named = plan.settings.audit.key_file
+    found = keys.read(plan.path(named) if named else None, environment)
+    if found is not None:
+        return found
+    if not plan.settings.development:
+        raise keys.needed()
+    print("serve: development: the audit log's key is made now and kept by nobody", file=sys.stderr)
+    return keys.passing()
+
+
+def policy(plan: Plan) -> Policy:
+    from so8t.serve.policy import Policy, Text
+
+    own = {label: getattr(plan.policies, label) for label in LABELS}
+    return Policy(
+        {label: Text(text.reason, text.answer) for label, text in own.items()}, plan.settings.policy.declining
+    )
+
+
+def declared(plan: Plan) -> Conversation:
+    from so8t.serve.backend import declared
+
+    return declared(_json(plan, plan.layout.folder(STAGE) / DECLARATION, STAGE))
+
+
+def open_backend(plan: Plan, conversation: Conversation) -> Backend:
+    wanted = plan.settings.backend
+    if isinstance(wanted, Ollama):
+        from so8t.serve.ollama import OllamaBackend
+
+        return OllamaBackend(wanted, plan.settings.name, conversation.chat, plan.settings.limits.seconds)
+    raise UserError("serve.backend: llamacpp is not there yet")
+
+
+def _json(plan: Plan, path: Path, stage: str) -> Any:
+    try:
+        return json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise UserError(f"{plan.layout.shown(path)} is not there: build it with `doit {stage}`") from None
