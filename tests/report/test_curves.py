@@ -87,7 +87,7 @@ def shown(picture: Any, colour: str) -> int:
     return int((picture == [int(colour[at : at + 2], 16) for at in (1, 3, 5)]).all(-1).sum())
 
 
-@pytest.mark.parametrize(("samples", "layers"), [(20, 32), (10_000, 2), (10_000, 32), (1, 4), (2, 1)])
+@pytest.mark.parametrize(("samples", "layers"), [(20, 2), (10_000, 32), (1, 4), (2, 1)])
 @pytest.mark.filterwarnings("error")
 def test_every_picture_is_there_for_short_and_long_runs_of_few_and_many_layers(
     samples: int, layers: int, tmp_path: Path
