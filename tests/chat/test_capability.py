@@ -14,8 +14,6 @@ from so8t.data.thinking import FORMATS, HEADINGS, TAGS, Final, Thinking, Thinkin
 EACH_FORMAT = pytest.mark.parametrize("fmt", FORMATS.values(), ids=FORMATS)
 ODD = ["<final>", "<think-", "\n# 最終回答\n", "東京　大阪", "👨‍👩‍👧", " \n", "<|end|>"]
 TEXT = st.text(max_size=20) | st.sampled_from(ODD)
-    ["<final>", "<think-", "\n# 最終回答\n", "東京　大阪", "👨‍👩‍👧", " \n", "<|end|>"]
-)
 
 
 def inside(body: str) -> str:
