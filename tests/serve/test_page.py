@@ -45,8 +45,8 @@ def browser(here: Served, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 
 def ask(browser: Page, question: str) -> dict[str, str]:
-    """By keyboard alone: the question's field has the focus."""
-    browser.value("document.getElementById('prompt').value = ''")
+    """By keyboard, in the question's field."""
+    browser.value("reply.hidden = true; prompt.value = ''; prompt.focus()")
     browser.write(question)
     browser.press("Enter")
     wait_for(
@@ -57,6 +57,8 @@ def ask(browser: Page, question: str) -> dict[str, str]:
 
 
 def test_a_question_by_keyboard_shows_class_answer_and_audit_id(here: Served, browser: Page) -> None:
+    assert browser.value("document.activeElement.id") == "prompt"
+
     seen = ask(browser, "経費の締め切りは？")
 
     assert seen == {
