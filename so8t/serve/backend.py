@@ -1,13 +1,14 @@
 """What runs a model: prompts in, bytes of output out.  Everything else of the room knows only this.
 
-Both methods block and are called in a thread of their own.  Role tokens and tags in a message are text: a backend
-gets the conversation in pieces, structure and content apart, and contents without anything that is structure.
+`prepare` and `generate` block and are called in a thread of their own.
+Role tokens and tags in a message are text: a backend gets the conversation in pieces, structure and content apart,
+and contents without anything that is structure.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -15,6 +16,8 @@ from so8t.data import chat
 from so8t.data import thinking as think
 from so8t.data.chat import ChatFormat, Message, Segment
 from so8t.data.thinking import ThinkingFormat
+
+Emit = Callable[[bytes], None]
 
 
 class Failed(Exception):
@@ -35,12 +38,12 @@ class Backend(Protocol):
 
     def prepare(self, pieces: Sequence[Segment]) -> Prompt: ...
 
-    def generate(self, prompt: Prompt, most: int, cancel: threading.Event) -> Iterator[bytes]:
-        """The output in pieces of any size, up to the stop token, which is not part of it."""
+    def generate(self, prompt: Prompt, most: int, cancel: threading.Event, emit: Emit) -> None:
+        """Emit the output in pieces of any size, up to the stop token, which is not part of it."""
         ...
 
     def count(self, text: str) -> int | None:
-        """The tokens of a text, where the backend can tell."""
+        """The tokens of a text, where the backend can tell; at once, and whatever else is under way."""
         ...
 
     def close(self) -> None: ...

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from typing import Any
@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from so8t.data.chat import ChatFormat, Segment
 from so8t.errors import UserError
-from so8t.serve.backend import Failed, Prompt
+from so8t.serve.backend import Emit, Failed, Prompt
 from so8t.serve.settings import Ollama
 
 _SPECIAL = re.compile(r"<\|(?=[A-Za-z0-9_]+\|>)")  # a vocabulary may have more special tokens than the chat format
@@ -33,7 +33,7 @@ class OllamaBackend:
         text = "".join(piece.text if piece.structure else _SPECIAL.sub(r"<\\|", piece.text) for piece in pieces)
         return Prompt(len(text), text)
 
-    def generate(self, prompt: Prompt, most: int, cancel: threading.Event) -> Iterator[bytes]:
+    def generate(self, prompt: Prompt, most: int, cancel: threading.Event, emit: Emit) -> None:
         options = {"num_predict": most, "num_ctx": self.context, "temperature": 0, "stop": self._stop}
         body = {"model": self._settings.model, "prompt": prompt.content, "raw": True, "stream": True, "think": False}
         connection, answer = self._ask("POST", "/api/generate", {**body, "truncate": False, "options": options})
@@ -46,7 +46,7 @@ class OllamaBackend:
                     raise Failed(
                         "ollama: " + ("an error while it answered" if "error" in part else "it parsed thinking")
                     )
-                yield str(part.get("response", "")).encode("utf-8", "surrogatepass")
+                emit(str(part.get("response", "")).encode("utf-8", "surrogatepass"))
                 if part.get("done"):
                     return
             raise Failed("ollama: the connection ended before the answer did")

@@ -1,19 +1,19 @@
-"""From a blocking generator in a thread to an asynchronous one, with a deadline and a way to stop it."""
+"""From a thread that emits chunks to an asynchronous generator of them, with a deadline and a way to stop it."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Executor
 
-from so8t.serve.backend import Failed
+from so8t.serve.backend import Emit, Failed
 
 
 class Pump:
-    """`chunks()` may be left at any moment; the thread then ends with its next chunk, and `done` is called once."""
+    """`chunks()` may be left at any moment; the work is then told to stop, and `done` is called when it has."""
 
-    def __init__(self, work: Callable[[threading.Event], Iterator[bytes]], most: int, done: Callable[[], None]) -> None:
+    def __init__(self, work: Callable[[threading.Event, Emit], None], most: int, done: Callable[[], None]) -> None:
         self._work, self._most, self._done = work, most, done
         self._cancel = threading.Event()
         self._loop = asyncio.get_running_loop()
@@ -38,13 +38,8 @@ class Pump:
 
     def _run(self) -> None:
         end: BaseException | None = None
-        came = 0
         try:
-            for chunk in self._work(self._cancel):
-                came += len(chunk)
-                self._send(chunk)
-                if self._cancel.is_set() or came > self._most:  # more than anyone will read
-                    break
+            self._work(self._cancel, self._emit)
         except Failed as failed:
             end = failed
         except Exception as error:  # whatever it is, the one who waits must hear of it, but not its text
@@ -52,6 +47,12 @@ class Pump:
         finally:
             self._send(end)
             self._call(self._done)
+
+    def _emit(self, chunk: bytes) -> None:
+        self._most -= len(chunk)
+        if self._most < 0:  # more than anyone will read
+            self._cancel.set()
+        self._send(chunk)
 
     def _send(self, item: bytes | BaseException | None) -> None:
         self._call(lambda: self._queue.put_nowait(item))

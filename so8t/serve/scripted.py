@@ -1,12 +1,12 @@
-"""A backend without a model: it writes what a script says.  For tests, benchmarks and the page's own try-out."""
+"""A backend without a model: it writes what a script says.  For tests and benchmarks."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from so8t.data.chat import Segment
-from so8t.serve.backend import Prompt
+from so8t.serve.backend import Emit, Prompt
 
 Script = Callable[[str], Iterable[bytes]]
 
@@ -24,11 +24,11 @@ class Scripted:
         text = "".join(piece.text for piece in pieces)
         return Prompt(len(text.encode("utf-8")), text)
 
-    def generate(self, prompt: Prompt, most: int, cancel: threading.Event) -> Iterator[bytes]:
+    def generate(self, prompt: Prompt, most: int, cancel: threading.Event, emit: Emit) -> None:
         for chunk in self._script(prompt.content):
             if cancel.is_set():
-                return
-            yield chunk
+                break
+            emit(chunk)
 
     def count(self, text: str) -> int | None:
         return len(text.encode("utf-8"))

@@ -157,7 +157,7 @@ class Service:
             self.slots.give()
 
         pump = Pump(
-            lambda cancel: self.backend.generate(prompt, most, cancel),
+            lambda cancel, emit: self.backend.generate(prompt, most, cancel, emit),
             BYTES_PER_CHARACTER * self.limits.output_characters,
             done,
         )

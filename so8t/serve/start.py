@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 STAGE = "thinking_sft"  # declares the formats and the policies' texts
 DECLARATION = "chat_format.json"
+GGUF = "gguf"
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,14 @@ def open_backend(plan: Plan, conversation: Conversation) -> Backend:
         from so8t.serve.ollama import OllamaBackend
 
         return OllamaBackend(wanted, plan.settings.name, conversation.chat, plan.settings.limits.seconds)
-    raise UserError("serve.backend: llamacpp is not there yet")
+    from so8t.serve.local import LocalBackend
+
+    folder = plan.layout.folder(GGUF)
+    model, grammar = folder / f"{wanted.quantisation}.gguf", folder / "grammar.gbnf"
+    for path in (model, grammar):
+        if not path.is_file():
+            raise UserError(f"{plan.layout.shown(path)} is not there: build it with `doit {GGUF}`")
+    return LocalBackend(wanted, plan.settings.name, conversation.chat, model, grammar.read_text(encoding="utf-8"))
 
 
 def _json(plan: Plan, path: Path, stage: str) -> Any:

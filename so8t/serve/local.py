@@ -1,0 +1,84 @@
+"""llama.cpp in this process as the backend, held to the thinking format by its grammar."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import queue
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from so8t.data.chat import ChatFormat, Segment
+from so8t.errors import UserError
+from so8t.gguf.llamacpp import Model
+from so8t.serve.backend import Emit, Failed, Prompt
+from so8t.serve.settings import LlamaCpp
+
+
+class LocalBackend:
+    """A model per slot: each has one conversation at a time, and their weights share the file's pages."""
+
+    def __init__(self, settings: LlamaCpp, name: str, chat: ChatFormat, path: Path, grammar: str | None) -> None:
+        self.name, self.slots, self.context = name, settings.slots, settings.context
+        self.digest = f"sha256:{_sha256(path)}"
+        threads = settings.threads or max(1, (os.cpu_count() or 1) // settings.slots)
+        self._all = [Model(path, settings.context, threads) for _ in range(settings.slots)]
+        self._idle: queue.SimpleQueue[Model] = queue.SimpleQueue()
+        for model in self._all:
+            self._idle.put(model)
+        self._grammar = grammar
+        self._stop = frozenset(self._single(token) for token in chat.stop)
+        self._first = self._bos()
+
+    def prepare(self, pieces: Sequence[Segment]) -> Prompt:
+        """Structure with its special tokens, contents as plain text."""
+        model = self._all[0]  # its vocabulary alone is read, which any number of threads may
+        ids = list(self._first)
+        for piece in pieces:
+            ids += model.tokenize(piece.text, special=piece.structure)
+        return Prompt(len(ids), ids)
+
+    def generate(self, prompt: Prompt, most: int, cancel: threading.Event, emit: Emit) -> None:
+        model = self._idle.get()
+        try:
+            made = model.generate(
+                prompt.content,
+                most,
+                self._stop,
+                self._grammar,
+                on_token=lambda number: emit(model.piece(number)),
+                cancel=cancel.is_set,
+            )
+        except Exception as error:
+            raise Failed(f"llama.cpp: {error.__class__.__name__}") from None
+        finally:
+            self._idle.put(model)
+        if made.ended == "cancelled" and not cancel.is_set():
+            raise Failed("llama.cpp: stopped by itself")
+
+    def count(self, text: str) -> int | None:
+        return len(self._all[0].tokenize(text, special=False))
+
+    def close(self) -> None:
+        for model in self._all:
+            model.close()
+
+    def _single(self, token: str) -> int:
+        ids = self._all[0].tokenize(token, special=True)
+        if len(ids) != 1:
+            raise UserError(f"{self._all[0].path.name}: the stop token {token} is no token of this model")
+        return ids[0]
+
+    def _bos(self) -> list[int]:
+        known = self._all[0].metadata
+        wanted = known.get("tokenizer.ggml.add_bos_token") == "true"
+        return [int(known["tokenizer.ggml.bos_token_id"])] if wanted else []
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
