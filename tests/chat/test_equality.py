@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
 from so8t.chat import equality, gotemplate, suite
 from so8t.chat.equality import Formats
-from so8t.data.chat import PHI3
+from so8t.data.chat import PHI3, render
 from so8t.data.thinking import FORMATS, TAGS, ThinkingFormat
 from so8t.errors import StageError
 from so8t.gguf.llamacpp import Model
 from tests.chat import untrained
+
+LLAMACPP = Path(__file__).resolve().parent.parent / "golden" / "llamacpp" / "rendered.jsonl"
 
 
 class Made(NamedTuple):
@@ -81,3 +85,23 @@ def test_conversations_that_spell_role_tokens_say_so() -> None:
     for conversation in suite.conversations(TAGS):
         text = "".join(message["content"] for message in conversation.messages)
         assert conversation.spells_roles == any(token in text for token in TAGS.reserved), conversation.name
+
+
+def test_llamacpps_own_template_engine_renders_what_the_training_wrote() -> None:
+    cases = [json.loads(line) for line in LLAMACPP.read_bytes().splitlines()]
+
+    assert len(cases) == 68
+    for case in cases:
+        continued = case["messages"][-1]["role"] == "assistant"
+        rendered = render(case["messages"], PHI3, generation_prompt=True)
+        assert case["prompt"] == (rendered.removesuffix("<|end|>\n") if continued else rendered), case["name"]
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_llamacpp_rendered_the_suite_as_it_is(name: str) -> None:
+    fmt = FORMATS[name]
+    cases = [json.loads(line) for line in LLAMACPP.read_bytes().splitlines()]
+
+    assert [(case["name"], case["messages"]) for case in cases if case["format"] == name] == [
+        (each.name, suite.trained(suite.inert(each.messages, fmt), fmt)) for each in suite.conversations(fmt)
+    ]
