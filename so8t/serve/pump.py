@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections import deque
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Executor
 
 from so8t.serve.backend import Emit, Failed
+from so8t.serve.problem import Problem
 
 
 class Pump:
@@ -17,7 +19,8 @@ class Pump:
         self._work, self._most, self._done = work, most, done
         self._cancel = threading.Event()
         self._loop = asyncio.get_running_loop()
-        self._queue: asyncio.Queue[bytes | BaseException | None] = asyncio.Queue()
+        self._came: deque[bytes | BaseException | None] = deque()  # None: the end
+        self._wake, self._woken = asyncio.Event(), False
 
     def start(self, pool: Executor) -> None:
         pool.submit(self._run)
@@ -26,13 +29,25 @@ class Pump:
         self._cancel.set()
 
     async def chunks(self, deadline: float) -> AsyncIterator[bytes]:
-        """asyncio.TimeoutError at the loop's time `deadline`.  (wait_for may swallow a cancellation before 3.12.)"""
-        alarm = self._loop.call_at(deadline, self._queue.put_nowait, asyncio.TimeoutError())
+        """What has come since the last time, together; asyncio.TimeoutError at the loop's time `deadline`."""
+        alarm = self._loop.call_at(deadline, self._send, asyncio.TimeoutError())
         try:
-            while (item := await self._queue.get()) is not None:
-                if isinstance(item, BaseException):
+            while True:
+                await self._wake.wait()
+                self._wake.clear()
+                self._woken = False  # before looking: what comes now wakes us again
+                chunks: list[bytes] = []
+                while self._came:
+                    item = self._came.popleft()
+                    if isinstance(item, bytes):
+                        chunks.append(item)
+                        continue
+                    if chunks:
+                        yield b"".join(chunks)
+                    if item is None:
+                        return
                     raise item
-                yield item
+                yield b"".join(chunks)
         finally:
             alarm.cancel()
 
@@ -40,8 +55,8 @@ class Pump:
         end: BaseException | None = None
         try:
             self._work(self._cancel, self._emit)
-        except Failed as failed:
-            end = failed
+        except (Failed, Problem) as known:
+            end = known
         except Exception as error:  # whatever it is, the one who waits must hear of it, but not its text
             end = Failed(error.__class__.__name__)
         finally:
@@ -55,9 +70,12 @@ class Pump:
         self._send(chunk)
 
     def _send(self, item: bytes | BaseException | None) -> None:
-        self._call(lambda: self._queue.put_nowait(item))
+        self._came.append(item)
+        if not self._woken:
+            self._woken = True
+            self._call(self._wake.set)
 
-    def _call(self, work: Callable[[], None]) -> None:
+    def _call(self, work: Callable[[], object]) -> None:
         try:
             self._loop.call_soon_threadsafe(work)
         except RuntimeError:  # the loop has ended, and with it everyone who waited

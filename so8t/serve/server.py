@@ -42,6 +42,7 @@ def listen(settings: Serve) -> socket.socket:
         door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         door.bind((settings.host, settings.port))
+        door.listen(2048)  # from here on clients may come; they are heard once the application is there
     except OSError as error:
         door.close()
         raise UserError(f"serve: cannot listen at {settings.host}:{settings.port}: {error.strerror}") from None

@@ -1,7 +1,7 @@
 """From a question to what may leave: prompt, slot, model, splitter, policy, audit record, reply.
 
-Nothing here knows HTTP.  Every way out of `answer` that has had a prompt before the model leaves one audit record,
-and no reply is handed on before its record is on the disk.
+Nothing here knows HTTP.  Every way out of `answer` after the model was asked leaves one audit record, and no reply is
+handed on before its record is on the disk.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import asyncio
 import codecs
 import secrets
 import sys
+import threading
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from dataclasses import dataclass, field
 from so8t.data.chat import Message
 from so8t.serve import audit
 from so8t.serve.audit import Log, Unavailable
-from so8t.serve.backend import Backend, Conversation, Failed, Prompt
+from so8t.serve.backend import Backend, Conversation, Emit, Failed
 from so8t.serve.keys import Keys
 from so8t.serve.limits import Slots
 from so8t.serve.metrics import Metrics
@@ -113,15 +114,7 @@ class Service:
         await self.slots.take()
         course.waited = loop.time() - course.started
         self.metrics.wait.observe(course.waited)
-        owned = True  # the slot, until the thread that runs the model has it
-        try:
-            prompt = await self._prepare(ask)
-            course.prompt_tokens = prompt.tokens
-            pump = self._pump(prompt, ask)
-            owned = False
-        finally:
-            if owned:
-                self.slots.give()
+        pump = self._pump(ask, course)
         try:
             async for event in self._events(ask, course, pump):
                 yield event
@@ -132,6 +125,9 @@ class Service:
             raise await self._refuse(ask, course, "timeout", "timeout") from None
         except Unavailable:
             raise Problem("audit") from None
+        except Problem:
+            course.recorded = True  # the model was not asked
+            raise
         except Failed as failed:
             print(f"serve: {course.id}: the backend failed: {failed}", file=sys.stderr, flush=True)
             raise await self._refuse(ask, course, "backend", "failed") from None
@@ -140,27 +136,23 @@ class Service:
             if not course.recorded:
                 self._log.append(self._record(ask, course, "left"))  # by the client, or stopped with the server
 
-    async def _prepare(self, ask: Ask) -> Prompt:
-        pieces = self._conversation.pieces(ask.messages)
-        prompt = await asyncio.get_running_loop().run_in_executor(self._pool, self.backend.prepare, pieces)
-        if prompt.tokens > min(self.limits.prompt_tokens, self.backend.context - 1):
-            raise Problem("prompt-too-long")
-        return prompt
+    def _pump(self, ask: Ask, course: _Course) -> Pump:
+        """The slot is free again when the thread has ended, not when the client has left."""
 
-    def _pump(self, prompt: Prompt, ask: Ask) -> Pump:
-        most = min(
-            ask.most or self.limits.output_tokens, self.limits.output_tokens, self.backend.context - prompt.tokens
-        )
+        def work(cancel: threading.Event, emit: Emit) -> None:
+            prompt = self.backend.prepare(self._conversation.pieces(ask.messages))
+            room = self.backend.context - prompt.tokens
+            if room < 1 or prompt.tokens > self.limits.prompt_tokens:
+                raise Problem("prompt-too-long")
+            course.prompt_tokens = prompt.tokens
+            most = min(ask.most or self.limits.output_tokens, self.limits.output_tokens, room)
+            self.backend.generate(prompt, most, cancel, emit)
 
         def done() -> None:
             self._pumps.discard(pump)
             self.slots.give()
 
-        pump = Pump(
-            lambda cancel, emit: self.backend.generate(prompt, most, cancel, emit),
-            BYTES_PER_CHARACTER * self.limits.output_characters,
-            done,
-        )
+        pump = Pump(work, BYTES_PER_CHARACTER * self.limits.output_characters, done)
         self._pumps.add(pump)
         pump.start(self._pool)
         return pump

@@ -53,6 +53,17 @@ def says(text: str | bytes, size: int = 7) -> Script:
     return lambda prompt: (data[at : at + size] for at in range(0, len(data), size))
 
 
+def in_two(folder: Path, first: str, rest: str) -> Script:
+    """A model that goes on once the first text of its answer has left: then there is a note of the stream."""
+
+    def script(prompt: str) -> Iterator[bytes]:
+        yield first.encode()
+        wait_for((folder / "streams.jsonl").exists)
+        yield rest.encode()
+
+    return script
+
+
 def service(
     folder: Path,
     backend: Backend | Script,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.serve.served import SECRET, Served, output, says, served, sse
+from tests.serve.served import SECRET, Served, in_two, output, says, served, sse
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def test_think_streams_verdict_deltas_and_the_whole_reply(tmp_path: Path) -> Non
         events = sse(here.think(stream=True).iter_lines())
 
         names = [name for name, _ in events]
-        assert names[0] == "verdict" and names[-1] == "done" and set(names[1:-1]) == {"delta"} and len(names) > 4
+        assert names[0] == "verdict" and names[-1] == "done" and set(names[1:-1]) == {"delta"}
         assert "".join(data["text"] for name, data in events if name == "delta") == "締め切りは月末です。"
         assert events[-1][1]["audit_id"] == here.records()[0]["id"]
 
@@ -92,14 +92,17 @@ def test_output_that_breaks_the_format_is_a_502_and_a_record(tmp_path: Path, str
         assert reply.json()["audit_id"] == here.records()[1]["id"]
 
 
-def test_a_stream_that_breaks_after_it_began_ends_with_the_problem(tmp_path: Path) -> None:
-    broken = output("前半です。") + f"<think-task>{SECRET}</think-task>"
-    with served(tmp_path / "audit", says(broken)) as here:
-        think, chat = here.think(stream=True), here.chat(stream=True)
+@pytest.mark.parametrize("endpoint", ["think", "chat"])
+def test_a_stream_that_breaks_after_it_began_ends_with_the_problem(tmp_path: Path, endpoint: str) -> None:
+    whole = output("前半です。").partition("</final>")[0]
+    model = in_two(tmp_path / "audit", whole, f"<think-task>{SECRET}</think-task>")
+    with served(tmp_path / "audit", model) as here:
+        reply = getattr(here, endpoint)(stream=True)
 
-        assert [name for name, _ in sse(think.iter_lines())][-1] == "problem"
-        assert sse(chat.iter_lines())[-1][1]["error"]["code"] == "broken_format"
-        assert SECRET not in think.text + chat.text
+        events = sse(reply.iter_lines())
+        assert events[-1][1]["error"]["code"] == "broken_format"
+        assert "前半です。" in reply.text and SECRET not in reply.text
+        assert [each["outcome"] for each in here.records()] == ["broken: structure"]
 
 
 def test_a_model_that_fails_is_a_502_that_says_nothing_of_it(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from schemathesis.checks import CHECKS
 
 from so8t.serve.scripted import Scripted
-from tests.serve.served import SECRET, Served, output, says, served
+from tests.serve.served import SECRET, Served, in_two, output, says, served
 
 ANSWER = "締め切りは月末です。🏠"
 ASKED = [{"role": "system", "content": "簡潔に"}, {"role": "user", "content": "経費の締め切りは？"}]
@@ -61,7 +61,7 @@ def test_openai_streams(client: openai.OpenAI) -> None:
     )
 
     said = [choice.delta.content or "" for chunk in chunks for choice in chunk.choices]
-    assert ("".join(said), len([each for each in said if each]) > 2) == (ANSWER, True)
+    assert "".join(said) == ANSWER
     assert len({chunk.id for chunk in chunks}) == 1
     assert chunks[-1].usage is not None and chunks[-1].usage.total_tokens > 0
 
@@ -75,15 +75,24 @@ def test_openai_knows_our_problems(client: openai.OpenAI, tmp_path: Path) -> Non
 
 
 def test_openai_hears_of_output_that_broke_its_format(tmp_path: Path) -> None:
-    broken = says(output("前半です。") + f"<think-task>{SECRET}")
-    with served(tmp_path / "audit", broken) as found, client_of(found) as asked:
-        with pytest.raises(openai.InternalServerError) as whole:
-            asked.chat.completions.create(model="so8t", messages=ASKED)  # type: ignore[arg-type]
-        with pytest.raises(openai.APIError, match="did not keep its format") as streamed:
-            list(asked.chat.completions.create(model="so8t", messages=ASKED, stream=True))  # type: ignore[arg-type]
+    with served(tmp_path / "audit", says(f"<think-task>{SECRET}")) as found, client_of(found) as asked:
+        for stream in (False, True):
+            with pytest.raises(openai.InternalServerError) as refused:
+                asked.chat.completions.create(model="so8t", messages=ASKED, stream=stream)  # type: ignore[call-overload]
 
-    assert (whole.value.status_code, whole.value.code) == (502, "broken_format")
-    assert SECRET not in f"{whole.value} {streamed.value}"
+            assert (refused.value.status_code, refused.value.code) == (502, "broken_format")
+            assert SECRET not in str(refused.value)
+
+
+def test_openai_hears_of_a_stream_that_broke_after_it_began(tmp_path: Path) -> None:
+    begun = output("前半です。").partition("</final>")[0]
+    model = in_two(tmp_path / "audit", begun, f"<think-task>{SECRET}")
+    with served(tmp_path / "audit", model) as found, client_of(found) as asked:
+        chunks = asked.chat.completions.create(model="so8t", messages=ASKED, stream=True)  # type: ignore[arg-type]
+        with pytest.raises(openai.APIError, match="did not keep its format") as broke:
+            list(chunks)
+
+    assert SECRET not in str(broke.value)
 
 
 SETTINGS = settings(
