@@ -24,7 +24,7 @@ sys.path.insert(0, str(ROOT))
 
 from so8t.data.chat import PHI3  # noqa: E402
 from so8t.data.thinking import TAGS, Final, Thinking, compose  # noqa: E402
-from so8t.serve import audit, keys  # noqa: E402
+from so8t.serve import audit, chain, keys  # noqa: E402
 from so8t.serve.app import create  # noqa: E402
 from so8t.serve.backend import Conversation  # noqa: E402
 from so8t.serve.policy import Policy, Text  # noqa: E402
@@ -132,7 +132,7 @@ async def load(port: int, clients: int, seconds: float, seen: Seen) -> None:
 
 def records(folder: Path) -> list[str]:
     """The ids of requests that the log calls answered, in its order."""
-    lines = (line for path in audit.files(folder) for line in path.read_bytes().splitlines())
+    lines = (line for path in chain.files(folder) for line in path.read_bytes().splitlines())
     return [found["id"] for found in map(json.loads, lines) if found["outcome"] == "answered"]
 
 
@@ -167,7 +167,7 @@ def measure(clients: int, seconds: float) -> None:
         finally:
             server.terminate()
             server.wait(30)
-        logged, found = records(folder), audit.verify(folder, KEYS)
+        logged, found = records(folder), chain.verify(folder, KEYS)
     assert found.broken is None, found.broken
     answers = alone.answers | together.answers
     assert set(logged) == answers and len(logged) == len(answers), "records are not the answers"

@@ -13,7 +13,7 @@ from so8t.errors import UserError
 from so8t.tasks import current_graph
 
 if TYPE_CHECKING:
-    from so8t.serve.audit import Finding
+    from so8t.serve.chain import Finding
 
 
 class Audit(DoitCmdBase):
@@ -39,7 +39,7 @@ class Audit(DoitCmdBase):
     )
 
     def _execute(self, new_key: bool, since: int, pos_args: Any = ()) -> int:
-        from so8t.serve import audit, keys, start
+        from so8t.serve import chain, keys, start
 
         if new_key:
             self.outstream.write(keys.new(f"{datetime.now(timezone.utc):%Y-%m-%d}") + "\n")
@@ -51,7 +51,7 @@ class Audit(DoitCmdBase):
             known = keys.read(plan.path(named) if named else None, os.environ)
         except UserError as error:
             raise InvalidCommand(str(error)) from error
-        found = audit.verify(plan.path(plan.settings.audit.folder) / graph.profile, known)
+        found = chain.verify(plan.path(plan.settings.audit.folder) / graph.profile, known)
         self.outstream.write(describe(found, since) + "\n")
         return 1 if found.broken or found.first > since else 0
 

@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import hashlib
-import re
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from importlib.resources import files
 from typing import Any
 
 import orjson
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import HTMLResponse, StreamingResponse
+from fastapi.responses import StreamingResponse
 from starlette.exceptions import HTTPException
 
 from so8t.serve import metrics, sse, wire
+from so8t.serve.documents import EVENTS, documented, openapi, page_of
 from so8t.serve.door import Door
 from so8t.serve.limits import Tokens
-from so8t.serve.problem import KINDS, MEDIA_TYPE, Problem
+from so8t.serve.problem import MEDIA_TYPE, Problem
 from so8t.serve.service import Ask, Delta, Done, Opened, Service
 
-EVENTS = "text/event-stream"
 _BY_STATUS = {404: "not-found", 405: "method-not-allowed", 400: "malformed"}
 
 
@@ -40,7 +36,7 @@ def create(service: Service, tokens: Tokens | None = None, page: bool = True) ->
     name = service.backend.name
     began = int(time.time())
 
-    @app.post("/think", summary="Ask: class, confidence, reason, answer", **_documented(wire.ThinkReply, stream=True))
+    @app.post("/think", summary="Ask: class, confidence, reason, answer", **documented(wire.ThinkReply, stream=True))
     async def think(question: wire.PromptQuestion | wire.MessagesQuestion, request: Request) -> Response:
         if isinstance(question, wire.PromptQuestion):
             messages = [{"role": "user", "content": question.prompt}]
@@ -52,7 +48,7 @@ def create(service: Service, tokens: Tokens | None = None, page: bool = True) ->
         return _json(sse.think_reply(await _while_there(request, service, ask)))
 
     @app.post(
-        "/v1/chat/completions", summary="OpenAI's chat completions", **_documented(wire.ChatCompletion, stream=True)
+        "/v1/chat/completions", summary="OpenAI's chat completions", **documented(wire.ChatCompletion, stream=True)
     )
     async def chat(body: wire.ChatRequest, request: Request) -> Response:
         if body.model != name:
@@ -64,11 +60,11 @@ def create(service: Service, tokens: Tokens | None = None, page: bool = True) ->
             return _streamed(sse.completion_events(await _begun(service, ask), name, usage))
         return _json(sse.completion(await _while_there(request, service, ask), name))
 
-    @app.get("/v1/models", summary="The models: one", **_documented(wire.Models))
+    @app.get("/v1/models", summary="The models: one", **documented(wire.Models))
     async def models() -> Response:
         return _json({"object": "list", "data": [_model(name, began)]})
 
-    @app.get("/v1/models/{model:path}", summary="One model", **_documented(wire.Model, 404, 422))
+    @app.get("/v1/models/{model:path}", summary="One model", **documented(wire.Model, 404, 422))
     async def model(model: str) -> Response:
         if model != name:
             raise Problem("unknown-model")
@@ -80,21 +76,21 @@ def create(service: Service, tokens: Tokens | None = None, page: bool = True) ->
             return wire.Health(status="ok")
         return _json({"status": "failing"}, 503)  # type: ignore[return-value]
 
-    @app.get("/metrics", summary="Prometheus", **_documented(None))
+    @app.get("/metrics", summary="Prometheus", **documented(None))
     async def prometheus() -> Response:
         text = service.metrics.text(service.slots.free, service.slots.waiting)
         return Response(text, media_type=metrics.MEDIA_TYPE)
 
     if page:
-        app.get("/", include_in_schema=False)(_page("index.html"))
-        app.get("/docs", include_in_schema=False)(_page("docs.html"))
+        app.get("/", include_in_schema=False)(page_of("index.html"))
+        app.get("/docs", include_in_schema=False)(page_of("docs.html"))
 
     app.add_exception_handler(Problem, _on_problem)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http)
     app.add_exception_handler(ClientGone, _on_gone)
     app.add_exception_handler(Exception, _on_failure)  # the door reports it
-    app.openapi = _openapi(app)  # type: ignore[method-assign]
+    app.openapi = openapi(app)  # type: ignore[method-assign]
     return Door(app, tokens, service.limits.body, service.metrics)
 
 
@@ -178,54 +174,6 @@ def _streamed(events: AsyncIterator[bytes]) -> Response:
 
 def _model(name: str, began: int) -> dict[str, Any]:
     return {"id": name, "object": "model", "created": began, "owned_by": "so8t"}
-
-
-def _page(name: str) -> Callable[[], Any]:
-    """A page of one file, and a policy under which the browser loads nothing else and runs only what is in it."""
-    html = (files("so8t.serve") / "page" / name).read_text(encoding="utf-8")
-
-    def sources(tag: str) -> str:
-        inline = re.findall(rf"<{tag}>(.*?)</{tag}>", html, re.DOTALL)
-        hashes = (base64.b64encode(hashlib.sha256(each.encode()).digest()).decode() for each in inline)
-        return " ".join(f"'sha256-{each}'" for each in hashes)
-
-    policy = (
-        f"default-src 'none'; script-src {sources('script')}; style-src {sources('style')}; connect-src 'self'; "
-        "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    )
-
-    async def page() -> HTMLResponse:
-        return HTMLResponse(html, headers={"Content-Security-Policy": policy})
-
-    return page
-
-
-def _documented(model: Any, *statuses: int, stream: bool = False) -> dict[str, Any]:
-    """What OpenAPI says of an endpoint that builds its responses itself."""
-    answered = (400, 413, 415, 422, 429, 500, 502, 503, 504) if stream else ()
-    found = {}
-    for status in sorted({401, *answered, *statuses} | ({404} if stream else set())):
-        titles = [kind.title for kind in KINDS.values() if kind.status == status]
-        schema = {"$ref": "#/components/schemas/Problem"}
-        found[status] = {"description": " / ".join(dict.fromkeys(titles)), "content": {MEDIA_TYPE: {"schema": schema}}}
-    if stream:
-        event = {"type": "object", "properties": {"event": {"type": "string"}, "data": {"type": "string"}}}
-        text = {"content": {EVENTS: {"schema": event}}}
-        return {"response_model": model, "responses": {200: text, **found}}
-    if model is None:
-        return {"responses": {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}, **found}}
-    return {"response_model": model, "responses": found}
-
-
-def _openapi(app: FastAPI) -> Callable[[], dict[str, Any]]:
-    generate = app.openapi
-
-    def document() -> dict[str, Any]:
-        found = generate()
-        found["components"]["schemas"]["Problem"] = wire.Problem.model_json_schema()
-        return found
-
-    return document
 
 
 def _life(service: Service) -> Callable[[FastAPI], Any]:

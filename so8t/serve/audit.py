@@ -1,142 +1,36 @@
-"""The audit log: append-only JSONL in which each record holds the hash of the one before.
+"""The audit log: append-only JSONL, each record chained to the one before.
 
 A record counts once it is on the disk, and only then the answer leaves; records that arrive together share one sync.
-Prompt and thinking are in it as keyed hashes alone.  `hash` chains (anyone can verify it), `seal` is its HMAC (only
-the holder of the key can write it anew).  Cutting off the last records leaves a chain that is whole: compare the head
-that `doit audit` prints with one that was noted elsewhere.
+Prompt and thinking are in it as keyed hashes alone.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import queue
-import re
 import threading
-from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock, Timeout
 
 from so8t.errors import UserError
+from so8t.serve.chain import Head, Record, decode, digest_of, encode, files, number_of, read, seal
 from so8t.serve.keys import Keys
 from so8t.store.atomic import sync
 
-GENESIS = "0" * 64
 MOST_AT_ONCE = 256
-_NAME = re.compile(r"audit-(\d{6,})\.jsonl")
-
-Record = dict[str, Any]
 
 
 class Unavailable(Exception):
     """The log cannot be written, so nothing may be answered."""
 
 
-@dataclass(frozen=True)
-class Head:
-    """The last record: what the next one is chained to."""
-
-    seq: int = 0
-    hash: str = GENESIS
-
-
-def seal(record: Mapping[str, Any], head: Head, keys: Keys) -> Record:
-    """The record with its place in the chain."""
-    whole = {"seq": head.seq + 1, **record, "key": keys.current, "prev": head.hash}
-    digest = _hash(whole)
-    return {**whole, "hash": digest, "seal": keys.mac(keys.current, digest.encode())}
-
-
-def _hash(record: Mapping[str, Any]) -> str:
-    own = {name: value for name, value in record.items() if name not in ("hash", "seal")}
-    return hashlib.sha256(_line(own)).hexdigest()
-
-
-def _line(record: Mapping[str, Any]) -> bytes:
-    return json.dumps(record, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode() + b"\n"
-
-
 def now() -> str:
     return datetime.now(timezone.utc).isoformat(timespec="milliseconds")
-
-
-# ---- verifying -------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Finding:
-    """The first broken record, or None; and how far the chain is whole."""
-
-    broken: str | None
-    first: int
-    head: Head
-    files: int
-    unsealed: frozenset[str]  # ids of keys that were not at hand: their seals were not compared
-
-
-def verify(folder: Path, keys: Keys | None) -> Finding:
-    """Read the whole log and stop at the first record that is not as it was written."""
-    paths, head, first, unsealed = files(folder), Head(), 0, set[str]()
-    for path in paths:
-        for number, line in enumerate(_lines(path), 1):
-            record = _parse(line)
-            if record is not None and not first:
-                first, prev = record["seq"], record.get("prev", "")
-                head = Head(first - 1, prev if first > 1 else GENESIS)
-            wrong = "not a record" if record is None else _wrong(record, head, keys)
-            if wrong or record is None:
-                where = f"{path.name}:{number}: record {head.seq + 1}: {wrong}"
-                return Finding(where, first, head, len(paths), frozenset(unsealed))
-            if keys is None or record["key"] not in keys.by_id:
-                unsealed.add(record["key"])
-            head = Head(record["seq"], record["hash"])
-    return Finding(None, first, head, len(paths), frozenset(unsealed))
-
-
-def files(folder: Path) -> list[Path]:
-    found = [path for path in folder.glob("audit-*.jsonl") if _NAME.fullmatch(path.name)]
-    return sorted(found, key=_number)
-
-
-def _number(path: Path) -> int:
-    found = _NAME.fullmatch(path.name)
-    return int(found[1]) if found else 0
-
-
-def _lines(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as log:
-        yield from log
-
-
-def _parse(line: bytes) -> Record | None:
-    try:
-        record = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    whole = isinstance(record, dict) and all(name in record for name in ("hash", "seal", "key", "prev"))
-    return record if whole and type(record.get("seq")) is int and line == _line(record) else None
-
-
-def _wrong(record: Record, head: Head, keys: Keys | None) -> str | None:
-    if record["seq"] != head.seq + 1:
-        return f"its number is {record['seq']}: records are missing or moved"
-    if record["prev"] != head.hash:
-        return "it does not follow the record before it"
-    if record["hash"] != _hash(record):
-        return "its content was changed"
-    if keys and record["key"] in keys.by_id and record["seal"] != keys.mac(record["key"], record["hash"].encode()):
-        return "its seal is not by the key that it names"
-    return None
-
-
-# ---- writing ---------------------------------------------------------------------------------------------------------
 
 
 class Log:
@@ -202,25 +96,25 @@ class Log:
                 sync(path)
             if size:
                 last = whole[whole.rfind(b"\n", 0, size - 1) + 1 : size]
-                record = _parse(last)
-                if record is None or record["hash"] != _hash(record):
+                record = decode(last)
+                if record is None or record["hash"] != digest_of(record):
                     raise UserError(f"{path.name}: its last record is broken: run doit audit, and begin a new folder")
                 head = Head(record["seq"], record["hash"])
                 break
         newest = paths[-1]
-        return _number(newest), head, newest.stat().st_size
+        return number_of(newest), head, newest.stat().st_size
 
     def _recover(self) -> None:
         """Streams of which text may have left before the server was killed."""
         try:
-            notes = [_parse_note(line) for line in self._notes.read_bytes().splitlines()]
+            notes = [_note(line) for line in self._notes.read_bytes().splitlines()]
         except FileNotFoundError:
             return
         begun = {note["id"]: note for note in notes if note}
         since = min((note.pop("file") for note in begun.values()), default=0)
         for path in files(self._folder):
-            for line in _lines(path) if begun and _number(path) >= since else ():
-                begun.pop((_parse(line) or {}).get("id"), None)
+            for line in read(path) if begun and number_of(path) >= since else ():
+                begun.pop((decode(line) or {}).get("id"), None)
         batch = [({**note, "time": now(), "outcome": "interrupted"}, Future[Record]()) for note in begun.values()]
         if batch and not self._write(batch):
             raise UserError("the audit log cannot be written: is the disk full?")
@@ -269,7 +163,7 @@ class Log:
         for record in records:
             chained.append(seal(record, head, self._keys))
             head = Head(chained[-1]["seq"], chained[-1]["hash"])
-        data = b"".join(map(_line, chained))
+        data = b"".join(map(encode, chained))
         self._torn = True  # until all of it is on the disk
         _append(self._path, data)
         self._torn, self._head, self._size = False, head, self._size + len(data)
@@ -280,11 +174,11 @@ class Log:
         if not self._open_streams:
             self._notes.unlink(missing_ok=True)
         self._open_streams.update(note["id"] for note in notes)
-        lines = (_line({**note, "file": self._number}) for note in notes)
+        lines = (encode({**note, "file": self._number}) for note in notes)
         _append(self._notes, b"\n" + b"".join(lines))  # a line that was cut off before must not take this one along
 
 
-def _parse_note(line: bytes) -> Record | None:
+def _note(line: bytes) -> Record | None:
     """A note that was cut off belongs to a stream whose first text did not leave."""
     try:
         note = json.loads(line)

@@ -20,7 +20,7 @@ from so8t.serve.problem import MEDIA_TYPE, Problem
 
 Scope = dict[str, Any]
 MOST_TO_DISCARD, SECONDS_TO_DISCARD = 1 << 26, 5.0
-OPEN = frozenset({"/", "/healthz"})
+OPEN = frozenset({"/", "/healthz", "/docs", "/openapi.json"})
 KNOWN = frozenset(
     {"/", "/healthz", "/think", "/v1/chat/completions", "/v1/models", "/metrics", "/openapi.json", "/docs"}
 )

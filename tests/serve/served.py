@@ -16,7 +16,7 @@ import httpx
 
 from so8t.data.chat import PHI3
 from so8t.data.thinking import TAGS, Final, Thinking, ThinkingFormat, compose
-from so8t.serve import audit, keys
+from so8t.serve import audit, chain, keys
 from so8t.serve.app import create
 from so8t.serve.backend import Backend, Conversation
 from so8t.serve.door import Door
@@ -85,7 +85,7 @@ def door(folder: Path, backend: Backend | Script, tokens: str | None = None, **m
 
 
 def records(folder: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for path in audit.files(folder) for line in path.read_bytes().splitlines()]
+    return [json.loads(line) for path in chain.files(folder) for line in path.read_bytes().splitlines()]
 
 
 @dataclass

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from so8t.errors import UserError
-from so8t.serve import audit, keys
-from so8t.serve.audit import Log, Unavailable, verify
+from so8t.serve import audit, chain, keys
+from so8t.serve.audit import Log, Unavailable
+from so8t.serve.chain import verify
 from tests.serve.served import KEYS, SECRET, output, records, says, served
 
 OTHER = keys.parse(["test " + "ab" * 32, "next " + "cd" * 32], "test")
@@ -83,11 +84,11 @@ def test_verify_names_the_first_broken_record(tmp_path: Path, edit: Any, message
 def test_a_chain_made_anew_without_the_key_is_known_by_its_seals(tmp_path: Path) -> None:
     write(tmp_path, 3)
     forger = keys.parse(["test " + "99" * 32], "forger")
-    head, lines = audit.Head(), b""
+    head, lines = chain.Head(), b""
     for record in records(tmp_path):
         own = {name: value for name, value in record.items() if name in ("id", "outcome")}
-        whole = audit.seal({**own, "class": "DENY"}, head, forger)
-        head, lines = audit.Head(whole["seq"], whole["hash"]), lines + audit._line(whole)
+        whole = chain.seal({**own, "class": "DENY"}, head, forger)
+        head, lines = chain.Head(whole["seq"], whole["hash"]), lines + chain.encode(whole)
     (tmp_path / "audit-000001.jsonl").write_bytes(lines)
 
     assert verify(tmp_path, None).broken is None

@@ -12,7 +12,7 @@ from types import ModuleType
 
 import pytest
 
-from so8t.serve import audit
+from so8t.serve import chain
 from tests.conftest import ROOT
 
 
@@ -45,7 +45,7 @@ def test_killed_under_load_every_received_answer_has_its_record(
     asyncio.run(bench.load(port, 1, 0.2, fresh))
     again.terminate()
     again.wait(20)
-    found = audit.verify(tmp_path / "audit", bench.KEYS)
+    found = chain.verify(tmp_path / "audit", bench.KEYS)
     assert found.broken is None and found.head.seq >= len(seen.answers) + len(fresh.answers)
     assert fresh.answers and fresh.answers | seen.answers <= set(bench.records(tmp_path / "audit"))
 
@@ -60,7 +60,7 @@ def test_a_load_ends_in_answers_and_429s_alone_and_each_answer_is_logged(bench: 
     assert set(seen.statuses) == {200, 429} and seen.broken == 0
     logged = bench.records(tmp_path / "audit")
     assert set(logged) == seen.answers and len(logged) == len(seen.answers) == seen.statuses[200]
-    assert audit.verify(tmp_path / "audit", bench.KEYS).broken is None
+    assert chain.verify(tmp_path / "audit", bench.KEYS).broken is None
 
 
 def test_every_text_that_left_a_killed_stream_has_a_record_after_the_restart(bench: ModuleType, tmp_path: Path) -> None:
@@ -82,6 +82,6 @@ def test_every_text_that_left_a_killed_stream_has_a_record_after_the_restart(ben
     again.terminate()
     again.wait(20)
 
-    lines = [json.loads(line) for path in audit.files(tmp_path / "audit") for line in path.read_bytes().splitlines()]
+    lines = [json.loads(line) for path in chain.files(tmp_path / "audit") for line in path.read_bytes().splitlines()]
     assert len(lines) == 1 and lines[0]["outcome"] in ("answered", "interrupted")
     assert lines[0]["outcome"] == "answered" or not whole
