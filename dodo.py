@@ -22,3 +22,23 @@ def task_labelled():
 
 def task_thinking_sft():
     return graph.task("thinking_sft")
+
+
+def task_base_model():
+    return graph.task("base_model")
+
+
+def task_so8t_model():
+    return graph.task("so8t_model")
+
+
+def task_adapter():
+    return graph.task("adapter")
+
+
+def task_curves():
+    return graph.task("curves")
+
+
+def task_adapter_scores():
+    return graph.task("adapter_scores")

@@ -1,5 +1,6 @@
 """The table of contents: every stage, in the order of the flow."""
 
-from stages import cleaned, labelled, raw, thinking_sft
+from stages import adapter, adapter_scores, base_model, cleaned, curves, labelled, raw, so8t_model, thinking_sft
 
-STAGES = {stage.name: stage for stage in (raw.STAGE, cleaned.STAGE, labelled.STAGE, thinking_sft.STAGE)}
+_FLOW = (raw, cleaned, labelled, thinking_sft, base_model, so8t_model, adapter, curves, adapter_scores)
+STAGES = {module.STAGE.name: module.STAGE for module in _FLOW}

@@ -40,10 +40,14 @@ class Spec(SpecModel):
 
 
 def build(inputs: Inputs, out: Path, spec: Spec) -> None:
-    from so8t.train import memory, run
+    from so8t.watch.quiet import quiet
+
+    with quiet():  # while they are imported, too
+        from so8t.train import run
+        from so8t.watch import memory
 
     job = _job(inputs, spec)
-    with memory.explained(spec.train, spec.quantise):
+    with quiet(), memory.explained(spec.train, spec.quantise):
         result = run.train(job, out)
     print(
         f"adapter: {result.steps:,} steps, loss {result.loss:.4f}, {result.trainable:,} parameters trained",

@@ -35,10 +35,12 @@ def build(inputs: Inputs, out: Path, spec: Spec) -> None:
 
     from so8t.gate import attach, integration, storage
     from so8t.train import bases
+    from so8t.watch.quiet import quiet
 
     facts = orjson.loads((inputs["base_model"] / "base.json").read_bytes())
     torch.set_num_threads(spec.threads)
-    model = bases.load(inputs["base_model"] / "model", remote_code=facts["remote_code"])
+    with quiet():
+        model = bases.load(inputs["base_model"] / "model", remote_code=facts["remote_code"])
     if not attach.attach(model, spec.layers, spec.kind, spec.alpha):
         raise StageError(
             f"so8t_model: layers: {spec.layers!r} leaves none of the base's {model.config.num_hidden_layers} layers; "

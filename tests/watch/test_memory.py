@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from so8t.errors import StageError
-from so8t.train import memory
+from so8t.watch import memory
 from so8t.train.settings import Train
 
 

@@ -1,0 +1,126 @@
+"""adapter_scores: the base and the trained adapter on held-out records, by free generation in PyTorch."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import ExitStack
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal
+
+import orjson
+from pydantic import Field
+
+from so8t.errors import StageError
+from so8t.spec.fields import SpecModel, execution
+from so8t.stage import Inputs, Stage
+
+
+class Spec(SpecModel):
+    """Which records are asked, and how."""
+
+    splits: tuple[str, ...] = ("test",)
+    """Held-out splits of thinking_sft, each scored on its own."""
+    records: int | None = Field(None, ge=1)
+    """At most so many of each, from the front; null: all."""
+    longest: int = Field(512, ge=1)
+    """Tokens of an answer, at most."""
+    precision: Literal["float32", "bfloat16", "float16"] = "bfloat16"
+    """In which the model computes."""
+    batch: int = execution(32, ge=1)
+    """Answers generated at once."""
+    threads: int = execution(2, ge=1, le=256)
+    """Threads of the processor."""
+
+
+def build(inputs: Inputs, out: Path, spec: Spec) -> None:
+    import torch
+    from peft import PeftModel
+    from transformers import AutoTokenizer
+
+    from so8t.gate import attach, storage
+    from so8t.train import bases
+    from so8t.watch.quiet import quiet
+
+    torch.set_num_threads(spec.threads)
+    folder = inputs["base_model"] / "model"
+    code = orjson.loads((inputs["base_model"] / "base.json").read_bytes())["remote_code"]
+    place = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True, trust_remote_code=code)
+    with quiet():
+        base = bases.load(folder, spec.precision, place=place, remote_code=code)
+    storage.load(base, inputs["adapter"])
+    model: Any = PeftModel.from_pretrained(base, str(inputs["adapter"])).eval()
+    scores: dict[str, Any] = {}
+    with (out / "samples.jsonl").open("wb") as samples:
+        for split in spec.splits:
+            records = _records(inputs["thinking_sft"] / "splits" / f"{split}.jsonl", spec)
+            scores[split] = {}
+            for who in ("base", "adapter"):
+                with ExitStack() as stack:
+                    if who == "base":
+                        stack.enter_context(model.disable_adapter())
+                        stack.enter_context(attach.without(model))
+                    found, lines = _ask(model, tokenizer, records, inputs, spec)
+                scores[split][who] = found
+                samples.writelines(
+                    orjson.dumps({"who": who, "split": split, **line}, option=orjson.OPT_APPEND_NEWLINE)
+                    for line in lines
+                )
+                _tell(split, who, found)
+    option = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
+    (out / "scores.json").write_bytes(orjson.dumps(scores, option=option))
+
+
+def _records(path: Path, spec: Spec) -> list[dict[str, Any]]:
+    from so8t.data import records
+
+    if not path.is_file():
+        there = ", ".join(sorted(each.stem for each in path.parent.glob("*.jsonl")))
+        raise StageError(f"adapter_scores: splits: there is no split {path.stem}; there are {there}")
+    found = list(islice(records.read(path), spec.records))
+    if not found:
+        raise StageError(f"adapter_scores: splits: {path.stem} holds no record; give it a share, or leave it out")
+    return found
+
+
+def _ask(
+    model: Any, tokenizer: Any, records: list[dict[str, Any]], inputs: Inputs, spec: Spec
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    from so8t.data import chat, thinking
+    from so8t.evals import greedy
+    from so8t.evals.scores import Scores
+    from so8t.train.encoding import Encoder
+
+    declared = orjson.loads((inputs["thinking_sft"] / "chat_format.json").read_bytes())
+    fmt, thinks = chat.from_json(declared["chat"]), thinking.from_json(declared["thinking"])
+    scores, lines = Scores(), []
+    prompts = [record["messages"][:-1] for record in records]
+    for record, text in zip(
+        records, greedy.generate(model, tokenizer, prompts, fmt, spec.batch, spec.longest), strict=True
+    ):
+        said = scores.add(record["label"], text, thinks)
+        lines.append({"id": record["id"], "label": record["label"], "said": said, "text": text})
+    encoded = list(Encoder(tokenizer).each(chat.segments(record["messages"], fmt) for record in records))
+    fill = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
+    return {"loss": round(greedy.loss(model, encoded, spec.batch, fill), 6), **scores.figures()}, lines
+
+
+def _tell(split: str, who: str, found: dict[str, Any]) -> None:
+    print(
+        f"adapter_scores: {split}, {who}: loss {found['loss']:.3f}, accuracy {found['accuracy']:.3f}, "
+        f"format valid {found['format_valid']:.3f} ({found['records']} records)",
+        file=sys.stderr,
+        flush=True,
+    )
+
+
+STAGE = Stage(
+    "adapter_scores",
+    spec=Spec,
+    build=build,
+    takes=("base_model", "adapter", "thinking_sft"),
+    gives=("scores.json", "samples.jsonl"),
+    packages=("orjson", "torch", "transformers", "peft", "safetensors"),
+    doc="base and adapter on held-out records: loss, four-class accuracy, format, unsafe compliance",
+)
