@@ -152,10 +152,23 @@ def cpu_seconds(process: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def sync_milliseconds(path: Path) -> float:
+    """What the disk takes to keep a record, whoever asks: the floor of every answer."""
+    took = []
+    with path.open("ab", buffering=0) as probe:
+        for _ in range(100):
+            began = time.perf_counter()
+            probe.write(b"x" * 900)
+            os.fsync(probe.fileno())
+            took.append((time.perf_counter() - began) * 1000)
+    return statistics.median(took)
+
+
 def measure(clients: int, seconds: float) -> None:
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / "audit"
         server, port = start(folder)
+        sync = sync_milliseconds(Path(place) / "probe")
         alone, together = Seen(), Seen()
         try:
             asyncio.run(load(port, 1, min(5.0, seconds), alone))
@@ -175,6 +188,7 @@ def measure(clients: int, seconds: float) -> None:
     count, median = len(together.answers), statistics.median(together.milliseconds)
     quantiles = statistics.quantiles(alone.milliseconds, n=20)
     print(f"one client:     {quantiles[9]:6.2f} ms median, {quantiles[18]:.2f} ms p95 ({len(alone.answers)} answers)")
+    print(f"  of which the disk's own sync of one record: {sync:.2f} ms median")
     print(f"{clients} clients:     {count / seconds:6.0f} answers/s, {median:.1f} ms median")
     print(f"server's CPU:   {spent / max(1, len(logged) - asked) * 1000:6.2f} ms per answer (with what its 429s took)")
     print(f"statuses:       {dict(sorted(together.statuses.items()))}, broken connections {together.broken}")

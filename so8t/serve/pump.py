@@ -21,6 +21,7 @@ class Pump:
         self._loop = asyncio.get_running_loop()
         self._came: deque[bytes | BaseException | None] = deque()  # None: the end
         self._wake, self._woken = asyncio.Event(), False
+        self.ended = False  # everything has come, though it may not have been read
 
     def start(self, pool: Executor) -> None:
         pool.submit(self._run)
@@ -60,6 +61,7 @@ class Pump:
         except Exception as error:  # whatever it is, the one who waits must hear of it, but not its text
             end = Failed(error.__class__.__name__)
         finally:
+            self.ended = True
             self._send(end)
             self._call(self._done)
 

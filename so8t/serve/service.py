@@ -162,7 +162,7 @@ class Service:
         decode = codecs.getincrementaldecoder("utf-8")().decode
         async for chunk in pump.chunks(loop.time() + self.limits.seconds):
             course.answer.append(splitter.feed(decode(chunk)))
-            if ask.stream and course.answer[-1]:
+            if ask.stream and course.answer[-1] and not pump.ended:  # what is whole needs no note of a stream
                 async for event in self._stream(ask, course):
                     yield event
         course.answer.append(splitter.feed(decode(b"", True)) + splitter.end())
