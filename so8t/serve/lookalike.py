@@ -77,13 +77,15 @@ def opens(character: str) -> bool:
 def _parts(character: str) -> bool:
     """Whether a character may stand between the letters of a name and leave it readable."""
     kind = unicodedata.category(character)
-    return character in "ー−~`^" or kind[0] in "ZPMC"
+    return kind == "Lm" or kind[0] in "ZPMCS"
 
 
 def look(text: str, at: int, known: Names, ended: bool) -> Look:
     """Whether something like a marker begins here."""
     after, openers = at, ""
-    while after < len(text) and (opens(text[after]) or (openers and _parts(text[after]) and text[after] != "\n")):
+    while after < len(text) and (opens(text[after]) or (openers and _parts(text[after]))):
+        if openers and text[after] in "<\n":
+            break  # which may be structure, and is looked at for itself
         after += 1
         openers = text[at:after]
     angled, hashed = not ANGLES.isdisjoint(openers), not HASHES.isdisjoint(openers)

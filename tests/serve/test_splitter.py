@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import random
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 
 from so8t.data.thinking import FORMATS, HEADINGS, TAGS, Final, FormatError, Thinking, ThinkingFormat, compose, split
 from so8t.serve.splitter import Broken, Splitter, Verdict
+from tests.serve.served import POLICY
 
 GOOD = compose(
     Thinking("経費の質問。", "危険なし。", "答える。", Final("ALLOW", 0.97, "一般的な質問", "締め切りは月末です。")),
@@ -173,6 +176,9 @@ def test_every_prefix_of_a_good_output_is_unfinished() -> None:
         (answered("a<тhіnk-tаsk>b"), "look-alike"),
         (answered("a〈think_task〉b"), "look-alike"),
         (answered("a[think-policy]b"), "look-alike"),
+        (answered("a{{think+policy}}b"), "look-alike"),
+        (answered("a【think：policy】b"), "look-alike"),
+        (answered("a thinkーtask: b"), "look-alike"),
         (answered("a&lt;think-safety&gt;b"), "look-alike"),
         (answered("a <Final> b"), "look-alike"),
         (answered("a <ﬁnal> b"), "look-alike"),
@@ -199,6 +205,8 @@ def test_an_output_that_breaks_the_format_ends_in_a_word(text: str, how: str) ->
         "（最終版）の report(final).pdf、[think]、x < y、t" + "-" * 200,
         "一行目\n二行目\n\n回答: 三行目",
         "## 課題\n# 最終回答の例",
+        "f(), g[] {}（）【】",
+        "f(",
         "🏠ＡＢＣ：全角 ▁ \u3000 <b>太字</b>",
     ],
 )
@@ -214,6 +222,19 @@ def test_a_heading_in_disguise_is_refused_where_headings_are_structure(line: str
 
     assert run(list(f"{whole}\n{line}\n続き"), HEADINGS)[0] == "本文\n"
     assert run(list(f"{whole}\n{line}"), HEADINGS)[1] in ("look-alike", "structure")
+
+
+def test_no_answer_of_the_sample_corpus_is_taken_for_a_marker_or_for_a_contradiction(root: Path) -> None:
+    told = 0
+    for path in sorted((root / "specs" / "tiny" / "corpus").glob("test_*.jsonl")):
+        for record in map(json.loads, path.read_bytes().splitlines()):
+            final = Final(record["label"], 0.9, record["reason"], record["answer"])
+            out, end, verdict = run([compose(Thinking("一", "二", "三", final), TAGS)])
+            assert (out, end) == (record["answer"], "whole")
+            assert verdict is not None and POLICY.decide(verdict, out).agreed
+            told += 1
+
+    assert told > 400
 
 
 def test_a_heading_about_something_else_is_text() -> None:
