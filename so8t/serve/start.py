@@ -115,14 +115,14 @@ def open_backend(plan: Plan, conversation: Conversation) -> Backend:
         from so8t.serve.ollama import OllamaBackend
 
         return OllamaBackend(wanted, plan.settings.name, conversation.chat, plan.settings.limits.seconds)
+    from so8t.gguf.grammar import grammar
     from so8t.serve.local import LocalBackend
 
-    folder = plan.layout.folder(GGUF)
-    model, grammar = folder / f"{wanted.quantisation}.gguf", folder / "grammar.gbnf"
-    for path in (model, grammar):
-        if not path.is_file():
-            raise UserError(f"{plan.layout.shown(path)} is not there: build it with `doit {GGUF}`")
-    return LocalBackend(wanted, plan.settings.name, conversation.chat, model, grammar.read_text(encoding="utf-8"))
+    model = plan.layout.folder(GGUF) / f"{wanted.quantisation}.gguf"
+    if not model.is_file():
+        raise UserError(f"{plan.layout.shown(model)} is not there: build it with `doit {GGUF}`")
+    text = grammar(conversation.thinking)  # of the same declaration that the splitter follows
+    return LocalBackend(wanted, plan.settings.name, conversation.chat, model, text)
 
 
 def _json(plan: Plan, path: Path, stage: str) -> Any:
