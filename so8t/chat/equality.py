@@ -65,8 +65,25 @@ def embedded(engine: Engine, formats: Formats) -> View:
     return lambda messages: _whole(engine, render(suite.trained(messages, formats.thinking)))
 
 
-def template(engine: Engine, text: str) -> View:
-    return lambda messages: _whole(engine, goeval.render(text, messages, think=True))
+def template(engine: Engine, text: str, formats: Formats, splits: bool = True) -> View:
+    """`splits`: Ollama's clients hold thinking and content apart; else they hold what the model wrote."""
+    if splits:
+        return lambda messages: _whole(engine, goeval.render(text, messages, think=True))
+    return lambda messages: _whole(engine, goeval.render(text, suite.trained(messages, formats.thinking)))
+
+
+def check_markers(engine: Engine, thinking: ThinkingFormat) -> None:
+    """Markers are text to the engine: a control token would not be printed, and the thinking would run together."""
+    for marker in thinking.markers:
+        ids = engine.tokenize(marker, False)
+        if (
+            ids != engine.tokenize(marker, True)
+            or b"".join(map(engine.piece, ids)).decode("utf-8", "replace") != marker
+        ):
+            raise StageError(
+                f"chat format: {marker} is a control token in the GGUF, which no engine prints; "
+                "add the markers to the tokenizer with special=False"
+            )
 
 
 def check(views: Mapping[str, View], formats: Formats, engine: Engine) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, get_args
+from typing import Annotated, get_args
 
 from pydantic import Field, ValidationError
 
@@ -84,7 +84,7 @@ def problem(name: str, written: str) -> str | None:
     if name not in Parameters.model_fields:
         near = next((known for known in (*Parameters.model_fields, "stop") if known == name.lower()), None)
         return f"Ollama knows no parameter {name!r}" + (f" (names are case-sensitive: {near})" if near else "")
-    value = _value(_type(name), written)
+    value = typed(name, written)
     if value is None:
         return f"{name} takes {_NOUN[_type(name)]}, not {written!r}"
     try:
@@ -103,12 +103,15 @@ def _type(name: str) -> type:
     return get_args(found)[0] if get_args(found) else found
 
 
-def _value(kind: type, written: str) -> Any:
-    """As Go reads it, but for hexadecimal, infinity and the like."""
+def typed(name: str, written: str) -> bool | int | float | None:
+    """The value as Go reads it, but for hexadecimal, infinity and the like; None if it is none."""
+    kind = _type(name)
     if kind is bool:
         return _BOOL.get(written)
     pattern = _INT if kind is int else _FLOAT
-    return kind(written) if pattern.fullmatch(written) else None
+    if not pattern.fullmatch(written):
+        return None
+    return int(written) if kind is int else float(written)
 
 
 def lines(parameters: Parameters) -> list[tuple[str, str]]:

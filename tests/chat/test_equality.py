@@ -42,7 +42,7 @@ def views(made: Made, go: str | None = None) -> dict[str, equality.View]:
         "training": equality.training(made.tokenizer, formats),
         "pieces": equality.pieces(made.engine, made.tokenizer, formats),
         "embedded": equality.embedded(made.engine, formats),
-        "template": equality.template(made.engine, go or gotemplate.template(PHI3, made.fmt)),
+        "template": equality.template(made.engine, go or gotemplate.template(PHI3, made.fmt), formats),
     }
 
 

@@ -1,0 +1,100 @@
+"""modelfile: for each GGUF a Modelfile, whose template gives Ollama the tokens that the model was trained on."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import orjson
+
+from so8t.chat import capability, equality, gotemplate
+from so8t.chat.equality import Formats
+from so8t.data import chat, thinking
+from so8t.errors import StageError
+from so8t.gguf.llamacpp import Model
+from so8t.ollama import modelfile
+from so8t.ollama.modelfile import Modelfile
+from so8t.ollama.parameters import Parameters
+from so8t.spec.fields import SpecModel
+from so8t.stage import Inputs, Stage
+
+FOLDER = "ollama"
+
+
+class Spec(SpecModel):
+    """What Ollama does with the model where a request does not say otherwise."""
+
+    parameters: Parameters = Parameters()
+    """PARAMETER lines; what is null stays Ollama's own default."""
+    stop: tuple[str, ...] = ()
+    """Texts that end an answer, beside those of the chat format and the end of the final part."""
+    split_thinking: bool = True
+    """Whether Ollama parts the thinking from the answer; else it prints all that the model writes."""
+    license: str | None = None
+    """The licence's name or text; null takes what the GGUF says."""
+
+
+def build(inputs: Inputs, out: Path, spec: Spec) -> None:
+    declared = orjson.loads((inputs["thinking_sft"] / "chat_format.json").read_bytes())
+    formats = Formats(chat.from_json(declared["chat"]), thinking.from_json(declared["thinking"]))
+    files = sorted(inputs["gguf"].glob("*.gguf"))
+    if not files:
+        raise StageError("modelfile: the gguf artifact holds no .gguf file; build gguf first")
+    template = gotemplate.template(formats.chat, formats.thinking if spec.split_thinking else None)
+    with Model(min(files, key=lambda file: file.stat().st_size), context=64) as engine:
+        checked = _check(engine, template, formats, spec.split_thinking)
+        licence = engine.metadata.get("general.license", "") if spec.license is None else spec.license
+    (out / FOLDER).mkdir()
+    for file in files:
+        name = f"Modelfile.{kind(file)}"
+        model = Modelfile(
+            source=f"../../gguf/{file.name}",
+            template=template,
+            system=declared["system"],
+            parameters=spec.parameters,
+            stop=(*formats.chat.stop, *_ends(formats, spec), *spec.stop),
+            licence=licence,
+        )
+        (out / FOLDER / name).write_bytes(modelfile.write(model, name).encode("utf-8"))
+    facts = {"conversations": checked, "tags": capability.tags(template), "files": [file.name for file in files]}
+    (out / "check.json").write_bytes(orjson.dumps(facts, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+    print(f"modelfile: {len(files)} files; {checked} conversations give equal tokens", file=sys.stderr)
+
+
+def kind(file: Path) -> str:
+    """The quantisation that a file's name ends with: q4_k_m of model-q4_k_m.gguf."""
+    return file.stem.replace(".", "-").rsplit("-", 1)[-1]
+
+
+def _ends(formats: Formats, spec: Spec) -> tuple[str, ...]:
+    """The end of the final part would stay in the answer that Ollama shows."""
+    close = formats.thinking.parts[-1].close
+    return (close,) if close and spec.split_thinking else ()
+
+
+def _check(engine: Model, template: str, formats: Formats, split_thinking: bool) -> int:
+    if words := capability.preferred_over_template(engine.template):
+        raise StageError(
+            f"modelfile: the GGUF's chat template speaks of {', '.join(words)}: Ollama would take it and lay the "
+            "Modelfile's TEMPLATE aside; build gguf with the template of thinking_sft"
+        )
+    if (capability.tags(template) is not None) != split_thinking:
+        raise StageError("modelfile: Ollama would not find the thinking in this TEMPLATE; its parts need literal tags")
+    equality.check_markers(engine, formats.thinking)
+    views = {
+        "the GGUF's own template": equality.embedded(engine, formats),
+        "the Modelfile's TEMPLATE": equality.template(engine, template, formats, split_thinking),
+    }
+    return equality.check(views, formats, engine)
+
+
+STAGE = Stage(
+    "modelfile",
+    spec=Spec,
+    build=build,
+    takes=("gguf", "thinking_sft/chat_format.json"),
+    gives=(f"{FOLDER}/", "check.json"),
+    packages=("orjson", "cyllama", "jinja2", "unicodedata"),
+    ships=(f"{FOLDER}/*",),
+    doc="an Ollama Modelfile for each GGUF, its template checked token for token",
+)
