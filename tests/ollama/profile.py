@@ -1,0 +1,25 @@
+"""Artifacts as they lie in a profile's folder: GGUFs of an untrained model and the declaration of its formats."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from so8t.data.chat import PHI3
+from so8t.data.thinking import FORMATS
+from so8t.stage import Inputs
+from stages.thinking_sft import declaration
+from tests.chat import untrained
+
+SYSTEM = "あなたは安全なアシスタントです。"
+
+
+def artifacts(folder: Path, name: str = "tags", system: str = SYSTEM) -> Inputs:
+    fmt = FORMATS[name]
+    for each in ("gguf", "thinking_sft", "modelfile", "ollama"):
+        (folder / each).mkdir(parents=True)
+    untrained.write(folder / "gguf" / "f16.gguf", untrained.train(folder / "tokenizer", fmt, 700), fmt)
+    (folder / "gguf" / "tiny-q8_0.gguf").write_bytes((folder / "gguf" / "f16.gguf").read_bytes())
+    declared = json.dumps(declaration(PHI3, fmt, system), ensure_ascii=False)
+    (folder / "thinking_sft" / "chat_format.json").write_text(declared, "utf-8")
+    return Inputs({each: folder / each for each in ("gguf", "thinking_sft", "modelfile")})
