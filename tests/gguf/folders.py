@@ -52,7 +52,7 @@ FAMILIES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "phi3-long": (
         "Phi3",
         "pieces",
-        {"rope_parameters": LONG, "original_max_position_embeddings": 64, "sliding_window": 48},
+        {"rope_parameters": LONG, "max_position_embeddings": 1024, "original_max_position_embeddings": 256},
     ),
     "phi3-tied": ("Phi3", "pieces", {"tie_word_embeddings": True, "original_max_position_embeddings": 128}),
     "llama": ("Llama", "pieces", {"attention_bias": True, **HEAD}),
@@ -62,7 +62,11 @@ FAMILIES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "qwen3": ("Qwen3", "bytes", {**HEAD, "num_attention_heads": 8}),
     "gemma": ("Gemma", "pieces", HEAD),
     "gemma2": ("Gemma2", "pieces", {**HEAD, "query_pre_attn_scalar": 16, "sliding_window": 48}),
-    "gemma3": ("Gemma3Text", "pieces", {**HEAD, "query_pre_attn_scalar": 16, "sliding_window": 48}),
+    "gemma3": (  # the sixth layer is the first that sees everything; llama.cpp demands one
+        "Gemma3Text",
+        "pieces",
+        {**HEAD, "query_pre_attn_scalar": 16, "sliding_window": 48, "num_hidden_layers": 6},
+    ),
 }
 
 

@@ -1,0 +1,182 @@
+"""gguf: the baked model as llama.cpp and Ollama read it: one file per type, proven against what it was made from."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import orjson
+from pydantic import AfterValidator, Field, model_validator
+
+from so8t.data import chat
+from so8t.gguf import heldout, quantise
+from so8t.gguf.bounds import Bound
+from so8t.gguf.heldout import Precision
+from so8t.gguf.metadata import Provenance
+from so8t.spec.fields import SpecModel, execution
+from so8t.stage import Inputs, Stage
+
+if TYPE_CHECKING:
+    from so8t.gguf.layout import Source
+
+FOLDER = "models"
+
+
+def _known(kind: str) -> str:
+    if kind not in quantise.known():
+        raise ValueError(f"{kind} is none of {', '.join(quantise.known())}")
+    return kind
+
+
+Kind = Annotated[str, AfterValidator(_known)]
+
+
+class Base(SpecModel):
+    """The model that was tuned, for readers of the file."""
+
+    name: str = Field(min_length=1)
+    """Its name."""
+    organization: str = ""
+    """Who made it."""
+    url: str = ""
+    """Where it is."""
+
+
+class Parity(SpecModel):
+    """How the files are compared, on held-out conversations."""
+
+    splits: tuple[str, ...] = Field(("test",), min_length=1)
+    """Splits of thinking_sft."""
+    texts: int = Field(32, ge=1)
+    """Conversations of each, from the front."""
+    tokens: int = Field(256, ge=2)
+    """Tokens of each, at most."""
+    precision: Precision = "float32"
+    """In which PyTorch computes; float32 takes four bytes of memory per parameter."""
+
+
+class Spec(SpecModel):
+    """Which files are made, and how near they must be."""
+
+    name: str = Field("so8t", min_length=1)
+    """The model's name: in the metadata, and before the type in the name of each file."""
+    types: tuple[Kind, ...] = Field(("f16", "q8_0", "q4_k_m"), min_length=1)
+    """f32, f16, bf16 and q8_0 are written here, every other type of llama-quantize by llama.cpp from f16."""
+    license: str = "apache-2.0"
+    """An SPDX identifier, for the metadata."""
+    description: str = ""
+    """A sentence, for the metadata."""
+    base: Base | None = None
+    """The base model, for the metadata."""
+    pre_tokenizer: str = ""
+    """llama.cpp's name of the pre-tokenizer, where it is not recognised."""
+    quantiser: str = ""
+    """Your own llama-quantize, by name or path, in place of cyllama's."""
+    quantiser_version: str = ""
+    """What it must say of its version, such as 'build = 9190'; the files depend on it."""
+    imatrix: str = ""
+    """An importance matrix for your own llama-quantize."""
+    parity: Parity = Parity()
+    """The comparison."""
+    bounds: dict[Kind, Bound] = Field(default_factory=dict)
+    """Bounds in place of a type's usual ones."""
+    threads: int = execution(2, ge=1, le=256)
+    """Threads of the processor."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> Spec:
+        if any(part in self.name.lower() for part in ("phi-3", "phi3")):
+            raise ValueError("name: llama.cpp strips spaces behind the role tokens of models called so; choose another")
+        if "/" in self.name or "\\" in self.name or self.name.startswith("."):
+            raise ValueError("name: it becomes a file's name: no slash, no leading dot")
+        if len(set(self.types)) < len(self.types):
+            raise ValueError("types: one of them is named twice")
+        if self.quantiser and not self.quantiser_version:
+            raise ValueError("quantiser_version: needed with quantiser, for the files depend on it")
+        if self.imatrix and not self.quantiser:
+            raise ValueError("imatrix: only your own llama-quantize takes one; name it as quantiser")
+        needing = sorted(quantise.NEEDS_IMATRIX.intersection(self.types))
+        if needing and not self.imatrix:
+            raise ValueError(f"imatrix: {', '.join(needing)} cannot be made without one; or take iq4_xs or q3_k_m")
+        return self
+
+
+def build(inputs: Inputs, out: Path, spec: Spec) -> None:
+    from so8t.gguf import layout, llamacpp, making
+    from so8t.watch.quiet import quiet
+
+    declared = orjson.loads((inputs["thinking_sft"] / "chat_format.json").read_bytes())
+    folder = inputs["baked_model"] / "model"
+    (out / FOLDER).mkdir(parents=True, exist_ok=True)
+    with quiet():
+        source = layout.open_source(folder)
+        markers = () if declared["thinking"]["whole_lines"] else declared["thinking"]["markers"]
+        words = layout.words(source, markers, spec.pre_tokenizer or None)
+        origin = _origin(inputs, source, spec)
+        files = making.make(source, words, origin, spec.types, out / FOLDER, _quantiser(inputs, spec))
+        splits = [inputs["thinking_sft"] / "splits" / f"{name}.jsonl" for name in spec.parity.splits]
+        limit = heldout.longest(source.config, spec.parity.tokens)
+        texts = heldout.texts(folder, splits, chat.from_json(declared["chat"]), spec.parity.texts, limit)
+        with heldout.torch_model(folder, spec.parity.precision, spec.threads) as baked:
+            proven = making.prove_full(files, baked, texts, spec.bounds, spec.threads)
+        proven |= making.prove_quantised(files, texts, spec.bounds, spec.threads)
+    for path in set((out / FOLDER).iterdir()) - set(files.by_kind.values()):
+        path.unlink()
+    facts = {"name": spec.name, "engine": llamacpp.version(), "types": {kind: proven[kind] for kind in spec.types}}
+    (out / "parity.json").write_bytes(orjson.dumps(facts, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+    worst = ", ".join(f"{kind} {figures['divergence']:.1e}" for kind, figures in proven.items())
+    print(f"gguf: mean KL divergence {worst}; every bound holds", file=sys.stderr)
+
+
+def _origin(inputs: Inputs, source: Source, spec: Spec) -> Provenance:
+    base = spec.base or Base(name="unnamed")
+    names = ("train", "validation", *spec.parity.splits)
+    splits = {name: inputs["thinking_sft"] / "splits" / f"{name}.jsonl" for name in dict.fromkeys(names)}
+    return Provenance(
+        name=spec.name,
+        license=spec.license,
+        description=spec.description,
+        base_name=base.name if spec.base else "",
+        base_organization=base.organization,
+        base_url=base.url,
+        datasets=tuple((f"thinking_sft/{name}", _digest([path])) for name, path in splits.items() if path.is_file()),
+        weights=_digest(sorted({tensor.file for tensor in source.tensors.values()})),
+        tools=(("gguf", metadata.version("gguf")),),
+    )
+
+
+def _digest(files: Sequence[Path]) -> str:
+    """Of the files one behind another; read, not mapped, for mapped pages would count as this process's memory."""
+    from blake3 import blake3
+
+    hasher = blake3(max_threads=blake3.AUTO)
+    for file in files:
+        with file.open("rb", buffering=0) as data:
+            while block := data.read(1 << 22):
+                hasher.update(block)
+    return f"blake3:{hasher.hexdigest()}"
+
+
+def _quantiser(inputs: Inputs, spec: Spec) -> Callable[[Path, Path, str], None]:
+    if not spec.quantiser:
+        return lambda source, target, kind: quantise.quantise(source, target, kind, spec.threads)
+    imatrix = next((given.path for given in inputs.sources), None)
+    return lambda source, target, kind: quantise.by_program(
+        spec.quantiser, spec.quantiser_version, source, target, kind, spec.threads, imatrix
+    )
+
+
+STAGE = Stage(
+    "gguf",
+    spec=Spec,
+    build=build,
+    takes=("baked_model", "thinking_sft/splits/", "thinking_sft/chat_format.json"),
+    gives=(f"{FOLDER}/", "parity.json"),
+    sources=lambda spec: [spec.imatrix] if spec.imatrix else [],
+    packages=("orjson", "blake3", "gguf", "cyllama", "torch", "transformers", "tokenizers", "sentencepiece"),
+    ships=(f"{FOLDER}/*",),
+    doc="one GGUF per type, each proven against what it was made from",
+)
