@@ -19,6 +19,7 @@ from so8t.spec.fields import SpecModel
 from so8t.stage import Inputs, Stage
 
 FOLDER = "ollama"
+GGUF = "../../gguf/"  # the artifact's folder, seen from the Modelfiles'
 
 
 class Spec(SpecModel):
@@ -37,7 +38,7 @@ class Spec(SpecModel):
 def build(inputs: Inputs, out: Path, spec: Spec) -> None:
     declared = orjson.loads((inputs["thinking_sft"] / "chat_format.json").read_bytes())
     formats = Formats(chat.from_json(declared["chat"]), thinking.from_json(declared["thinking"]))
-    files = sorted(inputs["gguf"].glob("*.gguf"))
+    files = sorted(inputs["gguf"].rglob("*.gguf"))
     if not files:
         raise StageError("modelfile: the gguf artifact holds no .gguf file; build gguf first")
     template = gotemplate.template(formats.chat, formats.thinking if spec.split_thinking else None)
@@ -48,7 +49,7 @@ def build(inputs: Inputs, out: Path, spec: Spec) -> None:
     for file in files:
         name = f"Modelfile.{kind(file)}"
         model = Modelfile(
-            source=f"../../gguf/{file.name}",
+            source=f"{GGUF}{file.relative_to(inputs['gguf']).as_posix()}",
             template=template,
             system=declared["system"],
             parameters=spec.parameters,
@@ -62,8 +63,8 @@ def build(inputs: Inputs, out: Path, spec: Spec) -> None:
 
 
 def kind(file: Path) -> str:
-    """The quantisation that a file's name ends with: q4_k_m of model-q4_k_m.gguf."""
-    return file.stem.replace(".", "-").rsplit("-", 1)[-1]
+    """The quantisation that a file's name ends with: q4_k_m of so8t-q4_k_m.gguf."""
+    return file.stem.rsplit("-", 1)[-1]
 
 
 def _ends(formats: Formats, spec: Spec) -> tuple[str, ...]:

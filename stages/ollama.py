@@ -19,6 +19,7 @@ from so8t.spec.fields import SpecModel, execution
 from so8t.stage import Inputs, Stage
 
 PREFIX = "Modelfile."
+GGUF = "../../gguf/"
 
 
 class Spec(SpecModel):
@@ -61,9 +62,10 @@ def _imported(server: Client, file: Path, inputs: Inputs, spec: Spec, fmt: Think
     """Create one model, ask it, and read its answer; what it said is kept."""
     text = file.read_text("utf-8")
     name = f"{spec.model}:{file.name.removeprefix(PREFIX)}"
-    weights = inputs["gguf"] / Path(request.source(text, file.name)).name
-    if not weights.is_file():
-        raise StageError(f"{file.name}: FROM names {weights.name}, which the gguf artifact does not hold")
+    source = request.source(text, file.name)
+    weights = inputs["gguf"] / source.removeprefix(GGUF)
+    if not source.startswith(GGUF) or not weights.is_file():
+        raise StageError(f"{file.name}: FROM names {source}, which the gguf artifact does not hold")
     blob = client.digest(weights)
     body = request.creation(text, file.name, name, (weights.name, blob))
     server.upload(weights, blob, _told(name))

@@ -18,8 +18,10 @@ def artifacts(folder: Path, name: str = "tags", system: str = SYSTEM) -> Inputs:
     fmt = FORMATS[name]
     for each in ("gguf", "thinking_sft", "modelfile", "ollama"):
         (folder / each).mkdir(parents=True)
-    untrained.write(folder / "gguf" / "f16.gguf", untrained.train(folder / "tokenizer", fmt, 700), fmt)
-    (folder / "gguf" / "tiny-q8_0.gguf").write_bytes((folder / "gguf" / "f16.gguf").read_bytes())
+    models = folder / "gguf" / "models"
+    models.mkdir()
+    untrained.write(models / "so8t-f16.gguf", untrained.train(folder / "tokenizer", fmt, 700), fmt)
+    (models / "so8t-q8_0.gguf").write_bytes((models / "so8t-f16.gguf").read_bytes())
     declared = json.dumps(declaration(PHI3, fmt, system), ensure_ascii=False)
     (folder / "thinking_sft" / "chat_format.json").write_text(declared, "utf-8")
     return Inputs({each: folder / each for each in ("gguf", "thinking_sft", "modelfile")})

@@ -37,10 +37,10 @@ def test_each_gguf_gets_a_modelfile(built: Inputs) -> None:
     assert json.loads((folder / "check.json").read_text("utf-8")) == {
         "conversations": 34,
         "tags": ["<think-", "<final>"],
-        "files": ["f16.gguf", "tiny-q8_0.gguf"],
+        "files": ["so8t-f16.gguf", "so8t-q8_0.gguf"],
     }
     assert (folder / "ollama" / "Modelfile.q8_0").read_text("utf-8") == (
-        "FROM ../../gguf/tiny-q8_0.gguf\n"
+        "FROM ../../gguf/models/so8t-q8_0.gguf\n"
         f'TEMPLATE """{gotemplate.template(PHI3, TAGS)}"""\n'
         "PARAMETER temperature 0.0\n"
         "PARAMETER repeat_penalty 1.0\n"
@@ -52,7 +52,7 @@ def test_each_gguf_gets_a_modelfile(built: Inputs) -> None:
 
 
 def test_from_leads_to_the_gguf(built: Inputs) -> None:
-    assert (built["modelfile"] / "ollama" / "../../gguf/tiny-q8_0.gguf").is_file()
+    assert (built["modelfile"] / "ollama" / "../../gguf/models/so8t-q8_0.gguf").is_file()
 
 
 def test_headings_and_a_whole_answer_in_one_piece(tmp_path: Path) -> None:
@@ -87,7 +87,7 @@ def test_a_template_that_ollama_prefers_stops_the_build(tmp_path: Path, monkeypa
 
 def test_without_a_gguf_there_is_nothing_to_name(tmp_path: Path) -> None:
     inputs = artifacts(tmp_path)
-    for path in inputs["gguf"].iterdir():
+    for path in inputs["gguf"].rglob("*.gguf"):
         path.unlink()
 
     with pytest.raises(StageError, match=r"^modelfile: the gguf artifact holds no \.gguf file; build gguf first$"):

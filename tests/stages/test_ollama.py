@@ -56,7 +56,7 @@ def test_the_models_answer_in_a_server(built: Inputs, server: StandIn, tmp_path:
     assert found["models"][0] == {
         "name": "so8t:f16",
         "digest": f"sha256:{server.models['so8t:f16']['digest']}",
-        "blob": client.digest(built["gguf"] / "f16.gguf"),
+        "blob": client.digest(built["gguf"] / "models" / "so8t-f16.gguf"),
         "label": "ALLOW",
         "confidence": 0.98,
         "messages": messages,
@@ -89,6 +89,18 @@ def test_a_quantisation_that_is_not_there_is_named(built: Inputs, tmp_path: Path
         ollama_stage.build(built, tmp_path, ollama_stage.Spec(quantisations=("q4_k_m", "q8_0")))
 
     assert str(refused.value) == "ollama.quantisations: no Modelfile of q4_k_m (there are: f16, q8_0)"
+
+
+def test_a_modelfile_without_its_gguf_is_named(built: Inputs, server: StandIn, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    inputs = Inputs({**built.artifacts, "gguf": tmp_path / "empty"})
+
+    with pytest.raises(StageError) as refused:
+        ollama_stage.build(inputs, tmp_path, ollama_stage.Spec(host=server.url))
+
+    assert str(refused.value) == (
+        "Modelfile.f16: FROM names ../../gguf/models/so8t-f16.gguf, which the gguf artifact does not hold"
+    )
 
 
 @pytest.mark.parametrize("model", ["a b", "so8t:tag", "a/b/c", "-a", ""])
