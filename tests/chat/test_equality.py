@@ -75,6 +75,22 @@ def test_role_tokens_in_a_message_are_text_to_training_and_to_our_own_calls(made
     assert found == {"training": 1, "pieces": 1, "embedded": 2, "template": 2}
 
 
+def test_tags_as_control_tokens_are_refused(tmp_path: Path) -> None:
+    model = untrained.train(tmp_path / "tokenizer", TAGS, 700)
+    for kind, file in ((3, "control.gguf"), (4, "user_defined.gguf")):
+        untrained.write(tmp_path / file, model, TAGS, kind)
+
+    with Model(tmp_path / "user_defined.gguf", context=64) as engine:
+        equality.check_markers(engine, TAGS)
+    with Model(tmp_path / "control.gguf", context=64) as engine, pytest.raises(StageError) as refused:
+        equality.check_markers(engine, TAGS)
+
+    assert str(refused.value) == (
+        "chat format: <think-task> is a control token in the GGUF, which no engine prints; "
+        "add the markers to the tokenizer with special=False"
+    )
+
+
 def test_the_suite_names_each_conversation_once() -> None:
     names = [conversation.name for conversation in suite.conversations(TAGS)]
 

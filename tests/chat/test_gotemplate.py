@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from so8t.chat import goeval, gotemplate
+from so8t.chat import goeval, gotemplate, suite
 from so8t.chat.gosyntax import TemplateError
-from so8t.data.chat import PHI3, Turn
-from so8t.data.thinking import HEADINGS, TAGS
+from so8t.data import chat
+from so8t.data.chat import PHI3, ChatFormat, Turn
+from so8t.data.thinking import FORMATS, HEADINGS, TAGS, ThinkingFormat
 from so8t.errors import StageError
 
 GOLDEN = Path(__file__).resolve().parent.parent / "golden" / "ollama"
@@ -49,6 +50,34 @@ def test_headings_open_with_the_first_one_and_close_with_the_last() -> None:
         '<|end|>\n{{ end }}{{- if and $last (eq .Role "user") }}<|assistant|>\n'
         "{{ if and $.IsThinkSet (not $.Think) }}# 最終回答\n{{ end }}{{ end }}{{- end }}"
     )
+
+
+CHATML = replace(
+    PHI3,
+    name="chatml",
+    system=Turn("<|im_start|>system\n", "<|im_end|>\n"),
+    user=Turn("<|im_start|>user\n", "<|im_end|>\n"),
+    assistant=Turn("<|im_start|>assistant\n", "<|im_end|>\n"),
+    generation="<|im_start|>assistant\n",
+)
+BRACKETS = replace(
+    PHI3,
+    name="brackets",
+    system=Turn(" <<SYS>>", "<</SYS>>\n\n"),
+    user=Turn("[INST] ", " [/INST]"),
+    assistant=Turn(" ", " "),
+    generation=" ",
+)
+
+
+@pytest.mark.parametrize("thinking", FORMATS.values(), ids=FORMATS)
+@pytest.mark.parametrize("fmt", [PHI3, CHATML, BRACKETS], ids=lambda fmt: fmt.name)
+def test_every_chat_format_renders_as_the_training_does(fmt: ChatFormat, thinking: ThinkingFormat) -> None:
+    template = gotemplate.template(fmt, thinking)
+
+    for each in suite.conversations(thinking):
+        rendered = chat.render(suite.trained(each.messages, thinking), fmt, generation_prompt=True)
+        assert goeval.render(template, each.messages, think=True) == rendered, each.name
 
 
 def test_a_turn_that_go_would_read_is_refused() -> None:

@@ -34,7 +34,8 @@ def train(folder: Path, fmt: ThinkingFormat, vocab_size: int) -> bytes:
     return model
 
 
-def write(path: Path, model: bytes, fmt: ThinkingFormat) -> None:
+def write(path: Path, model: bytes, fmt: ThinkingFormat, marker_type: int = 4) -> None:
+    """`marker_type` is the type of the tags' tokens: USER_DEFINED, as it should be."""
     import gguf
     import numpy as np
 
@@ -52,7 +53,7 @@ def write(path: Path, model: bytes, fmt: ThinkingFormat) -> None:
     out.add_tokenizer_model("llama")
     out.add_token_list([pieces.IdToPiece(number) for number in range(size)])
     out.add_token_scores([pieces.GetScore(number) for number in range(size)])
-    out.add_token_types([_type(pieces, number, symbols(fmt)) for number in range(size)])
+    out.add_token_types([_type(pieces, number, symbols(fmt), marker_type) for number in range(size)])
     out.add_bos_token_id(1)
     out.add_eos_token_id(pieces.PieceToId("<|end|>"))
     out.add_add_bos_token(False)
@@ -69,14 +70,14 @@ def write(path: Path, model: bytes, fmt: ThinkingFormat) -> None:
     out.close()
 
 
-def _type(pieces: Any, number: int, names: Symbols) -> int:
+def _type(pieces: Any, number: int, names: Symbols, marker: int) -> int:
     if pieces.IsUnknown(number):
         return 2
     if pieces.IsControl(number):
         return 3
     if pieces.IsByte(number):
         return 6
-    return 4 if pieces.IdToPiece(number) in names.markers else 1
+    return marker if pieces.IdToPiece(number) in names.markers else 1
 
 
 def _shapes(size: int) -> Iterator[tuple[str, tuple[int, ...]]]:
