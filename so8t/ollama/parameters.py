@@ -53,8 +53,8 @@ class Parameters(SpecModel):
     """Tokens at the front that stay when the context is full; -1 keeps the prompt."""
     seed: int | None = Field(None, ge=-(1 << 31), lt=1 << 31)
     """The seed of the sampler."""
-    num_predict: int | None = Field(None, ge=-2, lt=1 << 31)
-    """The longest answer in tokens; -1 knows no end, -2 fills the context."""
+    num_predict: int | None = Field(2048, ge=-2, lt=1 << 31)
+    """The longest answer in tokens, thinking and all; -1, Ollama's own default, knows no end."""
     top_k: Natural | None = None
     """How many tokens stand for election; 0 for all."""
     top_p: Share | None = None

@@ -59,7 +59,13 @@ def test_the_request_says_what_the_modelfile_says() -> None:
         "template": TEMPLATE,
         "system": "判定します。",
         "license": ["MIT"],
-        "parameters": {"num_ctx": 512, "temperature": 0.0, "repeat_penalty": 1.0, "stop": ["<|end|>", "</final>"]},
+        "parameters": {
+            "num_ctx": 512,
+            "num_predict": 2048,
+            "temperature": 0.0,
+            "repeat_penalty": 1.0,
+            "stop": ["<|end|>", "</final>"],
+        },
     }
 
 

@@ -34,6 +34,7 @@ def test_a_modelfile_looks_like_this() -> None:
         'TEMPLATE "{{ .Content }}"\n'
         "PARAMETER num_ctx 4096\n"
         "PARAMETER use_mmap true\n"
+        "PARAMETER num_predict 2048\n"
         "PARAMETER top_p 0.95\n"
         "PARAMETER temperature 0.0\n"
         "PARAMETER repeat_penalty 1.0\n"
@@ -187,4 +188,4 @@ def test_a_modelfile_without_template_or_stop_is_guessed_at() -> None:
 
 
 def test_a_parameter_that_is_not_set_is_not_written() -> None:
-    assert lines(Parameters(temperature=None, repeat_penalty=None, seed=-7)) == [("seed", "-7")]
+    assert lines(Parameters(temperature=None, repeat_penalty=None, num_predict=None, seed=-7)) == [("seed", "-7")]

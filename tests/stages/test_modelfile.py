@@ -42,6 +42,7 @@ def test_each_gguf_gets_a_modelfile(built: Inputs) -> None:
     assert (folder / "ollama" / "Modelfile.q8_0").read_text("utf-8") == (
         "FROM ../../gguf/models/so8t-q8_0.gguf\n"
         f'TEMPLATE """{gotemplate.template(PHI3, TAGS)}"""\n'
+        "PARAMETER num_predict 2048\n"
         "PARAMETER temperature 0.0\n"
         "PARAMETER repeat_penalty 1.0\n"
         'PARAMETER stop "<|end|>"\n'
