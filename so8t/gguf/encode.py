@@ -42,12 +42,21 @@ def _q8_0(values: torch.Tensor) -> np.ndarray:
     blocks = values.to(torch.float32).reshape(-1, BLOCK)
     scale = blocks.abs().amax(dim=1, keepdim=True) / 127
     steps = blocks * torch.where(scale == 0, scale, 1 / scale)
-    below = steps.abs().floor()
-    rounded = (below + (2 * (steps.abs() - below)).floor()).copysign(steps)
+    away = steps.abs()
+    below = away.floor()
+    rounded = (below + (2 * (away - below)).floor()) * steps.sign()
     out = torch.empty((len(blocks), BLOCK_BYTES), dtype=torch.uint8)
     out[:, :2] = scale.to(torch.float16).view(torch.uint8)
     out[:, 2:] = rounded.to(torch.int8).view(torch.uint8)
     return out.reshape(-1).numpy()
+
+
+def is_finite(values: torch.Tensor) -> bool:
+    """Neither infinite nor no number: the ends tell, and finding them is far faster than asking every value."""
+    import torch
+
+    low, high = torch.aminmax(values)
+    return bool(torch.isfinite(low)) and bool(torch.isfinite(high))
 
 
 def interleave(values: torch.Tensor, heads: int) -> torch.Tensor:

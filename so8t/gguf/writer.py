@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     import torch
     from gguf import GGUFWriter
 
-CHUNK = 4 << 20  # values at once, in each of a few copies
+CHUNK = 1 << 18  # values at once: they stay in the processor's cache from reading to writing
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,8 @@ def write(
         writer.write_kv_data_to_file()
         writer.write_ti_data_to_file()
         assert writer.fout is not None
-        _write_values(writer.fout[0], entries, source, writer.data_alignment, chunk)
+        with _one_thread():
+            _write_values(writer.fout[0], entries, source, writer.data_alignment, chunk)
     finally:
         writer.close()
     return Written(parameters, dict(sorted(Counter(entry.kind for entry in entries).items())))
@@ -83,12 +85,18 @@ def _write_values(out: IO[bytes], entries: Sequence[Entry], source: Source, alig
         if entry is not current:
             _pad(out, alignment)
             current = entry
-        _check_finite(entry, values, "holds values that are infinite or no number: look at the training that made it")
-        shifted = values.float() + entry.place.shift if entry.place and entry.place.shift else values
-        if entry.kind == "f16":
-            _check_finite(entry, shifted.half(), "has values beyond float16's 65504: take bf16 or f32 in types")
-        out.write(encode.encode(shifted, entry.kind).data)
+        out.write(encode.encode(_checked(entry, values), entry.kind).data)
     _pad(out, alignment)
+
+
+def _checked(entry: Entry, values: torch.Tensor) -> torch.Tensor:
+    _check_finite(entry, values, "holds values that are infinite or no number: look at the training that made it")
+    shifted = values.float() + entry.place.shift if entry.place and entry.place.shift else values
+    if entry.kind != "f16":
+        return shifted
+    halves = shifted.half()
+    _check_finite(entry, halves, "has values beyond float16's 65504: take bf16 or f32 in types")
+    return halves
 
 
 def _values(entries: Sequence[Entry], source: Source, chunk: int) -> Iterator[tuple[Entry, torch.Tensor]]:
@@ -106,6 +114,19 @@ def _values(entries: Sequence[Entry], source: Source, chunk: int) -> Iterator[tu
                 yield entry, part
 
 
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Pieces this small are done sooner than a second thread is woken."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def _ahead(parts: Iterator[tuple[Entry, torch.Tensor]]) -> Iterator[tuple[Entry, torch.Tensor]]:
     """Read the next part while the last one is encoded and written."""
     with ThreadPoolExecutor(1) as reader:
@@ -116,9 +137,7 @@ def _ahead(parts: Iterator[tuple[Entry, torch.Tensor]]) -> Iterator[tuple[Entry,
 
 
 def _check_finite(entry: Entry, values: torch.Tensor, what: str) -> None:
-    import torch
-
-    if not bool(torch.isfinite(values).all()):
+    if not encode.is_finite(values):
         name = entry.tensor.name if entry.tensor else entry.name
         raise StageError(f"gguf: {name} {what}")
 
