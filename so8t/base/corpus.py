@@ -1,15 +1,13 @@
 """What a tiny base model reads: documents from the training split, their token ids in a file that memory maps.
 
-A base has read questions with their answers and knows what the format looks like; it has not been taught to judge:
-of every record it sees the question with the plain final answer as a chat, and, apart, the assistant's whole turn
-without the question.  No document shows a question with its thinking, its class or its system message:
-that is the adapter's to learn.  An answer that refuses does tell something of the class, as any forum's text would.
+A base has read questions with what people said to them: of every record it sees the question with the reason and the
+plain final answer as a chat.  No document shows the thinking format, a class or the system message: to judge in so many
+words, and to think first, is the adapter's to learn.  Reason and answer do tell much of the class, as any forum's
+text would; without the adapter the base keeps the format in no answer at all.
 """
 
 from __future__ import annotations
 
-import random
-from array import array
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -19,6 +17,7 @@ from so8t.data import chat, records, thinking
 from so8t.data.chat import ChatFormat, Segment
 from so8t.data.thinking import ThinkingFormat
 from so8t.errors import StageError
+from so8t.train.order import dealt
 
 if TYPE_CHECKING:
     import numpy
@@ -39,8 +38,8 @@ def documents(train: Path, chat_format: ChatFormat, thinking_format: ThinkingFor
     for record in records.read(train):
         *before, answer = record["messages"]
         final = thinking.split(answer["content"], thinking_format).final
-        yield chat.segments([before[-1], {"role": "assistant", "content": final.answer}], chat_format)
-        yield chat.segments([answer], chat_format)
+        said = f"{final.reason}。{final.answer}"
+        yield chat.segments([before[-1], {"role": "assistant", "content": said}], chat_format)
 
 
 def write_tokens(folder: Path, encoded: Iterable[list[int]], end: int, longest: int) -> None:
@@ -57,7 +56,7 @@ def write_tokens(folder: Path, encoded: Iterable[list[int]], end: int, longest: 
 
 
 class Batches:
-    """Documents in rows of their own, dealt anew every epoch; batch n is a function of n alone.
+    """Documents in rows of their own, of like length, dealt anew every epoch; batch n is a function of n alone.
 
     Rows of their own: a small model learns to read a question long before it learns where one document ends.
     """
@@ -73,16 +72,17 @@ class Batches:
                 "add training records, or lower source.batch"
             )
         self._tokens = numpy.memmap(folder / "tokens.bin", dtype="<u4", mode="r")
-        self._size, self._seed, self._fill = size, seed, fill
+        self._size, self._fill = size, fill
+        starts = numpy.concatenate([numpy.zeros(1, "<u8"), self._ends[:-1]])
+        self._lengths = (self._ends - starts).tolist()
+        self._order = lru_cache(maxsize=2)(lambda epoch: dealt(self._lengths, size, f"{seed}/{epoch}", by_length=True))
 
     def __getitem__(self, step: int) -> tuple[numpy.ndarray, numpy.ndarray]:
         """Ids and labels: after a document's end a row holds `fill`, and nothing to learn."""
         import numpy
 
         places = range(step * self._size, (step + 1) * self._size)
-        rows = [
-            self._document(_order(self._seed, place // self.count, self.count)[place % self.count]) for place in places
-        ]
+        rows = [self._document(self._order(place // self.count)[place % self.count]) for place in places]
         ids = numpy.full((len(rows), max(map(len, rows))), self._fill, dtype=numpy.int64)
         labels = numpy.full_like(ids, -100)
         for at, row in enumerate(rows):
@@ -92,10 +92,3 @@ class Batches:
     def _document(self, number: int) -> numpy.ndarray:
         start = int(self._ends[number - 1]) if number else 0
         return self._tokens[start : int(self._ends[number])]
-
-
-@lru_cache(maxsize=2)
-def _order(seed: int, epoch: int, count: int) -> array[int]:
-    order = array("Q", range(count))
-    random.Random(f"{seed}/{epoch}").shuffle(order)
-    return order

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,26 +41,11 @@ class Schedule:
         return self.peak * (0.05 + 0.95 * (1 + math.cos(math.pi * share)) / 2)
 
 
-@contextmanager
-def deterministic(threads: int) -> Iterator[None]:
-    """The thread count changes the order of sums, and some kernels have no order at all."""
-    import torch
-
-    before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
-    torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(True)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before[0])
-        torch.use_deterministic_algorithms(before[1])
-
-
 def pretrain(model: nn.Module, batches: Batches, schedule: Schedule, kept: Path, every: int) -> float:
     """Train to the end of the schedule and return the last loss; `kept` holds the state after each `every` steps."""
     import torch
 
-    optimizer = torch.optim.AdamW(model.parameters(), lr=schedule.peak, betas=BETAS, weight_decay=DECAY)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=schedule.peak, betas=BETAS, weight_decay=DECAY, fused=True)
     start, loss = _resume(kept, model, optimizer)
     model.train()
     for step in range(start, schedule.steps):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field, model_validator
 
 from so8t.base import corpus, tokenizer
-from so8t.base.pretrain import Schedule, deterministic, pretrain
+from so8t.base.pretrain import Schedule, pretrain
 from so8t.base.tokenizer import Symbols
 from so8t.data import chat, thinking
 from so8t.spec.fields import SpecModel, execution
@@ -54,7 +54,7 @@ class Tiny(SpecModel):
     """The longest conversation, in tokens."""
     first_weights: float = Field(0.06, gt=0, le=1)
     """Standard deviation of the first weights; 1 / sqrt(hidden_size) trains much faster than the usual 0.02."""
-    steps: int = Field(500, ge=1)
+    steps: int = Field(700, ge=1)
     """Steps of training."""
     batch: int = Field(16, ge=1)
     """Documents in a step."""
@@ -62,10 +62,12 @@ class Tiny(SpecModel):
     """Tokens of a document that are read; what follows is left out."""
     learning_rate: float = Field(2e-3, gt=0, le=1)
     """The highest learning rate, after warm-up."""
-    warmup: int = Field(40, ge=1)
+    warmup: int = Field(56, ge=1)
     """Steps until then."""
     seed: int = Field(0, ge=0)
     """Of the first weights and the order of documents."""
+    matmul: Literal["highest", "medium"] = "medium"
+    """Whether products of float32 matrices may be summed in bfloat16, in torch's words; where that is slower, not."""
     threads: int = Field(2, ge=1, le=256)
     """Threads of the processor.  It changes the order of sums and so the last bits of every weight."""
     checkpoint_every: int = execution(100, ge=1)
@@ -106,7 +108,9 @@ def build(spec: Tiny, train: Path, declaration: dict[str, Any], out: Path) -> Pa
     corpus.write_tokens(work, encoded, end, spec.sequence)
     batches = corpus.Batches(work, spec.batch, spec.seed, end)
     # the model
-    with deterministic(spec.threads):
+    from so8t.train.numerics import deterministic
+
+    with deterministic(spec.threads, matmul=spec.matmul):
         model = create(config(spec, pieces, symbols), spec.seed)
         model.generation_config = generation(pieces, symbols, chat_format.stop)
         schedule = Schedule(spec.steps, min(spec.warmup, spec.steps), spec.learning_rate)
@@ -158,4 +162,6 @@ def create(config: Phi3Config, seed: int) -> Phi3ForCausalLM:
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return Phi3ForCausalLM(config)
+        # rows are short, and there this attention takes half the time on a processor
+        made: Phi3ForCausalLM = Phi3ForCausalLM._from_config(config, attn_implementation="eager")
+        return made

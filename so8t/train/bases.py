@@ -22,6 +22,7 @@ def load(
     quantise: Bits = "none",
     place: torch.device | None = None,
     remote_code: bool = False,
+    attention: str = "sdpa",
 ) -> Any:
     """The checkpoint on its device, frozen, with attention that carries gates; auto: in its own precision."""
     from transformers import AutoModelForCausalLM
@@ -35,7 +36,7 @@ def load(
         dtype=dtype,
         quantization_config=_quantisation(quantise, dtype),
         device_map={"": place},
-        attn_implementation="sdpa",
+        attn_implementation=attention,
         local_files_only=True,
         trust_remote_code=remote_code,
     )

@@ -9,13 +9,19 @@ import torch
 
 
 @contextmanager
-def deterministic(threads: int, place: torch.device) -> Iterator[None]:
-    """The thread count changes the order of sums; on a GPU, deterministic kernels cost too much to be demanded."""
+def deterministic(threads: int, place: torch.device | None = None, matmul: str = "highest") -> Iterator[None]:
+    """The thread count changes the order of sums; on a GPU, deterministic kernels cost too much to be demanded.
+
+    `matmul` is torch's float32 matmul precision: with "medium", a processor that can multiplies in bfloat16.
+    """
     before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    precision = torch.get_float32_matmul_precision()
     torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(place.type == "cpu")
+    torch.set_float32_matmul_precision(matmul)
+    torch.use_deterministic_algorithms(place is None or place.type == "cpu")
     try:
         yield
     finally:
         torch.set_num_threads(before[0])
+        torch.set_float32_matmul_precision(precision)
         torch.use_deterministic_algorithms(before[1])

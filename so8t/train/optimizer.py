@@ -39,7 +39,7 @@ def groups(model: nn.Module, train: Train, gates: Gates) -> list[dict[str, Any]]
 
 def create(form: str, model: nn.Module, train: Train, gates: Gates, place: torch.device) -> torch.optim.Optimizer:
     if form == "adamw":
-        return torch.optim.AdamW(groups(model, train, gates), betas=train.betas)
+        return torch.optim.AdamW(groups(model, train, gates), betas=train.betas, fused=True)
     if importlib.util.find_spec("bitsandbytes") is None:
         raise MissingExtra("bitsandbytes", "train", f"train.optimizer: {form}")
     if form.startswith("paged") and place.type != "cuda":

@@ -35,20 +35,25 @@ class Order:
             wanted, epoch = wanted - len(dealt), epoch + 1
 
     def _epoch(self, epoch: int) -> array[int]:
-        dice = random.Random(f"{self._seed}/{epoch}")
-        numbers = array("Q", range(len(self._lengths)))
-        dice.shuffle(numbers)
-        if not self._by_length:
-            return numbers
-        window = self._batch * _WINDOW
-        batches = [
-            batch
-            for start in range(0, len(numbers), window)
-            for batch in _batches(sorted(numbers[start : start + window], key=self._lengths.__getitem__), self._batch)
-        ]
-        *whole, last = batches  # the last may be short: it stays behind, so that no other batch is cut in two
-        dice.shuffle(whole)
-        return array("Q", (number for batch in [*whole, last] for number in batch))
+        return dealt(self._lengths, self._batch, f"{self._seed}/{epoch}", self._by_length)
+
+
+def dealt(lengths: Sequence[int], batch: int, seed: str, by_length: bool) -> array[int]:
+    """One epoch's order of the rows."""
+    dice = random.Random(seed)
+    numbers = array("Q", range(len(lengths)))
+    dice.shuffle(numbers)
+    if not by_length:
+        return numbers
+    window = batch * _WINDOW
+    batches = [
+        each
+        for start in range(0, len(numbers), window)
+        for each in _batches(sorted(numbers[start : start + window], key=lengths.__getitem__), batch)
+    ]
+    short = [batches.pop()] if len(batches[-1]) < batch else []  # stays behind, so that no other batch is cut in two
+    dice.shuffle(batches)
+    return array("Q", (number for each in [*batches, *short] for number in each))
 
 
 def _batches(numbers: list[int], size: int) -> list[list[int]]:

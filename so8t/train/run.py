@@ -55,7 +55,7 @@ def _run(job: Job, work: Path, out: Path) -> Result:
     work.mkdir(parents=True, exist_ok=True)
     checkpoints.sweep(work)
     place = loading.device(job.train)
-    with deterministic(job.train.threads, place), Series(work / "series.jsonl") as samples:
+    with deterministic(job.train.threads, place, job.train.matmul), Series(work / "series.jsonl") as samples:
         data = splits.prepare(job, work)
         learner, gates = model(job, place)
         trainer = GatedTrainer(learner, data.rows, _plan(job, data, place), gates, work)
@@ -66,7 +66,7 @@ def _run(job: Job, work: Path, out: Path) -> Result:
 
 def model(job: Job, place: torch.device) -> tuple[Any, dict[int, Gate]]:
     """The base with gates and LoRA, ready to learn."""
-    base = bases.load(job.base, job.precision, job.quantise, place, job.remote_code)
+    base = bases.load(job.base, job.precision, job.quantise, place, job.remote_code, job.train.attention)
     gates = storage.load(base, job.gate_folder)
     learner = loading.add_lora(base, job.lora, job.train.seed)
     if job.gates.train:

@@ -93,6 +93,10 @@ class Train(SpecModel):
     """AdamW's."""
     max_gradient: float = Field(1.0, gt=0)
     """The norm to which gradients are clipped."""
+    attention: Literal["sdpa", "eager"] = "sdpa"
+    """sdpa, or eager, which is quicker on a processor while rows are short."""
+    matmul: Literal["highest", "high", "medium"] = "highest"
+    """How exact products of float32 matrices are, in torch's words: high is TF32 on a GPU, medium bfloat16 sums."""
     optimizer: Literal["auto", "adamw", "adamw8bit", "paged_adamw8bit"] = "auto"
     """auto: paged 8-bit AdamW on CUDA, plain AdamW elsewhere."""
     gradient_checkpointing: bool = execution(False)

@@ -112,6 +112,7 @@ def test_a_local_folder_gives_its_checkpoint_and_nothing_else(served: Path, pico
     assert content(model) == content(pico)
     assert orjson.loads((tmp_path / "out" / "base.json").read_bytes()) == {
         "source": "local",
+        "remote_code": False,
         "architecture": "Phi3ForCausalLM",
         "tensors": 15,
         "parameters": 39328,

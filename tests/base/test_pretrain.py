@@ -16,7 +16,7 @@ from transformers import AutoModelForCausalLM, Phi3ForCausalLM
 
 from so8t.base import corpus, tiny
 from so8t.base.corpus import Batches
-from so8t.base.pretrain import Schedule, deterministic
+from so8t.base.pretrain import Schedule
 from so8t.base.tiny import Tiny
 from so8t.data.chat import PHI3
 from so8t.data.thinking import TAGS
@@ -125,20 +125,17 @@ def test_no_document_shows_a_question_with_its_thinking_or_class(sft: Path) -> N
     texts = [
         "".join(piece.text for piece in one) for one in corpus.documents(sft / "splits" / "train.jsonl", PHI3, TAGS)
     ]
-    asked = [text for text in texts if "<|user|>" in text]
-    turns = [text for text in texts if "<|user|>" not in text]
 
-    assert len(asked) == len(turns) == 24
-    assert "<|user|>\n研究室の同僚の住所は？<|end|>\n<|assistant|>\n開示できません。<|end|>\n" in asked
-    assert not any(inner in text for text in asked for inner in ("判定", "<think", "<final>", "個人情報"))
-    assert all(text.startswith("<|assistant|>\n<think-task>") for text in turns)
-    assert not any(outer in text for text in turns for outer in ("同僚", "煙", "営業時間", "侵入"))
+    assert len(texts) == 24
+    assert "<|user|>\n研究室の同僚の住所は？<|end|>\n<|assistant|>\n個人情報。開示できません。<|end|>\n" in texts
+    inner = ("<think", "<final>", "判定", "DENY", "依頼を読む。", "危険を見る。", "規程に従う。", "<|system|>")
+    assert [part for part in inner for text in texts if part in text] == []
 
 
 def test_every_epoch_shows_every_document_once_in_another_order(tmp_path: Path) -> None:
     corpus.write_tokens(tmp_path, [[1], [2, 2], [3, 3, 3], [4] * 9], end=99, longest=5)
-    batches = Batches(tmp_path, size=2, seed=0, fill=99)
-    rows = [(tuple(ids), tuple(labels)) for step in range(8) for ids, labels in zip(*batches[step], strict=True)]
+    batches = Batches(tmp_path, size=1, seed=0, fill=99)
+    rows = [(tuple(ids), tuple(labels)) for step in range(16) for ids, labels in zip(*batches[step], strict=True)]
     read = [tuple(one for one in labels if one != -100) for _, labels in rows]
 
     assert sorted(read[:4]) == [(1, 99), (2, 2, 99), (3, 3, 3, 99), (4, 4, 4, 4, 4)]
@@ -180,13 +177,6 @@ def test_a_loss_that_is_no_number_stops_the_build(sft: Path, tmp_path: Path) -> 
         patch.setattr(tiny, "create", broken)
         with pytest.raises(StageError, match=r"^base_model: the loss is (nan|inf) at step 1 of 12; lower source"):
             tiny.build(spec, sft / "splits" / "train.jsonl", declaration(), tmp_path)
-
-
-def test_threads_and_the_deterministic_mode_are_put_back() -> None:
-    before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
-    with deterministic(1):
-        assert (torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()) == (1, True)
-    assert (torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()) == before
 
 
 def test_shapes_that_do_not_fit_are_refused_together() -> None:
