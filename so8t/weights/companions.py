@@ -1,0 +1,48 @@
+"""The files beside the weights: configuration and tokenizer travel byte for byte.
+
+What transformers would write again it would change: 5.x drops tokenizer.model and renames rope fields.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+from so8t.errors import StageError
+from so8t.weights.lora import HEAD, WORDS, Adapter
+from so8t.weights.reader import INDEX, Checkpoint
+
+CONFIG = "config.json"
+_TIED = "tie_word_embeddings"
+
+
+def copy(folder: Path, out: Path) -> None:
+    """Everything of a checkpoint but its weights."""
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and path.suffix != ".safetensors" and path.name != INDEX:
+            target = out / path.relative_to(folder)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, target)
+
+
+def parts_ways(folder: Path, base: Checkpoint, adapter: Adapter) -> bool:
+    """Whether embeddings and head share their weights in the base, and no longer can: only one of them learned.
+
+    Merged into shared weights, what one learned would change the other too.
+    """
+    if not {WORDS, HEAD} & set(adapter.touched):
+        return False
+    return HEAD not in base or json.loads((folder / CONFIG).read_text("utf-8")).get(_TIED) is True
+
+
+def untie(out: Path) -> None:
+    """Say in the copied configuration that the head has weights of its own: the one change that is ever made."""
+    config = json.loads((out / CONFIG).read_text("utf-8"))
+    if "text_config" in config:
+        raise StageError(
+            "the adapter changes embeddings or head alone, which this model of several modalities shares: "
+            "leave them out of lora.targets"
+        )
+    config[_TIED] = False
+    (out / CONFIG).write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", "utf-8", newline="\n")

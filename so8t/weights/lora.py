@@ -1,0 +1,233 @@
+"""A PEFT adapter as the merge needs it: for each base tensor that it touches, the low-rank factors and their scale.
+
+What this module does not know, it refuses: a setting that PEFT would obey and a merge would not is a wrong model.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from so8t.errors import StageError
+from so8t.weights.header import FLOATS, Tensor
+from so8t.weights.reader import Checkpoint
+
+if TYPE_CHECKING:
+    import torch
+
+CONFIG = "adapter_config.json"
+WEIGHTS = "adapter_model.safetensors"
+PREFIX = "base_model.model."
+DOWN, UP, MAGNITUDE = ".lora_A.weight", ".lora_B.weight", ".lora_magnitude_vector"
+WORDS_DOWN, WORDS_UP = ".lora_embedding_A", ".lora_embedding_B"
+
+# settings that are obeyed here, or that say how it was trained and not what it computes; all others must be off
+_OBEYED = {"r", "lora_alpha", "use_rslora", "use_dora", "rank_pattern", "alpha_pattern", "fan_in_fan_out"}
+_TRAINING = {
+    *("peft_type", "task_type", "peft_version", "base_model_name_or_path", "revision", "auto_mapping"),
+    *("inference_mode", "lora_dropout", "target_modules", "exclude_modules", "modules_to_save"),
+    *("layers_to_transform", "layers_pattern", "megatron_core", "qalora_group_size", "eva_config", "lora_ga_config"),
+    *("runtime_config", "loftq_config"),
+}
+_HARMLESS = {"bias": ("none",), "init_lora_weights": (True, False, "gaussian", "eva", "orthogonal")}
+
+
+@dataclass(frozen=True)
+class Low:
+    """What an adapter adds to one weight: scale times up @ down, turned over for what is stored input first."""
+
+    weight: str
+    down: str
+    up: str
+    scale: float
+    turned: bool = False
+    words: bool = False  # an embedding
+    magnitude: str | None = None
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """An adapter whose names, shapes and settings are understood; its data is still on the disk."""
+
+    tensors: Checkpoint
+    lows: Mapping[str, Low]  # by base tensor
+    whole: Mapping[str, str]  # base tensors that it replaces, and by which of its own
+
+    @property
+    def touched(self) -> list[str]:
+        return sorted({*self.lows, *self.whole})
+
+    def factors(self, low: Low, start: int, stop: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """up and down, float32, as far as rows `start` to `stop` of the weight need them."""
+        if low.turned:
+            return self._read(low.up), self._read(low.down)[:, start:stop]
+        return self._read(low.up, start, stop), self._read(low.down)
+
+    def magnitude(self, low: Low, start: int, stop: int) -> torch.Tensor | None:
+        return self._read(low.magnitude, start, stop).flatten() if low.magnitude else None
+
+    def _read(self, name: str, start: int = 0, stop: int | None = None) -> torch.Tensor:
+        found = self.tensors.rows(name, start, stop).float()
+        if not bool(found.isfinite().all()):
+            raise StageError(f"{self.tensors.file(name)}: tensor {name} has values that are infinite or no number")
+        return found
+
+
+def read(folder: Path, base: Checkpoint, label: str = "adapter") -> Adapter:
+    """The adapter in a folder, which must fit this base; close its `tensors` when done."""
+    config = _config(folder / CONFIG, label)
+    tensors = Checkpoint({WEIGHTS: folder / WEIGHTS}, label)
+    try:
+        return _understand(config, tensors, base, label)
+    except BaseException:
+        tensors.close()
+        raise
+
+
+def _understand(config: Mapping[str, Any], tensors: Checkpoint, base: Checkpoint, label: str) -> Adapter:
+    _refuse_settings(config, label)
+    lows, whole = {}, {}
+    for name, tensor in tensors.tensors.items():
+        if tensor.dtype not in FLOATS:
+            raise StageError(f"{tensors.file(name)}: tensor {name} holds {tensor.dtype}: an adapter holds floats")
+        module, kind = _split(name, tensors)
+        if kind in (DOWN, WORDS_DOWN):
+            low = _low(module, kind, config, tensors, base)
+            lows[low.weight] = low
+        elif kind == "":
+            whole[_replaced(name, tensors, base)] = name
+        elif PREFIX + module + (WORDS_DOWN if kind == WORDS_UP else DOWN) not in tensors:
+            raise StageError(f"{tensors.file(name)}: {name} is there without the lora_A that belongs to it")
+    if not lows and not whole:
+        raise StageError(f"{label}: {WEIGHTS} holds no tensor: nothing was trained")
+    return Adapter(tensors, lows, whole)
+
+
+def _split(name: str, tensors: Checkpoint) -> tuple[str, str]:
+    """The module's name and which of its tensors this is; none of LoRA's: a tensor of the base, replaced."""
+    if not name.startswith(PREFIX):
+        raise StageError(f"{tensors.file(name)}: tensor {name} does not begin with {PREFIX}: this is no PEFT adapter")
+    for kind in (DOWN, UP, WORDS_DOWN, WORDS_UP, MAGNITUDE):
+        if name.endswith(kind):
+            return name[len(PREFIX) : -len(kind)], kind
+    if ".lora_" in name:
+        raise StageError(f"{tensors.file(name)}: tensor {name} is of a kind that cannot be merged")
+    return name[len(PREFIX) :], ""
+
+
+def _low(module: str, kind: str, config: Mapping[str, Any], tensors: Checkpoint, base: Checkpoint) -> Low:
+    words = kind == WORDS_DOWN
+    down, up, weight = PREFIX + module + kind, PREFIX + module + (WORDS_UP if words else UP), f"{module}.weight"
+    if up not in tensors:
+        raise StageError(f"{tensors.file(down)}: {up} is missing beside {down}")
+    magnitude = PREFIX + module + MAGNITUDE
+    low = Low(
+        weight=weight,
+        down=down,
+        up=up,
+        scale=_scale(module, config, tensors[down]),
+        turned=words or bool(config.get("fan_in_fan_out")),
+        words=words,
+        magnitude=magnitude if config.get("use_dora") else None,
+    )
+    _check_magnitude(low, magnitude, tensors)
+    _check_shapes(low, tensors, base)
+    return low
+
+
+def _scale(module: str, config: Mapping[str, Any], down: Tensor) -> float:
+    rank = _pattern(config.get("rank_pattern"), module, config["r"])
+    alpha = _pattern(config.get("alpha_pattern"), module, config["lora_alpha"])
+    if down.rows != rank:
+        raise StageError(f"adapter: {down.name} has shape {list(down.shape)}, {CONFIG} gives this module rank {rank}")
+    return float(alpha / math.sqrt(rank) if config.get("use_rslora") else alpha / rank)
+
+
+def _pattern(patterns: Mapping[str, Any] | None, module: str, default: Any) -> Any:
+    """As PEFT finds it: the first pattern that is the whole name, or its end behind a dot."""
+    return next((value for key, value in (patterns or {}).items() if re.match(rf"(.*\.)?({key})$", module)), default)
+
+
+def _check_magnitude(low: Low, magnitude: str, tensors: Checkpoint) -> None:
+    if low.magnitude and low.turned:
+        raise StageError(
+            f"adapter: {low.weight} has DoRA on weights that are stored input first, which is not merged here: "
+            "train embeddings without dora"
+        )
+    if bool(low.magnitude) != (magnitude in tensors):
+        missing = "lacks" if low.magnitude else "has"
+        raise StageError(f"adapter: {CONFIG} says use_dora: {bool(low.magnitude)}, and {WEIGHTS} {missing} {magnitude}")
+
+
+def _check_shapes(low: Low, tensors: Checkpoint, base: Checkpoint) -> None:
+    if low.weight not in base and low.weight != HEAD:
+        raise StageError(
+            f"{tensors.file(low.down)}: {low.down} is for {low.weight}, which the base lacks: "
+            "this adapter was trained on another base"
+        )
+    there = base[stored(low.weight, base)].shape
+    down, up = tensors[low.down].shape, tensors[low.up].shape
+    fits = len(down) == len(up) == 2 and up[1] == down[0]
+    made = (up[0], down[1]) if fits else ()
+    if (made[::-1] if low.turned else made) != there:
+        raise StageError(
+            f"{tensors.file(low.down)}: {low.up} {list(up)} and {low.down} {list(down)} do not make {low.weight} "
+            f"{list(there)}: this adapter was trained on another base"
+        )
+    if low.magnitude and tensors[low.magnitude].rows != base[stored(low.weight, base)].rows:
+        raise StageError(f"adapter: {low.magnitude} {list(tensors[low.magnitude].shape)} is not one for each row")
+
+
+# ---- embeddings that a head shares -----------------------------------------------------------------------------
+
+WORDS, HEAD = "model.embed_tokens.weight", "lm_head.weight"
+
+
+def stored(name: str, base: Checkpoint) -> str:
+    """Where the base has a tensor: a head that shares the embeddings' weights is stored with them."""
+    return WORDS if name == HEAD and HEAD not in base else name
+
+
+def _replaced(name: str, tensors: Checkpoint, base: Checkpoint) -> str:
+    """The base tensor that a fully trained module, or an embedding that was saved along, stands for."""
+    target = name[len(PREFIX) :].replace(".base_layer.", ".")
+    if target not in base and target != HEAD:
+        raise StageError(f"{tensors.file(name)}: tensor {name} is none of the base's: trained on another base?")
+    there, shape = base[stored(target, base)].shape, tensors[name].shape
+    if shape != there:
+        raise StageError(
+            f"{tensors.file(name)}: {name} has shape {list(shape)}, the base's has {list(there)}: "
+            "this adapter was trained on another base, or its vocabulary was enlarged"
+        )
+    return target
+
+
+# ---- settings --------------------------------------------------------------------------------------------------
+
+
+def _config(path: Path, label: str) -> dict[str, Any]:
+    try:
+        config = json.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise StageError(f"{label}: {CONFIG} cannot be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise StageError(f"{label}: {CONFIG} is no JSON: {error}") from error
+    if not isinstance(config, dict) or config.get("peft_type") != "LORA":
+        raise StageError(f"{label}: {CONFIG} describes no LoRA adapter")
+    for key in ("r", "lora_alpha"):
+        if type(config.get(key)) not in (int, float) or not config[key] > 0:
+            raise StageError(f"{label}: {CONFIG}: {key} is {config.get(key)!r}, and must be a positive number")
+    return config
+
+
+def _refuse_settings(config: Mapping[str, Any], label: str) -> None:
+    for key, value in sorted(config.items()):
+        if key in _OBEYED or key in _TRAINING or not value:
+            continue
+        if value not in _HARMLESS.get(key, ()):
+            raise StageError(f"{label}: {CONFIG}: {key}: {value!r} changes what the adapter computes; it is not merged")

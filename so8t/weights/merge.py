@@ -1,0 +1,158 @@
+"""Base and adapter made one: W + scale · B A, in float32 and rounded once; bit for bit what PEFT's merge gives.
+
+A few rows at a time: what one multiplication makes stays in the processor's cache until it is added and rounded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from so8t.errors import StageError
+from so8t.weights import companions, writer
+from so8t.weights.header import FLOATS, Tensor
+from so8t.weights.lora import HEAD, WORDS, Adapter, Low, stored
+from so8t.weights.reader import Checkpoint, as_rows
+from so8t.weights.writer import Written, evenly
+
+_IN_CACHE = 2 << 20  # bytes of float32
+_LEAST = 64  # rows, below which a multiplication is slow
+
+
+@dataclass(frozen=True)
+class Merged:
+    """What became of the base's tensors, and the digests of the files that hold them."""
+
+    merged: tuple[str, ...]
+    replaced: tuple[str, ...]
+    copied: int
+    untied: bool
+    files: Mapping[str, Written]
+
+
+def merge(base_folder: Path, base: Checkpoint, adapter: Adapter, out: Path, shard_size: int, workers: int) -> Merged:
+    """Leave a checkpoint in `out`; what is not weights is the base's, byte for byte."""
+    untied = companions.parts_ways(base_folder, base, adapter)
+    tensors = list(base.tensors.values())
+    if untied and HEAD not in base:
+        tensors.append(replace(base[WORDS], name=HEAD))
+    out.mkdir(parents=True, exist_ok=True)
+    companions.copy(base_folder, out)
+    if untied:
+        companions.untie(out)
+    with one_thread_each():
+        files = writer.write(out, writer.plan(tensors, shard_size), Merging(base, adapter).fill, workers)
+    copied = len(tensors) - len(adapter.touched)
+    return Merged(tuple(sorted(adapter.lows)), tuple(sorted(adapter.whole)), copied, untied, files)
+
+
+class Merging:
+    """Rows of merged tensors, as bytes for a writer or exact for whatever comes before rounding."""
+
+    def __init__(self, base: Checkpoint, adapter: Adapter) -> None:
+        self._base, self._adapter = base, adapter
+        self._touched = frozenset(adapter.touched)
+
+    def fill(self, tensor: Tensor, start: int, stop: int, into: memoryview) -> None:
+        if tensor.dtype not in FLOATS:
+            self._refuse_type(tensor)
+            self._base.read(tensor.name, start, stop, into)
+            return
+        rows = self._unmerged(tensor, start, stop, into)
+        if low := self._adapter.lows.get(tensor.name):
+            merge_(rows, self._adapter, low, start)
+        if tensor.name in self._touched:
+            self._demand_room(rows, tensor)
+
+    @property
+    def rounded_twice(self) -> frozenset[str]:
+        return frozenset(name for name, low in self._adapter.lows.items() if low.words)
+
+    def exact(self, tensor: Tensor, start: int, stop: int) -> torch.Tensor:
+        """In float32 at least, not rounded."""
+        memory = memoryview(bytearray((stop - start) * tensor.row_bytes))
+        rows = self._unmerged(tensor, start, stop, memory)
+        if low := self._adapter.lows.get(tensor.name):
+            up, down = self._adapter.factors(low, start, stop)
+            return combine(rows, up, down, low, self._adapter.magnitude(low, start, stop))
+        return rows.to(torch.promote_types(rows.dtype, torch.float32))
+
+    def _unmerged(self, tensor: Tensor, start: int, stop: int, into: memoryview) -> torch.Tensor:
+        """The base's rows, or those that the adapter has in their place."""
+        rows = as_rows(into, tensor, stop - start)
+        if own := self._adapter.whole.get(tensor.name):
+            found = self._adapter.tensors.rows(own, start, stop)
+            demand_sound(found, self._adapter.tensors, own)
+            return rows.copy_(found)
+        source = stored(tensor.name, self._base)
+        self._base.read(source, start, stop, into)
+        demand_sound(rows, self._base, source)
+        return rows
+
+    def _demand_room(self, rows: torch.Tensor, tensor: Tensor) -> None:
+        if not is_sound(rows):
+            raise StageError(f"{self._adapter.tensors.label}: merged into {tensor.name}, it overflows {tensor.dtype}")
+
+    def _refuse_type(self, tensor: Tensor) -> None:
+        if tensor.name in self._touched:
+            raise StageError(
+                f"{self._base.file(tensor.name)}: {tensor.name} holds {tensor.dtype}, and an adapter is merged into "
+                "floats: take the base that is not quantised"
+            )
+
+
+def merge_(rows: torch.Tensor, adapter: Adapter, low: Low, start: int) -> None:
+    """Rows `start` and on of a weight, merged in place and rounded to their own type."""
+    up, down = adapter.factors(low, start, start + len(rows))
+    magnitude = adapter.magnitude(low, start, start + len(rows))
+    for first, last in evenly(len(rows), at_once(rows.shape[1])):
+        part = rows[first:last]
+        ups, downs = (up, down[:, first:last]) if low.turned else (up[first:last], down)
+        if low.words:  # PEFT rounds what it adds to an embedding before it adds it
+            part.add_((ups @ downs).mul_(low.scale).T.to(part.dtype))
+        else:
+            part.copy_(combine(part, ups, downs, low, None if magnitude is None else magnitude[first:last]))
+
+
+def combine(
+    rows: torch.Tensor, up: torch.Tensor, down: torch.Tensor, low: Low, magnitude: torch.Tensor | None
+) -> torch.Tensor:
+    """Rows of W and the factors into rows of the merged weight, not rounded; in PEFT's order, for sums depend on it."""
+    delta = (up @ down).mul_(low.scale)
+    merged = (delta.T if low.turned else delta).to(torch.promote_types(rows.dtype, torch.float32)).add_(rows)
+    if magnitude is not None:
+        merged.mul_((magnitude / torch.linalg.norm(merged, dim=1)).unsqueeze(1))
+    return merged
+
+
+def at_once(width: int) -> int:
+    """How many rows of this width are worked on together."""
+    return max(_LEAST, _IN_CACHE // (4 * max(1, width)))
+
+
+def demand_sound(rows: torch.Tensor, tensors: Checkpoint, name: str) -> None:
+    if not is_sound(rows):
+        raise StageError(f"{tensors.file(name)}: tensor {name} has values that are infinite or no number")
+
+
+def is_sound(rows: torch.Tensor) -> bool:
+    """Whether all values are finite: one pass, and no memory."""
+    if not rows.numel():
+        return True
+    low, high = torch.aminmax(rows)
+    return bool(low.isfinite() & high.isfinite())
+
+
+@contextmanager
+def one_thread_each() -> Iterator[None]:
+    """Several rows at once by one thread each: many threads on few rows spend their time waiting for one another."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
