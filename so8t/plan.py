@@ -93,6 +93,7 @@ def load(project: Path, profile: str) -> Plan:
 
 def read(project: Path, profile: str) -> tuple[dict[str, Any], list[Path]]:
     """Read stages and specs anew: the facts, and the files and folders that they came from."""
+    from so8t.spec import files
     from so8t.spec import load as spec
     from so8t.spec import profile as profiles
     from so8t.spec.fields import semantic
@@ -102,7 +103,7 @@ def read(project: Path, profile: str) -> tuple[dict[str, Any], list[Path]]:
     drop_stale_bytecode(project)
     stages = importlib.import_module("stages").STAGES
     found = profiles.read(project, profile)
-    models = spec.load(found, {name: stage.spec for name, stage in stages.items()})
+    models = spec.load(found, files.models(stages))
     settings = spec.settings(found)
     rows = {}
     for name, stage in stages.items():

@@ -11,7 +11,7 @@ from doit.cmd_base import Command
 from doit.exceptions import InvalidCommand
 
 from so8t.errors import UserError
-from so8t.spec import schema
+from so8t.spec import files, schema
 from so8t.spec.profile import label
 
 
@@ -61,4 +61,4 @@ def _models(project: Path) -> dict[str, Any]:
     if str(project) not in sys.path:
         sys.path.insert(0, str(project))  # doit does that only for commands that load dodo.py
     stages = import_module("stages").STAGES
-    return {name: stage.spec for name, stage in stages.items()}
+    return files.models(stages)

@@ -16,6 +16,7 @@ from so8t.data.sft import Policies
 from so8t.errors import MissingExtra, UserError
 from so8t.serve import keys
 from so8t.serve.settings import Ollama, Serve
+from so8t.spec import files
 from so8t.spec import load as spec
 from so8t.spec import profile as profiles
 from so8t.store.layout import Layout
@@ -48,7 +49,7 @@ def read(project: Path, profile: str, development: bool = False) -> Plan:
         sys.path.insert(0, str(project))
     stages = importlib.import_module("stages").STAGES
     found = profiles.read(project, profile)
-    models = spec.load(found, {**{name: stage.spec for name, stage in stages.items()}, "serve": Serve})
+    models = spec.load(found, files.models(stages))
     settings, sft = models["serve"], models[STAGE]
     assert isinstance(settings, Serve)
     if development:

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from so8t.errors import StageError
-from so8t.watch import memory
 from so8t.train.settings import Train
+from so8t.watch import memory
 
 
 def test_the_settings_that_leave_the_checkpoint_valid_come_first() -> None:

@@ -1,4 +1,4 @@
-"""SIGKILL at 100 seeded random moments of a full data build, the real stages, the whole process group."""
+"""SIGKILL at 100 seeded random moments of a whole data build, the real stages, the whole process group."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def builds(project: Path) -> Counter[str]:
 
 def start(project: Path) -> subprocess.Popen[bytes]:
     quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    return subprocess.Popen([*DOIT], cwd=project, start_new_session=True, **quiet)
+    return subprocess.Popen([*DOIT, "thinking_sft"], cwd=project, start_new_session=True, **quiet)
 
 
 def crash(project: Path, seed: int, kills: int, length: float, good: dict[str, bytes]) -> int:

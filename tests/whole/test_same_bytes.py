@@ -10,15 +10,18 @@ from pathlib import Path
 
 import pytest
 
+from stages import STAGES
 from tests.house import DOIT
-from tests.whole.pico import Pico
+from tests.whole.pico import DATA, Pico
 from tests.whole.test_crashes import digests
 
 
 def built(folder: Path, root: Path, **env: str) -> dict[str, bytes]:
     folder.mkdir(parents=True)
     Pico(folder, root)
-    subprocess.run([*DOIT], cwd=folder, env={**os.environ, **env}, capture_output=True, check=True, timeout=120)
+    subprocess.run(
+        [*DOIT, "thinking_sft"], cwd=folder, env={**os.environ, **env}, capture_output=True, check=True, timeout=120
+    )
     return digests(folder)
 
 
@@ -28,9 +31,7 @@ def test_two_folders_time_zones_locales_and_hash_seeds_give_the_same_bytes(tmp_p
         tmp_path / "深い" / "所 two", root, TZ="America/Lima", LC_ALL="C.UTF-8", PYTHONHASHSEED="1", OMP_NUM_THREADS="2"
     )
 
-    assert {name for name in here if name.endswith("manifest.json")} == {
-        f"{stage}/manifest.json" for stage in ("raw", "cleaned", "labelled", "thinking_sft")
-    }
+    assert {name for name in here if name.endswith("manifest.json")} == {f"{stage}/manifest.json" for stage in DATA}
     assert here == there
 
 
@@ -60,12 +61,23 @@ def test_an_interpreter_without_a_fixed_hash_seed_gives_the_same_bytes(tmp_path:
     assert outputs[0] == outputs[1]
 
 
-# module of the project, text to change, its change, stages that are built again
+LETTERS = {
+    "raw": "r",
+    "cleaned": "c",
+    "labelled": "l",
+    "thinking_sft": "t",
+    "base_model": "b",
+    "so8t_model": "8",
+    "adapter": "a",
+    "curves": "v",
+    "adapter_scores": "s",
+}
+# module of the project, stages that are built again
 CODE = [
     ("so8t/data/pii.py", "c"),
-    ("so8t/data/rules.py", "l"),
-    ("so8t/data/thinking.py", "t"),
-    ("so8t/data/records.py", "rclt"),
+    ("so8t/data/rules.py", "ls"),
+    ("so8t/data/thinking.py", "tbs"),
+    ("so8t/data/records.py", "rcltbas"),
     ("so8t/data/neardup.py", "ct"),
     ("so8t/data/jsonl.py", "r"),
     ("so8t/store/publish.py", ""),
@@ -73,6 +85,14 @@ CODE = [
     ("so8t/spec/load.py", ""),
     ("so8t/commands/why.py", ""),
     ("so8t/errors.py", ""),
+    ("so8t/base/hub.py", "b"),
+    ("so8t/gate/rotation.py", "8as"),
+    ("so8t/train/trainer.py", "a"),
+    ("so8t/train/bases.py", "8as"),
+    ("so8t/watch/progress.py", ""),
+    ("so8t/report/curves.py", "v"),
+    ("so8t/evals/scores.py", "s"),
+    ("so8t/serve/policy.py", ""),
     ("stages/labelled.py", "l"),
     ("stages/__init__.py", ""),
 ]
@@ -82,15 +102,16 @@ CODE = [
 def test_a_code_edit_touches_exactly_the_stages_that_import_it(root: Path, name: str, expected: str) -> None:
     """By the static closure that enters the keys; `test_truth_table` builds such edits for real."""
     from so8t import plan
-    from stages import STAGES
 
     module = name.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
-    touched = "".join(stage[0] for stage, row in STAGES.items() if module in plan.code_of(root, row.build.__module__))
+    touched = "".join(
+        LETTERS[stage] for stage, row in STAGES.items() if module in plan.code_of(root, row.build.__module__)
+    )
 
     assert touched == expected
 
 
-@pytest.mark.parametrize("stage", ["raw", "cleaned", "labelled", "thinking_sft"])
+@pytest.mark.parametrize("stage", DATA)
 def test_a_build_imports_no_project_module_that_its_key_does_not_know(tmp_path: Path, root: Path, stage: str) -> None:
     """The static closure against what Python really imported."""
     from so8t import plan
@@ -102,7 +123,7 @@ def test_a_build_imports_no_project_module_that_its_key_does_not_know(tmp_path: 
         f"ensure(Path.cwd(), 'tiny', {stage!r})\n"
         "print(*sorted(m for m in sys.modules if m.split('.')[0] in ('so8t', 'stages')))"
     )
-    for earlier in ("raw", "cleaned", "labelled", "thinking_sft"):
+    for earlier in DATA:
         if earlier == stage:
             break
         subprocess.run([*DOIT, earlier], cwd=tmp_path / "p", check=True, capture_output=True, timeout=60)
@@ -110,7 +131,8 @@ def test_a_build_imports_no_project_module_that_its_key_does_not_know(tmp_path: 
 
     known = set(plan.code_of(root, f"stages.{stage}"))
     engine = {"so8t", "so8t.build", "so8t.plan", "so8t.status", "so8t.why", "so8t.sourcefiles", CONTENTS}
-    others = {f"stages.{name}" for name in ("raw", "cleaned", "labelled", "thinking_sft")}
+    engine |= {"so8t.serve", "so8t.serve.settings"}  # a profile is read with the server's settings
+    others = {f"stages.{name}" for name in STAGES}
     extra = {
         name for name in ran.stdout.split() if name not in known | engine | others and not name.startswith(MACHINERY)
     }
