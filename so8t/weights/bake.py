@@ -8,6 +8,7 @@ model's, bit for bit.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -15,6 +16,7 @@ import torch
 from so8t.errors import StageError
 from so8t.gate.fold import fold
 from so8t.gate.rotation import SIZE
+from so8t.gate.storage import Stored
 from so8t.weights import companions, writer
 from so8t.weights.header import FLOATS, Tensor
 from so8t.weights.merge import Merging, at_once, demand_sound, is_sound, one_thread_each
@@ -33,14 +35,27 @@ def bake(
     out: Path,
     shard_size: int,
     workers: int,
+    remote_code: bool = False,
 ) -> Mapping[str, Written]:
     """Leave a standard checkpoint in `out`; the files' digests, for they leave the house."""
     check(merged, gates)
     out.mkdir(parents=True, exist_ok=True)
     companions.copy(merged_folder, out)
+    if not remote_code:
+        companions.forget_code(out)
     shards = writer.plan(list(merged.tensors.values()), shard_size)
     with one_thread_each():
         return writer.write(out, shards, Baking(merged, exact, gates).fill, workers, sha256=True)
+
+
+def projected(gates: Stored) -> Stored:
+    """Free gates as the rotations nearest to them, others as they are: what is folded in."""
+    made: dict[str, torch.Tensor] = {}
+    for layer, name in gates.attentions.items():
+        gate = gates.gate(layer)
+        gate.project()
+        made |= {f"{name}.so8_gate.{key}": tensor for key, tensor in gate.state_dict().items()}
+    return replace(gates, tensors=made)
 
 
 def check(weights: Checkpoint, gates: Blocks) -> None:

@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from so8t.errors import StageError
 from so8t.weights.lora import HEAD, WORDS, Adapter
 from so8t.weights.reader import INDEX, Checkpoint
 
 CONFIG = "config.json"
+TOKENIZER = "tokenizer_config.json"
 _TIED = "tie_word_embeddings"
+_CODE = "auto_map"
 
 
 def copy(folder: Path, out: Path) -> None:
@@ -44,5 +48,15 @@ def untie(out: Path) -> None:
             "the adapter changes embeddings or head alone, which this model of several modalities shares: "
             "leave them out of lora.targets"
         )
-    config[_TIED] = False
-    (out / CONFIG).write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", "utf-8", newline="\n")
+    _write(out / CONFIG, {**config, _TIED: False})
+
+
+def forget_code(out: Path) -> None:
+    """Take pointers to a repository's own code out of the copied files: transformers' model is what was proven."""
+    for name in (CONFIG, TOKENIZER):
+        if (out / name).is_file() and _CODE in (found := json.loads((out / name).read_text("utf-8"))):
+            _write(out / name, {key: value for key, value in found.items() if key != _CODE})
+
+
+def _write(path: Path, values: Mapping[str, Any]) -> None:
+    path.write_bytes((json.dumps(values, indent=2, ensure_ascii=False) + "\n").encode())

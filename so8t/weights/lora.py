@@ -71,6 +71,9 @@ class Adapter:
     def magnitude(self, low: Low, start: int, stop: int) -> torch.Tensor | None:
         return self._read(low.magnitude, start, stop).flatten() if low.magnitude else None
 
+    def close(self) -> None:
+        self.tensors.close()
+
     def _read(self, name: str, start: int = 0, stop: int | None = None) -> torch.Tensor:
         found = self.tensors.rows(name, start, stop).float()
         if not bool(found.isfinite().all()):
@@ -79,7 +82,7 @@ class Adapter:
 
 
 def read(folder: Path, base: Checkpoint, label: str = "adapter") -> Adapter:
-    """The adapter in a folder, which must fit this base; close its `tensors` when done."""
+    """The adapter in a folder, which must fit this base; close it when done."""
     config = _config(folder / CONFIG, label)
     tensors = Checkpoint({WEIGHTS: folder / WEIGHTS}, label)
     try:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -30,8 +31,11 @@ class Merged:
     merged: tuple[str, ...]
     replaced: tuple[str, ...]
     copied: int
-    untied: bool
+    untied: bool  # embeddings and head no longer share their weights
     files: Mapping[str, Written]
+
+    def as_json(self) -> dict[str, Any]:
+        return {"merged": self.merged, "replaced": self.replaced, "copied": self.copied, "untied": self.untied}
 
 
 def merge(base_folder: Path, base: Checkpoint, adapter: Adapter, out: Path, shard_size: int, workers: int) -> Merged:

@@ -96,6 +96,10 @@ class Checkpoint:
         """In the order in which the files hold them: reading them so goes forward through each file."""
         return {name: file.tensors[name] for name, file in self._of.items()}
 
+    @property
+    def dtypes(self) -> tuple[str, ...]:
+        return tuple(sorted({tensor.dtype for tensor in self.tensors.values()}))
+
     def __contains__(self, name: str) -> bool:
         return name in self._of
 

@@ -1,0 +1,106 @@
+"""baked_model: a standard model again, its gates folded into the projections behind them, proven to be the same."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from pydantic import Field
+
+from so8t.spec.fields import SpecModel, execution
+from so8t.stage import Inputs, Stage
+from so8t.weights.bounds import Bounds, Parity
+
+if TYPE_CHECKING:
+    from so8t.gate.storage import Stored
+    from so8t.weights.lora import Adapter
+    from so8t.weights.reader import Checkpoint
+
+
+class Spec(SpecModel):
+    """How the baked weights are stored and proven."""
+
+    shard_size: int = Field(5_000_000_000, ge=1_000_000)
+    """Bytes of weights in a file, at most; a tensor that is larger has a file of its own."""
+    parity: Parity = Parity()
+    """The comparison with base, adapter and gates; free gates as the rotations nearest to them."""
+    projection: Bounds = Bounds(max_difference=0.1, kl=0.02, top1=0.9, layer=0.1)
+    """What it may cost that free gates become rotations: against the gates as they were trained."""
+    workers: int = execution(2, ge=1, le=64)
+    """Rows baked at once, each by a thread."""
+    threads: int = execution(2, ge=1, le=256)
+    """Threads of the processor for the comparison."""
+
+
+def build(inputs: Inputs, out: Path, spec: Spec) -> None:
+    from contextlib import closing
+
+    import torch
+
+    from so8t.gate import storage
+    from so8t.watch.quiet import quiet
+    from so8t.weights import bake, lora, merge, reader
+
+    remote_code = orjson.loads((inputs["base_model"] / "base.json").read_bytes())["remote_code"]
+    folder, before, target = inputs["base_model"] / "model", inputs["merged_model"] / "model", out / "model"
+    gates = storage.read(inputs["merged_model"])
+    torch.set_num_threads(spec.threads)
+    with (
+        reader.open_folder(folder, "base_model") as base,
+        closing(lora.read(inputs["adapter"], base)) as adapter,
+        reader.open_folder(before, "merged_model") as merged,
+        quiet(),
+    ):
+        exact = merge.Merging(base, adapter)
+        bake.bake(before, merged, exact, gates.matrices(), target, spec.shard_size, spec.workers, remote_code)
+        with reader.open_folder(target, "baked_model") as baked:
+            facts = _prove(inputs, out, spec, base, adapter, baked, gates, remote_code)
+    (out / "parity.json").write_bytes(orjson.dumps(facts, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+    print(
+        f"baked_model: {len(gates.attentions)} {gates.kind} gates folded in; "
+        f"logits within {facts['baked']['max_difference']:.1e} of their scale",
+        file=sys.stderr,
+    )
+
+
+def _prove(
+    inputs: Inputs,
+    out: Path,
+    spec: Spec,
+    base: Checkpoint,
+    adapter: Adapter,
+    baked: Checkpoint,
+    gates: Stored,
+    remote_code: bool,
+) -> Mapping[str, Any]:
+    from so8t.weights import bake, bounds, layerwise, probes, streamed
+
+    folder, target = inputs["base_model"] / "model", out / "model"
+    prompts = probes.read(inputs["thinking_sft"], target, spec.parity, remote_code)
+    wanted = {"baked": (bake.projected(gates), bounds.of(spec.parity, baked.dtypes))}
+    if gates.kind == "free":
+        wanted["projection"] = (gates, spec.projection)
+    facts = {}
+    for name, (against, bound) in wanted.items():
+        reference = streamed.adapted(folder, base, inputs["adapter"], adapter, against, remote_code)
+        compared = layerwise.compare(reference, streamed.dense(target, baked, None, remote_code), prompts, out)
+        advice = "parity.bounds" if name == "baked" else "train with a larger gates.orthogonality; projection"
+        step = "baked_model" if name == "baked" else "baked_model: free gates made rotations"
+        layerwise.demand(step, compared, bound, f"nothing was published; {advice} says what may be lost")
+        facts[name] = {**compared.as_json(), "bounds": bound.model_dump()}
+    return {"kind": gates.kind, "gates": len(gates.attentions), **facts}
+
+
+STAGE = Stage(
+    "baked_model",
+    spec=Spec,
+    build=build,
+    takes=("base_model", "adapter", "merged_model", "thinking_sft/splits/", "thinking_sft/chat_format.json"),
+    gives=("model/", "parity.json"),
+    packages=("orjson", "blake3", "torch", "transformers", "peft", "accelerate", "safetensors", "sentencepiece"),
+    ships=("model/*",),
+    doc="a standard model again: W' = W M in every gated projection",
+)

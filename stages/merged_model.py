@@ -1,0 +1,73 @@
+"""merged_model: base and LoRA as one dense checkpoint, gates beside it, proven equal to what was trained."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+import orjson
+from pydantic import Field
+
+from so8t.spec.fields import SpecModel, execution
+from so8t.stage import Inputs, Stage
+from so8t.weights.bounds import Parity
+
+_GATES = ("gates.safetensors", "so8t.json")
+
+
+class Spec(SpecModel):
+    """How the merged weights are stored and proven."""
+
+    shard_size: int = Field(5_000_000_000, ge=1_000_000)
+    """Bytes of weights in a file, at most; a tensor that is larger has a file of its own."""
+    parity: Parity = Parity()
+    """The comparison with base, adapter and gates as they were trained."""
+    workers: int = execution(2, ge=1, le=64)
+    """Rows merged at once, each by a thread."""
+    threads: int = execution(2, ge=1, le=256)
+    """Threads of the processor for the comparison."""
+
+
+def build(inputs: Inputs, out: Path, spec: Spec) -> None:
+    from contextlib import closing
+
+    import torch
+
+    from so8t.gate import storage
+    from so8t.watch.quiet import quiet
+    from so8t.weights import bounds, layerwise, lora, merge, probes, reader, streamed
+
+    remote_code = orjson.loads((inputs["base_model"] / "base.json").read_bytes())["remote_code"]
+    folder, trained, target = inputs["base_model"] / "model", inputs["adapter"], out / "model"
+    gates = storage.read(trained)
+    torch.set_num_threads(spec.threads)
+    with reader.open_folder(folder, "base_model") as base, closing(lora.read(trained, base)) as adapter, quiet():
+        prompts = probes.read(inputs["thinking_sft"], folder, spec.parity, remote_code)
+        made = merge.merge(folder, base, adapter, target, spec.shard_size, spec.workers)
+        with reader.open_folder(target, "merged_model") as merged:
+            reference = streamed.adapted(folder, base, trained, adapter, gates, remote_code)
+            candidate = streamed.dense(target, merged, gates, remote_code)
+            compared = layerwise.compare(reference, candidate, prompts, out)
+            bound = bounds.of(spec.parity, merged.dtypes)
+    layerwise.demand("merged_model", compared, bound, "nothing was published; parity.bounds says what may be lost")
+    for name in _GATES:
+        shutil.copyfile(trained / name, out / name)
+    facts = {**made.as_json(), "parity": {**compared.as_json(), "bounds": bound.model_dump()}}
+    (out / "merge.json").write_bytes(orjson.dumps(facts, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+    print(
+        f"merged_model: LoRA merged into {len(made.merged):,} tensors, {made.copied:,} as they were; "
+        f"logits within {compared.figures.max_difference:.1e} of their scale",
+        file=sys.stderr,
+    )
+
+
+STAGE = Stage(
+    "merged_model",
+    spec=Spec,
+    build=build,
+    takes=("base_model", "adapter", "thinking_sft/splits/", "thinking_sft/chat_format.json"),
+    gives=("model/", *_GATES, "merge.json"),
+    packages=("orjson", "blake3", "torch", "transformers", "peft", "accelerate", "safetensors", "sentencepiece"),
+    doc="base and LoRA merged in float32 and rounded once; gates beside them",
+)
