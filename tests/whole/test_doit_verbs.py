@@ -288,4 +288,4 @@ def test_loading_the_graph_imports_nothing_heavy(house: House, root) -> None:
             [sys.executable, "-c", code], cwd=artifacts, capture_output=True, text=True, env={**os.environ}, check=True
         )
         assert light & set(ran.stderr.split()) == set()
-        assert ran.stdout.splitlines()[0].startswith("R cleaned ")
+        assert "R cleaned " in ran.stdout

@@ -21,6 +21,7 @@ OWN: dict[str, Any] = {}
 # stage -> (field, values before, another value or the whole spec that has it); CURRENT: fields that say how, not what
 STALE: dict[str, list[tuple[str, dict[str, Any], Any]]] = {
     "base_model": [
+        ("source", OWN, LOCAL),
         ("source.tiny.kind", LOCAL, {"source": {"kind": "tiny"}}),
         ("source.tiny.vocab_size", OWN, 1024),
         ("source.tiny.tokenizer_texts", OWN, 9),
