@@ -1,0 +1,144 @@
+"""Every model asked every question: outcomes by split and model, in figures with their intervals."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from so8t.data.chat import ChatFormat, Message
+from so8t.data.records import Label
+from so8t.data.thinking import ThinkingFormat
+from so8t.errors import StageError
+from so8t.evals import bootstrap, outcomes, pace
+from so8t.evals.asking import Answer, Way, ask
+from so8t.evals.outcomes import Outcome, judge
+from so8t.gguf.grammar import grammar
+
+
+@dataclass(frozen=True)
+class Question:
+    id: str
+    label: Label
+    prompt: Sequence[Message]
+
+
+@dataclass(frozen=True)
+class Held:
+    """A pass under the grammar: questions of each split, characters of each text, tokens of an answer; at most."""
+
+    records: int | None
+    text: int
+    longest: int
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """Outcomes by split and model, of free answers and of those that the grammar held; and the pace of each model."""
+
+    free: dict[str, dict[str, list[Outcome]]] = field(default_factory=dict)
+    held: dict[str, dict[str, list[Outcome]]] = field(default_factory=dict)
+    pace: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What is asked, in which formats and how; each file is loaded once for all splits."""
+
+    questions: Mapping[str, Sequence[Question]]
+    chat: ChatFormat
+    thinking: ThinkingFormat
+    way: Way
+
+    def ask(self, sheet: Sheet, model: str, path: Path) -> None:
+        """Add the free answers of one model, and say how they were."""
+        answers = self._put(sheet.free, model, path, self.questions, self.way, None)
+        sheet.pace[model] = pace.figures(answers)
+        for split, by_model in sheet.free.items():
+            found = outcomes.figures(by_model[model])
+            _tell(
+                f"{split}, {model}: accuracy {found['accuracy']:.3f}, format valid {found['format_valid']:.3f} "
+                f"({found['records']} records)"
+            )
+        _tell(f"{model}: {pace.sentence(sheet.pace[model])}")
+
+    def hold(self, sheet: Sheet, model: str, path: Path, held: Held) -> None:
+        """Add answers under the grammar, hard questions first; one without the format is a StageError."""
+        hard = {split: _hard_first(asked, sheet.free[split][model]) for split, asked in self.questions.items()}
+        some = {split: asked[: held.records] for split, asked in hard.items()}
+        rules = grammar(self.thinking, held.text)
+        self._put(sheet.held, model, path, some, replace(self.way, longest=held.longest), rules)
+        for split, by_model in sheet.held.items():
+            for one in by_model[model]:
+                if one.problem:
+                    raise StageError(
+                        f"evaluation: {split}: {path.name} answers {one.id} without the format though the grammar "
+                        f"holds it (ended by {one.ended}): {one.problem}; {_advice(one.ended)}"
+                    )
+
+    def _put(
+        self,
+        table: dict[str, dict[str, list[Outcome]]],
+        model: str,
+        path: Path,
+        questions: Mapping[str, Sequence[Question]],
+        way: Way,
+        rules: str | None,
+    ) -> list[Answer]:
+        flat = [(split, one) for split, asked in questions.items() for one in asked]
+        answers = ask(path, [one.prompt for _, one in flat], self.chat, way, rules)
+        for (split, one), answer in zip(flat, answers, strict=True):
+            outcome = judge(one.id, one.label, answer.text, answer.ended, self.thinking)
+            table.setdefault(split, {}).setdefault(model, []).append(outcome)
+        return answers
+
+
+def scores(by_model: Mapping[str, Sequence[Outcome]], draws: int, seed: int, base: str) -> dict[str, dict[str, Any]]:
+    """The figures of one split with intervals, and of what each model has more than the base."""
+    weights = bootstrap.draws(len(next(iter(by_model.values()))), draws, seed)
+    rates = {model: bootstrap.rates(found, weights) for model, found in by_model.items()}
+    figures: dict[str, dict[str, Any]] = {}
+    for model, found in by_model.items():
+        figures[model] = {**outcomes.figures(found), "intervals": bootstrap.intervals(rates[model])}
+        if base in rates and model != base:
+            figures[model]["more_than_base"] = bootstrap.difference(rates[model], rates[base])
+    return figures
+
+
+def held_figures(found: Sequence[Outcome]) -> dict[str, Any]:
+    whole = outcomes.figures(found)
+    return {name: whole[name] for name in ("records", "format_valid", "accuracy")}
+
+
+def write(path: Path, sheet: Sheet) -> None:
+    """Every answer, the broken ones too, with where they broke."""
+    with path.open("wb") as file:
+        for way, table in (("free", sheet.free), ("grammar", sheet.held)):
+            for split, by_model in table.items():
+                for model, found in by_model.items():
+                    file.writelines(_lines({"model": model, "split": split, "way": way}, found))
+
+
+def _lines(head: Mapping[str, str], found: Iterable[Outcome]) -> Iterable[bytes]:
+    for one in found:
+        yield orjson.dumps({**head, **one.__dict__}, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def _hard_first(asked: Sequence[Question], found: Sequence[Outcome]) -> list[Question]:
+    """Those whose free answers broke the format, then the others."""
+    order = sorted(range(len(asked)), key=lambda at: (found[at].problem is None, at))
+    return [asked[at] for at in order]
+
+
+def _advice(ended: str) -> str:
+    if ended == "stop":
+        return "the grammar and the format's reader disagree: please report it with the answer"
+    return "lower grammar.text, or raise grammar.longest, in evaluation.yaml"
+
+
+def _tell(text: str) -> None:
+    print(f"evaluation: {text}", file=sys.stderr, flush=True)

@@ -1,0 +1,56 @@
+"""One answer and what it says: its class and confidence, or where it broke the format; and many of them in figures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from so8t.data.agreement import BINS
+from so8t.data.records import Label
+from so8t.data.thinking import FormatError, ThinkingFormat, split
+from so8t.evals.scores import Scores
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """`said` and `confidence` are None where the format is broken, and `problem` says where."""
+
+    id: str
+    label: Label
+    said: Label | None
+    confidence: float | None
+    problem: str | None
+    ended: str
+    text: str
+
+
+def judge(number: str, label: Label, text: str, ended: str, fmt: ThinkingFormat) -> Outcome:
+    try:
+        final = split(text, fmt).final
+    except FormatError as error:
+        return Outcome(number, label, None, None, str(error), ended, text)
+    return Outcome(number, label, final.label, final.confidence, None, ended, text)  # type: ignore[arg-type]
+
+
+def figures(outcomes: Iterable[Outcome]) -> dict[str, Any]:
+    """Every rate of Scores, and how often each stated confidence was right."""
+    scores = Scores()
+    for one in outcomes:
+        scores.tally.add(one.label, one.said, one.confidence)
+    return {**scores.figures(), "reliability": reliability(scores.tally.bins)}
+
+
+def reliability(bins: Sequence[Sequence[float]]) -> list[dict[str, Any]]:
+    """Of each tenth of confidence that was stated: how often, its mean, and the share that was right."""
+    return [
+        {
+            "from": at / BINS,
+            "to": (at + 1) / BINS,
+            "answers": int(count),
+            "confidence": round(stated / count, 4),
+            "accuracy": round(right / count, 4),
+        }
+        for at, (count, stated, right) in enumerate(bins)
+        if count
+    ]

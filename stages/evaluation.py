@@ -1,0 +1,211 @@
+"""evaluation: the GGUFs on held-out records through llama.cpp: how good, how sure, and as good as in PyTorch?"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from pydantic import Field, model_validator
+
+from so8t.errors import StageError
+from so8t.spec.fields import SpecModel, execution
+from so8t.stage import Inputs, Stage
+
+if TYPE_CHECKING:
+    from so8t.evals.asking import Way
+    from so8t.evals.bench import Question, Sheet
+
+BASE = "base"
+
+
+class Bootstrap(SpecModel):
+    """The 95 % intervals."""
+
+    draws: int = Field(2000, ge=100, le=100_000)
+    """Times that the records are resampled."""
+    seed: int = Field(0, ge=0)
+    """Where the drawing starts."""
+
+
+class Grammar(SpecModel):
+    """A second pass that is held to the thinking format; an answer without it fails the stage."""
+
+    records: int | None = Field(32, ge=1)
+    """At most so many of each split, first those whose free answers broke the format; null: all."""
+    text: int = Field(200, ge=1)
+    """Characters of each text of an answer, at most; with it, every answer ends."""
+    longest: int = Field(2048, ge=1)
+    """Tokens of an answer, at most: more than its texts can have."""
+
+
+class Harness(SpecModel):
+    """Tasks of lm-evaluation-harness, for each type and the base."""
+
+    version: str = Field(min_length=1)
+    """Of lm_eval, such as 0.4.13; the figures depend on it."""
+    tasks: tuple[str, ...] = Field(min_length=1)
+    """Their names, as `lm-eval ls tasks` prints them; most fetch their data from the network."""
+    folder: str = ""
+    """A folder of your own tasks."""
+    shots: int | None = Field(None, ge=0)
+    """Worked examples before each question; null: as the task says."""
+    limit: int | None = Field(None, ge=1)
+    """At most so many questions of each task; null: all."""
+
+
+class Spec(SpecModel):
+    """Which files answer what, and how near PyTorch they must be."""
+
+    splits: tuple[str, ...] = Field(("test",), min_length=1)
+    """Held-out splits of thinking_sft, each scored on its own; adapter_scores must have answered them."""
+    records: int | None = Field(None, ge=1)
+    """At most so many of each, from the front; null: all."""
+    types: tuple[str, ...] | None = Field(None, min_length=1)
+    """Types of gguf; null: all that it made."""
+    base: bool = True
+    """Ask the base model too, as f16: what did the tuning change?"""
+    pre_tokenizer: str = ""
+    """llama.cpp's name of the base's pre-tokenizer, where it is not recognised."""
+    longest: int = Field(512, ge=1)
+    """Tokens of an answer, at most."""
+    grammar: Grammar | None = None
+    """A second pass under the grammar; null: none."""
+    bounds: dict[str, float] = Field(default_factory=dict)
+    """By type: how far its accuracy may be from PyTorch's, in place of the usual 0.01 (f16) to 0.05 (q4_k_m)."""
+    bootstrap: Bootstrap = Bootstrap()
+    """The intervals."""
+    harness: Harness | None = None
+    """Tasks of lm-evaluation-harness; null: none."""
+    workers: int = execution(2, ge=1, le=64)
+    """Answers made side by side."""
+    threads: int = execution(1, ge=1, le=256)
+    """Threads of the processor for each."""
+    gpu_layers: int = execution(0, ge=0)
+    """Layers on the GPU, where cyllama was built for one."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> Spec:
+        for name in ("splits", "types"):
+            named = getattr(self, name) or ()
+            if len(set(named)) < len(named):
+                raise ValueError(f"{name}: one of them is named twice")
+        return self
+
+
+def build(inputs: Inputs, out: Path, spec: Spec) -> None:
+    from so8t.evals import bench, fidelity, harness, pace
+    from so8t.evals.asking import Way
+    from so8t.gguf import llamacpp
+    from so8t.report import verdicts
+
+    files = _files(inputs["gguf"], spec)
+    questions = {split: _questions(inputs["thinking_sft"] / "splits", split, spec) for split in spec.splits}
+    given = fidelity.read(inputs["adapter_scores"] / "samples.jsonl")
+    fidelity.demand(given, {split: [one.id for one in asked] for split, asked in questions.items()})
+    way = Way(spec.longest, spec.workers, spec.threads, spec.gpu_layers)
+    general: dict[str, Any] = {}
+    tasks = spec.harness and harness.open_tasks(**spec.harness.model_dump())
+    with _base(inputs, out, spec) as base:
+        sheet = _ask(inputs, spec, base | files, questions, way)
+        for model, path in (base | files).items():
+            if tasks:
+                general[model] = tasks.run(path, way.threads, way.gpu_layers)
+    scores: dict[str, Any] = {"engine": llamacpp.version(), "splits": {}}
+    problems: list[str] = []
+    for split, by_model in sheet.free.items():
+        found = scores["splits"][split] = bench.scores(by_model, spec.bootstrap.draws, spec.bootstrap.seed, BASE)
+        for kind in files:
+            found[kind]["pytorch"] = beside = fidelity.compare(by_model[kind], given, split, kind, spec.bounds)
+            problems += fidelity.problems(split, kind, len(by_model[kind]), beside)
+            if spec.grammar:
+                found[kind]["grammar"] = bench.held_figures(sheet.held[split][kind])
+    fidelity.check(problems)
+    if general:
+        scores["harness"] = general
+    (out / "scores.json").write_bytes(orjson.dumps(scores, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+    bench.write(out / "samples.jsonl", sheet)
+    verdicts.draw(scores["splits"], out / "plots")
+    pace.write(inputs.scratch, {"workers": spec.workers, "threads": spec.threads, "models": sheet.pace})
+
+
+def _files(folder: Path, spec: Spec) -> dict[str, Path]:
+    made = orjson.loads((folder / "parity.json").read_bytes())
+    if missing := [kind for kind in spec.types or () if kind not in made["types"]]:
+        raise StageError(f"evaluation: types: gguf made no {missing[0]}; it made {', '.join(made['types'])}")
+    return {kind: folder / "models" / f"{made['name']}-{kind}.gguf" for kind in spec.types or made["types"]}
+
+
+def _questions(folder: Path, split: str, spec: Spec) -> list[Question]:
+    from so8t.data import records
+    from so8t.evals.bench import Question
+
+    if not (folder / f"{split}.jsonl").is_file():
+        there = ", ".join(sorted(each.stem for each in folder.glob("*.jsonl")))
+        raise StageError(f"evaluation: splits: there is no split {split}; there are {there}")
+    read = islice(records.read(folder / f"{split}.jsonl"), spec.records)
+    found = [Question(record["id"], record["label"], record["messages"][:-1]) for record in read]
+    if not found:
+        raise StageError(f"evaluation: splits: {split} holds no record; give it a share, or leave it out")
+    return found
+
+
+@contextmanager
+def _base(inputs: Inputs, out: Path, spec: Spec) -> Iterator[dict[str, Path]]:
+    """The base as f16, for as long as it is needed; where the artifact grows, for there is room for its size."""
+    from so8t.gguf import layout, writer
+    from so8t.gguf.metadata import Provenance
+    from so8t.watch.quiet import quiet
+
+    if not spec.base:
+        yield {}
+        return
+    with tempfile.TemporaryDirectory(dir=out) as folder:
+        path = Path(folder) / f"{BASE}-f16.gguf"
+        with quiet():
+            source = layout.open_source(inputs["base_model"] / "model")
+            words = layout.words(source, _thinking_markers(inputs), spec.pre_tokenizer or None)
+            writer.write(source, path, "f16", Provenance(BASE), words)
+        yield {BASE: path}
+
+
+def _ask(
+    inputs: Inputs, spec: Spec, files: Mapping[str, Path], questions: Mapping[str, Sequence[Question]], way: Way
+) -> Sheet:
+    from so8t.data import chat, thinking
+    from so8t.evals.bench import Bench, Held, Sheet
+
+    declared = _declared(inputs)
+    bench = Bench(questions, chat.from_json(declared["chat"]), thinking.from_json(declared["thinking"]), way)
+    sheet = Sheet()
+    for model, path in files.items():
+        bench.ask(sheet, model, path)
+        if spec.grammar and model != BASE:
+            bench.hold(sheet, model, path, Held(**spec.grammar.model_dump()))
+    return sheet
+
+
+def _thinking_markers(inputs: Inputs) -> list[str]:
+    thinking = _declared(inputs)["thinking"]
+    return [] if thinking["whole_lines"] else list(thinking["markers"])
+
+
+def _declared(inputs: Inputs) -> dict[str, Any]:
+    declared: dict[str, Any] = orjson.loads((inputs["thinking_sft"] / "chat_format.json").read_bytes())
+    return declared
+
+
+STAGE = Stage(
+    "evaluation",
+    spec=Spec,
+    build=build,
+    sources=lambda spec: [f"{spec.harness.folder}/**/*"] if spec.harness and spec.harness.folder else [],
+    takes=("gguf", "thinking_sft/splits/", "thinking_sft/chat_format.json", "base_model", "adapter_scores"),
+    gives=("scores.json", "samples.jsonl", "plots/"),
+    packages=("orjson", "cyllama", "gguf", "numpy", "matplotlib", "pillow"),
+    doc="GGUFs and base on held-out records: accuracy, calibration, format, with intervals; as good as in PyTorch",
+)
