@@ -42,3 +42,23 @@ def task_curves():
 
 def task_adapter_scores():
     return graph.task("adapter_scores")
+
+
+def task_merged_model():
+    return graph.task("merged_model")
+
+
+def task_baked_model():
+    return graph.task("baked_model")
+
+
+def task_gguf():
+    return graph.task("gguf")
+
+
+def task_modelfile():
+    return graph.task("modelfile")
+
+
+def task_ollama():
+    return graph.task("ollama")

@@ -43,6 +43,7 @@ class Row:
     sources: tuple[str, ...]
     resumable: bool
     precious: bool
+    on_request: bool
     doc: str
 
     @property
@@ -58,6 +59,11 @@ class Plan:
     budget: int
     copy_below: int
     mirror: str | None
+
+    @property
+    def usual(self) -> list[str]:
+        """The stages that are meant where none is named."""
+        return [name for name, row in self.rows.items() if not row.on_request]
 
     @property
     def store(self) -> Store:
@@ -121,6 +127,7 @@ def read(project: Path, profile: str) -> tuple[dict[str, Any], list[Path]]:
             sources=tuple(stage.sources(model)) if stage.sources else (),
             resumable=stage.resumable,
             precious=stage.precious,
+            on_request=stage.on_request,
             doc=(stage.doc or sys.modules[stage.build.__module__].__doc__ or "")
             .strip()
             .split("\n")[0]

@@ -44,6 +44,7 @@ class Stage:
     `ships` are patterns of given files that leave the house and carry a SHA-256 too.
     A `resumable` stage finds its unfinished work folder again; a `precious` one took hours,
     so the store keeps a real second copy whatever its size.
+    One `on_request` reaches out of the project: it is built only when it is named.
     """
 
     name: str
@@ -56,4 +57,5 @@ class Stage:
     ships: tuple[str, ...] = ()
     resumable: bool = False
     precious: bool = False
+    on_request: bool = False
     doc: str = field(default="")

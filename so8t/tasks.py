@@ -50,7 +50,7 @@ class Graph:
             "backend": "so8t",
             "dep_file": "artifacts/.so8t/doit",
             "check_file_uptodate": Checker,
-            "default_tasks": list(self.plan.rows),
+            "default_tasks": self.plan.usual,
             "verbosity": 1,
         }
 

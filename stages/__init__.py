@@ -1,6 +1,23 @@
 """The table of contents: every stage, in the order of the flow."""
 
-from stages import adapter, adapter_scores, base_model, cleaned, curves, labelled, raw, so8t_model, thinking_sft
+from stages import (
+    adapter,
+    adapter_scores,
+    baked_model,
+    base_model,
+    cleaned,
+    curves,
+    gguf,
+    labelled,
+    merged_model,
+    modelfile,
+    ollama,
+    raw,
+    so8t_model,
+    thinking_sft,
+)
 
-_FLOW = (raw, cleaned, labelled, thinking_sft, base_model, so8t_model, adapter, curves, adapter_scores)
-STAGES = {module.STAGE.name: module.STAGE for module in _FLOW}
+_DATA = (raw, cleaned, labelled, thinking_sft)
+_TRAINING = (base_model, so8t_model, adapter, curves, adapter_scores)
+_MODELS = (merged_model, baked_model, gguf, modelfile, ollama)
+STAGES = {module.STAGE.name: module.STAGE for module in (*_DATA, *_TRAINING, *_MODELS)}

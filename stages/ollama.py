@@ -105,5 +105,6 @@ STAGE = Stage(
     takes=("modelfile", "gguf", "thinking_sft/chat_format.json"),
     gives=("ollama.json",),
     packages=("orjson", "httpx"),
+    on_request=True,
     doc="the models in a running Ollama, each proven by one real chat",
 )

@@ -25,7 +25,7 @@ class Verify(DoitCmdBase):
 
     def _execute(self, pos_args: list[str], heal: bool = False) -> int:
         check_tasks_exist({task.name: task for task in self.task_list}, pos_args)
-        damaged = [name for name in pos_args or current_graph().plan.rows if not self._check(name)]
+        damaged = [name for name in pos_args or current_graph().plan.usual if not self._check(name)]
         if damaged and not heal:
             self.outstream.write(f"damaged: {', '.join(damaged)}; run doit to heal\n")
             return 1

@@ -18,7 +18,7 @@ class Why(DoitCmdBase):
     def _execute(self, pos_args: list[str]) -> int:
         check_tasks_exist({task.name: task for task in self.task_list}, pos_args)
         session = current_graph().session
-        statuses = [session.deep_status(name) for name in pos_args or session.plan.rows]
+        statuses = [session.deep_status(name) for name in pos_args or session.plan.usual]
         for status in statuses:
             for line in explain(session, status):
                 self.outstream.write(line + "\n")

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 STAGE = "thinking_sft"  # declares the formats and the policies' texts
 DECLARATION = "chat_format.json"
 GGUF = "gguf"
+MODELS = "models"
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class Plan:
 
     settings: Serve
     policies: Policies
+    model: str  # the GGUFs' name, without their types
     layout: Layout
 
     def path(self, named: str) -> Path:
@@ -59,7 +61,7 @@ def read(project: Path, profile: str, development: bool = False) -> Plan:
             f"serve.host {settings.host} lets other machines in: name a file of bearer tokens in serve.tokens"
         )
     layout = Layout(project, project / spec.settings(found).artifacts, profile)
-    return Plan(settings, sft.policies, layout)  # type: ignore[attr-defined]
+    return Plan(settings, sft.policies, models[GGUF].name, layout)  # type: ignore[attr-defined]
 
 
 def run(project: Path, profile: str, development: bool = False) -> None:
@@ -119,7 +121,7 @@ def open_backend(plan: Plan, conversation: Conversation) -> Backend:
     from so8t.gguf.grammar import grammar
     from so8t.serve.local import LocalBackend
 
-    model = plan.layout.folder(GGUF) / f"{wanted.quantisation}.gguf"
+    model = plan.layout.folder(GGUF) / MODELS / f"{plan.model}-{wanted.quantisation}.gguf"
     if not model.is_file():
         raise UserError(f"{plan.layout.shown(model)} is not there: build it with `doit {GGUF}`")
     text = grammar(conversation.thinking)  # of the same declaration that the splitter follows

@@ -90,7 +90,7 @@ def test_without_a_model_the_command_that_builds_it_is_named(project: Path) -> N
 
     assert (server.returncode, err.splitlines()[-1]) == (
         1,
-        "artifacts/tiny/gguf/q8_0.gguf is not there: build it with `doit gguf`",
+        "artifacts/tiny/gguf/models/so8t-q8_0.gguf is not there: build it with `doit gguf`",
     )
 
 
