@@ -60,5 +60,9 @@ def task_modelfile():
     return graph.task("modelfile")
 
 
+def task_evaluation():
+    return graph.task("evaluation")
+
+
 def task_ollama():
     return graph.task("ollama")

@@ -7,6 +7,7 @@ from stages import (
     base_model,
     cleaned,
     curves,
+    evaluation,
     gguf,
     labelled,
     merged_model,
@@ -19,5 +20,5 @@ from stages import (
 
 _DATA = (raw, cleaned, labelled, thinking_sft)
 _TRAINING = (base_model, so8t_model, adapter, curves, adapter_scores)
-_MODELS = (merged_model, baked_model, gguf, modelfile, ollama)
+_MODELS = (merged_model, baked_model, gguf, modelfile, evaluation, ollama)
 STAGES = {module.STAGE.name: module.STAGE for module in (*_DATA, *_TRAINING, *_MODELS)}
