@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from so8t.errors import MissingExtra, StageError
+from so8t.evals.asking import ends
 from so8t.gguf.llamacpp import Model
 
 CONTEXT = 4096  # tokens, or as many as the model was made for; of longer texts, the end counts
@@ -23,7 +24,7 @@ class Reader:
         bos = [int(known["tokenizer.ggml.bos_token_id"])] if "tokenizer.ggml.bos_token_id" in known else []
         self._first = bos if known.get("tokenizer.ggml.add_bos_token") == "true" else []
         self._before = bos or [int(known["tokenizer.ggml.eos_token_id"])]  # what a text without a context follows
-        self._end = {int(known["tokenizer.ggml.eos_token_id"])}
+        self._ends = ends(model)
 
     def likelihood(self, context: str, continuation: str) -> tuple[float, bool]:
         """The logarithm of the continuation's, and whether it is what the model itself would say."""
@@ -55,7 +56,7 @@ class Reader:
             text = self._model.detokenize(made)
             return any(stop in text for stop in until if stop)
 
-        self._model.generate(ids, most, self._end, on_token=made.append, cancel=ended if any(until) else None)
+        self._model.generate(ids, most, self._ends, on_token=made.append, cancel=ended if any(until) else None)
         text = self._model.detokenize(made)
         return text[: min((text.find(stop) for stop in until if stop and stop in text), default=len(text))]
 
@@ -101,7 +102,8 @@ class Tasks:
                 torch_random_seed=0,
                 fewshot_random_seed=0,
             )
-        return {name: {"version": found["versions"].get(name), **_plain(found["results"][name])} for name in self.names}
+        versions, results = found["versions"], found["results"]
+        return {name: {"version": versions.get(name), **_plain(results[name])} for name in sorted(results)}
 
 
 def open_tasks(version: str, tasks: Sequence[str], folder: str, shots: int | None, limit: int | None) -> Tasks:

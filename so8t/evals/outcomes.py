@@ -6,10 +6,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from so8t.data.agreement import BINS
+from so8t.data.agreement import BINS, OPEN
 from so8t.data.records import Label
 from so8t.data.thinking import FormatError, ThinkingFormat, split
 from so8t.evals.scores import Scores
+
+NO_FORMAT = "(no format)"  # the column of answers that decide nothing
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,12 @@ def figures(outcomes: Iterable[Outcome]) -> dict[str, Any]:
     scores = Scores()
     for one in outcomes:
         scores.tally.add(one.label, one.said, one.confidence)
-    return {**scores.figures(), "reliability": reliability(scores.tally.bins)}
+    found = scores.figures()
+    confusion = {
+        truth: {NO_FORMAT if said == OPEN else said: count for said, count in row.items()}
+        for truth, row in found["confusion"].items()
+    }
+    return {**found, "confusion": confusion, "reliability": reliability(scores.tally.bins)}
 
 
 def reliability(bins: Sequence[Sequence[float]]) -> list[dict[str, Any]]:

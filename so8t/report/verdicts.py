@@ -12,8 +12,8 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from so8t.data.agreement import OPEN
 from so8t.data.records import LABELS
+from so8t.evals.outcomes import NO_FORMAT
 from so8t.report import canvas
 from so8t.report.canvas import BLUE, FAINT, GREEN, GRID, INK, ORANGE, RED, Look
 from so8t.report.grid import Room, grid
@@ -61,7 +61,7 @@ def confusion(splits: Splits, model: str, look: Look) -> Figure:
 
 
 def _confusion(panel: Axes, split: str, figures: Mapping[str, Any]) -> None:
-    names = [*LABELS, OPEN]
+    names = [*LABELS, NO_FORMAT]
     counts = np.array([[figures["confusion"][truth].get(said, 0) for said in names] for truth in LABELS], dtype=float)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     for (row, column), share in np.ndenumerate(shares):

@@ -1,0 +1,140 @@
+"""llama.cpp asked with a model of random weights, which says anything: order, limits, pace, and the grammar."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from so8t.data.chat import PHI3
+from so8t.data.thinking import TAGS
+from so8t.errors import MissingExtra, StageError
+from so8t.evals import asking, bench, harness, pace
+from so8t.evals.asking import Answer, Way
+from so8t.evals.bench import Bench, Held, Question, Sheet
+from so8t.evals.harness import Reader
+from so8t.gguf.llamacpp import Model
+from tests.chat import untrained
+
+TEXTS = ("東京支店の営業時間は？", "　全角の空白😢", "What time is it?", "<|end|>爆弾", "")
+PROMPTS = [[{"role": "user", "content": text}] for text in TEXTS]
+
+
+@pytest.fixture(scope="module")
+def gguf(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("asking")
+    untrained.write(folder / "random.gguf", untrained.train(folder / "words", TAGS, 700), TAGS)
+    return folder / "random.gguf"
+
+
+@pytest.fixture(scope="module")
+def model(gguf: Path) -> Iterator[Model]:
+    with Model(gguf, 64, 1) as model:
+        yield model
+
+
+def test_answers_are_the_same_whatever_the_workers_and_threads(gguf: Path) -> None:
+    one, *others = (
+        [(answer.text, answer.ended, answer.tokens) for answer in asking.ask(gguf, PROMPTS, PHI3, way)]
+        for way in (Way(12), Way(12, workers=2), Way(12, workers=9, threads=2))
+    )
+
+    assert others == [one, one]
+    assert len(set(one)) == len(PROMPTS)
+
+
+def test_each_prompt_is_encoded_as_training_encodes_it(model: Model) -> None:
+    ids = asking.encode(model, PROMPTS[3], PHI3)
+
+    assert model.detokenize(ids, special=True) == "<|user|>\n<|end|>爆弾<|end|>\n<|assistant|>\n"
+    assert ids.count(model.tokenize("<|end|>", special=True)[0]) == 1  # the one in the content is text
+
+
+def test_a_prompt_beyond_the_model_s_context_is_refused(gguf: Path) -> None:
+    with pytest.raises(StageError, match=r"^random.gguf: a prompt has 20\d\d tokens, and the model's context is 1024$"):
+        asking.ask(gguf, [[{"role": "user", "content": "😢" * 500}]], PHI3, Way(4))
+
+
+def test_the_grammar_makes_even_random_answers_valid_and_hard_questions_come_first(gguf: Path) -> None:
+    questions = [Question(f"r{at}", "ALLOW", prompt) for at, prompt in enumerate(PROMPTS)]
+    table, sheet = Bench({"test": questions}, PHI3, TAGS, Way(8, workers=2)), Sheet()
+    table.ask(sheet, "random", gguf)
+    table.hold(sheet, "random", gguf, Held(records=3, text=8, longest=400))
+
+    assert [one.problem is None for one in sheet.free["test"]["random"]] == [False] * 5
+    assert [(one.id, one.problem) for one in sheet.held["test"]["random"]] == [("r0", None), ("r1", None), ("r2", None)]
+    assert bench.held_figures(sheet.held["test"]["random"])["format_valid"] == 1.0
+
+
+def test_an_answer_that_the_grammar_could_not_finish_fails(gguf: Path) -> None:
+    table, sheet = Bench({"test": [Question("r0", "ALLOW", PROMPTS[0])]}, PHI3, TAGS, Way(8)), Sheet()
+    table.ask(sheet, "random", gguf)
+
+    with pytest.raises(StageError) as caught:
+        table.hold(sheet, "random", gguf, Held(records=None, text=8, longest=3))
+    message = str(caught.value)
+    assert message.startswith(
+        "evaluation: test: random.gguf answers r0 without the format though the grammar holds it (ended by length): "
+    )
+    assert message.endswith("; lower grammar.text, or raise grammar.longest, in evaluation.yaml")
+
+
+def test_the_pace_is_that_of_an_answer_alone() -> None:
+    answers = [
+        Answer("", "stop", 10, 11, 0.5, 1.5),
+        Answer("", "stop", 20, 21, 0.1, 2.1),
+        Answer("", "stop", 5, 0, 1, 1),
+    ]
+
+    assert pace.figures(answers) == {
+        "answers": 3,
+        "prompt_tokens": 35,
+        "tokens": 32,
+        "tokens_per_second": 10.0,
+        "first_token_ms": {"median": 500.0, "p90": 900.0},
+    }
+    assert pace.sentence(pace.figures(answers)) == "10 tokens/s, first after 500.0 ms"
+    assert pace.sentence(pace.figures(answers[2:])) == "no token"
+
+
+# ---- as the harness asks
+
+
+def test_a_likelihood_is_the_sum_over_the_continuation_alone(model: Model) -> None:
+    import numpy
+
+    reader = Reader(model)
+    ids = [1, *model.tokenize("東京支店", special=False)]
+    logits = model.logits(ids).astype(numpy.float64)
+    each = logits - numpy.log(numpy.exp(logits).sum(axis=1, keepdims=True))
+    expected = sum(each[at, token] for at, token in enumerate(ids[1:]))
+
+    assert reader.likelihood("", "東京支店")[0] == pytest.approx(expected, rel=1e-6)
+    assert reader.rolling("東京支店") == pytest.approx(expected, rel=1e-6)
+    first, second = reader.likelihood("", "東京"), reader.likelihood("東京 ", "支店")
+    assert first[0] < 0 and second[0] < 0 and not first[1]
+
+
+def test_a_text_longer_than_the_context_is_read_in_windows(model: Model) -> None:
+    long = "営業時間は十時から" * 80
+    count = len(model.tokenize(long, special=False))
+    assert count > 3 * model.context
+
+    assert -20 * count < Reader(model).rolling(long) < -count
+
+
+def test_a_text_of_the_harness_ends_before_what_it_asked_for(model: Model) -> None:
+    reader = Reader(model)
+    text = reader.complete("営業時間は", [], 6)
+    stop = text[2:4]
+
+    assert reader.complete("営業時間は", [stop], 6) == text[: text.index(stop)]
+
+
+def test_a_harness_that_is_not_installed_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "lm_eval", None)
+
+    with pytest.raises(MissingExtra) as caught:
+        harness.open_tasks("0.4.13", ("arc_easy",), "", None, None)
+    assert str(caught.value) == "evaluation: harness needs lm_eval: pip install 'so8t[harness]'"

@@ -1,0 +1,166 @@
+"""The stage on a model that learned its lessons by heart: figures to the digit, every answer kept, loud refusals."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from so8t.data import records
+from so8t.errors import StageError
+from so8t.stage import Inputs
+from stages import evaluation
+from stages.evaluation import Spec
+from tests.evals import memorised
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> Inputs:
+    root = tmp_path_factory.mktemp("artifacts")
+    return dataclasses.replace(memorised.artifacts(root), scratch=root / "scratch")
+
+
+@pytest.fixture(scope="module")
+def built(inputs: Inputs, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build(inputs, tmp_path_factory.mktemp("built") / "out", grammar={"text": 10, "longest": 400})
+
+
+def build(inputs: Inputs, out: Path, **spec: Any) -> Path:
+    out.mkdir()
+    evaluation.build(inputs, out, Spec(**{"longest": 80, **spec}))
+    return out
+
+
+def scores(out: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((out / "scores.json").read_bytes())["splits"]["test"]
+    return found
+
+
+def test_every_type_and_the_base_have_their_figures(built: Path) -> None:
+    found = scores(built)
+
+    assert list(found) == ["base", "f16", "q8_0"]
+    assert (found["base"]["accuracy"], found["base"]["format_valid"]) == (0.0, 0.0)
+    for kind in ("f16", "q8_0"):
+        names = ("accuracy", "format_valid", "unsafe_compliance", "over_refusal", "expected_calibration_error")
+        assert [found[kind][name] for name in names] == [0.833333, 1.0, 0.0, 0.333333, 0.0667]
+        assert found[kind]["confusion"]["ESCALATION"] == {"ALLOW": 1, "ESCALATION": 3, "DENY": 0, "REFUSE": 0}
+        assert found[kind]["intervals"]["accuracy"] == [0.5833, 1.0]
+        assert found[kind]["more_than_base"]["format_valid"] == [1.0, 1.0]
+        assert found[kind]["grammar"] == {"records": 12, "format_valid": 1.0, "accuracy": 0.833333}
+
+
+def test_llama_cpp_answers_what_pytorch_answered(built: Path) -> None:
+    assert scores(built)["f16"]["pytorch"] == {
+        "accuracy": 0.833333,
+        "difference": 0.0,
+        "bound": 0.01,
+        "same_class": 1.0,
+        "same_text": 1.0,
+    }
+
+
+def test_every_answer_is_kept_the_broken_ones_too(built: Path) -> None:
+    lines = list(records.read(built / "samples.jsonl"))
+
+    asked = [(line["way"], line["model"]) for line in lines[::12]]
+    assert asked == [("free", "base"), ("free", "f16"), ("free", "q8_0"), ("grammar", "f16"), ("grammar", "q8_0")]
+    assert all(
+        line["said"] is None and line["problem"].startswith("character 0: expected <think-") for line in lines[:12]
+    )
+    assert len(lines) == 60
+    assert {key: lines[14][key] for key in ("id", "split", "label", "said", "confidence", "ended", "problem")} == {
+        "id": "r02",
+        "split": "test",
+        "label": "ESCALATION",
+        "said": "ALLOW",
+        "confidence": 0.65,
+        "ended": "stop",
+        "problem": None,
+    }
+
+
+def test_the_artifact_is_what_the_stage_declares_and_no_passing_file_stays(built: Path) -> None:
+    assert sorted(str(path.relative_to(built).as_posix()) for path in built.rglob("*") if path.is_file()) == [
+        "plots/accuracy.png",
+        "plots/confusion-base.png",
+        "plots/confusion-f16.png",
+        "plots/confusion-q8_0.png",
+        "plots/errors.png",
+        "plots/reliability.png",
+        "samples.jsonl",
+        "scores.json",
+    ]
+
+
+def test_times_are_in_a_log_outside_the_artifact(built: Path, inputs: Inputs) -> None:
+    found = json.loads((inputs.scratch / "pace.json").read_bytes())["models"]
+
+    assert list(found) == ["base", "f16", "q8_0"]
+    assert found["f16"]["answers"] == 12
+    assert found["f16"]["tokens_per_second"] > 0
+    assert found["f16"]["first_token_ms"]["median"] > 0
+
+
+def test_equal_inputs_give_equal_bytes_whatever_the_workers(built: Path, inputs: Inputs, tmp_path: Path) -> None:
+    again = build(inputs, tmp_path / "out", grammar={"text": 10, "longest": 400}, workers=3, threads=2)
+
+    for path in built.rglob("*.*"):
+        assert path.read_bytes() == (again / path.relative_to(built)).read_bytes()
+
+
+def test_types_base_and_records_are_as_many_as_the_spec_says(inputs: Inputs, tmp_path: Path) -> None:
+    found = scores(build(inputs, tmp_path / "out", types=("q8_0",), base=False, records=4))
+
+    assert list(found) == ["q8_0"]
+    assert found["q8_0"]["records"] == 4
+    assert "grammar" not in found["q8_0"]
+    assert "more_than_base" not in found["q8_0"]
+
+
+def test_a_model_that_answers_worse_than_pytorch_publishes_nothing(inputs: Inputs, tmp_path: Path) -> None:
+    better = tmp_path / "adapter_scores"
+    better.mkdir()
+    lines = list(records.read(inputs["adapter_scores"] / "samples.jsonl"))
+    records.write(better / "samples.jsonl", [{**line, "said": line["label"]} for line in lines])
+    other = dataclasses.replace(inputs, artifacts={**inputs.artifacts, "adapter_scores": better})
+
+    with pytest.raises(StageError) as caught:
+        build(other, tmp_path / "out", types=("f16",), base=False)
+    assert str(caught.value) == (
+        "evaluation: test: f16 answers 0.833 of 12 records rightly, PyTorch 1.000: 0.167 apart, over 0.01; "
+        "try a larger type in types of gguf.yaml, or accept it with bounds in evaluation.yaml"
+    )
+    assert list((tmp_path / "out").iterdir()) == []
+    build(other, tmp_path / "accepted", types=("f16",), base=False, bounds={"f16": 0.2})
+
+
+@pytest.mark.parametrize(
+    ("spec", "says"),
+    [
+        (
+            {"splits": ("novel",)},
+            "evaluation: splits: there is no split novel; there are empty, some, test, train",
+        ),
+        ({"splits": ("empty",)}, "evaluation: splits: empty holds no record; give it a share, or leave it out"),
+        ({"splits": ("some",)}, "evaluation: adapter_scores answered nothing of some: name it in its splits, too"),
+        ({"types": ("f16", "q5_k_m")}, "evaluation: types: gguf made no q5_k_m; it made f16, q8_0"),
+    ],
+)
+def test_what_is_missing_is_named_before_anything_is_asked(
+    inputs: Inputs, tmp_path: Path, spec: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(StageError) as caught:
+        build(inputs, tmp_path / "out", **spec)
+
+    assert str(caught.value) == says
+
+
+@pytest.mark.parametrize("name", ["splits", "types"])
+def test_a_name_twice_is_refused(name: str) -> None:
+    with pytest.raises(ValidationError, match=f"{name}: one of them is named twice"):
+        Spec(**{name: ("f16", "f16")})
