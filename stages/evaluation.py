@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import orjson
 from pydantic import Field, model_validator
@@ -19,6 +19,7 @@ from so8t.stage import Inputs, Stage
 if TYPE_CHECKING:
     from so8t.evals.asking import Way
     from so8t.evals.bench import Question, Sheet
+    from so8t.evals.fidelity import Answers
 
 BASE = "base"
 
@@ -75,7 +76,7 @@ class Spec(SpecModel):
     """Tokens of an answer, at most."""
     grammar: Grammar | None = None
     """A second pass under the grammar; null: none."""
-    bounds: dict[str, float] = Field(default_factory=dict)
+    bounds: dict[str, Annotated[float, Field(ge=0, le=1)]] = Field(default_factory=dict)
     """By type: how far its accuracy may be from PyTorch's, in place of the usual 0.01 (f16) to 0.05 (q4_k_m)."""
     bootstrap: Bootstrap = Bootstrap()
     """The intervals."""
@@ -107,26 +108,15 @@ def build(inputs: Inputs, out: Path, spec: Spec) -> None:
     questions = {split: _questions(inputs["thinking_sft"] / "splits", split, spec) for split in spec.splits}
     given = fidelity.read(inputs["adapter_scores"] / "samples.jsonl")
     fidelity.demand(given, {split: [one.id for one in asked] for split, asked in questions.items()})
-    way = Way(spec.longest, spec.workers, spec.threads, spec.gpu_layers)
-    general: dict[str, Any] = {}
     tasks = spec.harness and harness.open_tasks(**spec.harness.model_dump())
+    way = Way(spec.longest, spec.workers, spec.threads, spec.gpu_layers)
     with _base(inputs, out, spec) as base:
         sheet = _ask(inputs, spec, base | files, questions, way)
-        for model, path in (base | files).items():
-            if tasks:
-                general[model] = tasks.run(path, way.threads, way.gpu_layers)
-    scores: dict[str, Any] = {"engine": llamacpp.version(), "splits": {}}
-    problems: list[str] = []
-    for split, by_model in sheet.free.items():
-        found = scores["splits"][split] = bench.scores(by_model, spec.bootstrap.draws, spec.bootstrap.seed, BASE)
-        for kind in files:
-            found[kind]["pytorch"] = beside = fidelity.compare(by_model[kind], given, split, kind, spec.bounds)
-            problems += fidelity.problems(split, kind, len(by_model[kind]), beside)
-            if spec.grammar:
-                found[kind]["grammar"] = bench.held_figures(sheet.held[split][kind])
-    fidelity.check(problems)
-    if general:
-        scores["harness"] = general
+        scores: dict[str, Any] = {"engine": llamacpp.version(), "splits": _scores(sheet, list(files), given, spec)}
+        if tasks:
+            scores["harness"] = {
+                model: tasks.run(path, way.threads, way.gpu_layers) for model, path in (base | files).items()
+            }
     (out / "scores.json").write_bytes(orjson.dumps(scores, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
     bench.write(out / "samples.jsonl", sheet)
     verdicts.draw(scores["splits"], out / "plots")
@@ -135,8 +125,9 @@ def build(inputs: Inputs, out: Path, spec: Spec) -> None:
 
 def _files(folder: Path, spec: Spec) -> dict[str, Path]:
     made = orjson.loads((folder / "parity.json").read_bytes())
-    if missing := [kind for kind in spec.types or () if kind not in made["types"]]:
-        raise StageError(f"evaluation: types: gguf made no {missing[0]}; it made {', '.join(made['types'])}")
+    for field, kinds in (("types", spec.types or ()), ("bounds", spec.bounds)):
+        if missing := [kind for kind in kinds if kind not in made["types"]]:
+            raise StageError(f"evaluation: {field}: gguf made no {missing[0]}; it made {', '.join(made['types'])}")
     return {kind: folder / "models" / f"{made['name']}-{kind}.gguf" for kind in spec.types or made["types"]}
 
 
@@ -157,20 +148,29 @@ def _questions(folder: Path, split: str, spec: Spec) -> list[Question]:
 @contextmanager
 def _base(inputs: Inputs, out: Path, spec: Spec) -> Iterator[dict[str, Path]]:
     """The base as f16, for as long as it is needed; where the artifact grows, for there is room for its size."""
-    from so8t.gguf import layout, writer
-    from so8t.gguf.metadata import Provenance
-    from so8t.watch.quiet import quiet
-
     if not spec.base:
         yield {}
         return
     with tempfile.TemporaryDirectory(dir=out) as folder:
         path = Path(folder) / f"{BASE}-f16.gguf"
+        _convert(inputs, path, spec)
+        yield {BASE: path}
+
+
+def _convert(inputs: Inputs, path: Path, spec: Spec) -> None:
+    from so8t.gguf import layout, writer
+    from so8t.gguf.metadata import Provenance
+    from so8t.watch.quiet import quiet
+
+    thinking = _declared(inputs)["thinking"]
+    try:
         with quiet():
             source = layout.open_source(inputs["base_model"] / "model")
-            words = layout.words(source, _thinking_markers(inputs), spec.pre_tokenizer or None)
+            markers = () if thinking["whole_lines"] else thinking["markers"]
+            words = layout.words(source, markers, spec.pre_tokenizer or None)
             writer.write(source, path, "f16", Provenance(BASE), words)
-        yield {BASE: path}
+    except StageError as error:
+        raise StageError(f"evaluation: base: {error}; or leave it out with base: false") from error
 
 
 def _ask(
@@ -189,9 +189,20 @@ def _ask(
     return sheet
 
 
-def _thinking_markers(inputs: Inputs) -> list[str]:
-    thinking = _declared(inputs)["thinking"]
-    return [] if thinking["whole_lines"] else list(thinking["markers"])
+def _scores(sheet: Sheet, kinds: Sequence[str], given: Answers, spec: Spec) -> dict[str, Any]:
+    """By split and model; a type that is too far from PyTorch is a StageError."""
+    from so8t.evals import bench, fidelity
+
+    scores, problems = {}, []
+    for split, by_model in sheet.free.items():
+        scores[split] = found = bench.scores(by_model, spec.bootstrap.draws, spec.bootstrap.seed, BASE)
+        for kind in kinds:
+            found[kind]["pytorch"] = beside = fidelity.compare(by_model[kind], given, split, kind, spec.bounds)
+            problems += fidelity.problems(split, kind, len(by_model[kind]), beside)
+            if spec.grammar:
+                found[kind]["grammar"] = bench.held_figures(sheet.held[split][kind])
+    fidelity.check(problems)
+    return scores
 
 
 def _declared(inputs: Inputs) -> dict[str, Any]:

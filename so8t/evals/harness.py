@@ -90,18 +90,21 @@ class Tasks:
         with Model(path, 1, 1) as known:
             made_for = int(known.metadata[f"{known.metadata['general.architecture']}.context_length"])
         with Model(path, min(CONTEXT, made_for), threads, gpu_layers) as model:
-            found = lm_eval.simple_evaluate(
-                model=_language_model(Reader(model)),
-                tasks=list(self.names),
-                task_manager=self.manager,
-                num_fewshot=self.shots,
-                limit=self.limit,
-                log_samples=False,
-                random_seed=0,
-                numpy_random_seed=0,
-                torch_random_seed=0,
-                fewshot_random_seed=0,
-            )
+            try:
+                found = lm_eval.simple_evaluate(
+                    model=_language_model(Reader(model)),
+                    tasks=list(self.names),
+                    task_manager=self.manager,
+                    num_fewshot=self.shots,
+                    limit=self.limit,
+                    log_samples=False,
+                    random_seed=0,
+                    numpy_random_seed=0,
+                    torch_random_seed=0,
+                    fewshot_random_seed=0,
+                )
+            except OSError as error:  # a data set that is not there, or no network
+                raise StageError(f"evaluation: harness: a task's data cannot be read: {error}") from error
         versions, results = found["versions"], found["results"]
         return {name: {"version": versions.get(name), **_plain(results[name])} for name in sorted(results)}
 

@@ -149,6 +149,7 @@ def test_a_model_that_answers_worse_than_pytorch_publishes_nothing(inputs: Input
         ({"splits": ("empty",)}, "evaluation: splits: empty holds no record; give it a share, or leave it out"),
         ({"splits": ("some",)}, "evaluation: adapter_scores answered nothing of some: name it in its splits, too"),
         ({"types": ("f16", "q5_k_m")}, "evaluation: types: gguf made no q5_k_m; it made f16, q8_0"),
+        ({"bounds": {"q4km": 0.1}}, "evaluation: bounds: gguf made no q4km; it made f16, q8_0"),
     ],
 )
 def test_what_is_missing_is_named_before_anything_is_asked(
@@ -158,6 +159,19 @@ def test_what_is_missing_is_named_before_anything_is_asked(
         build(inputs, tmp_path / "out", **spec)
 
     assert str(caught.value) == says
+
+
+def test_a_base_that_cannot_be_converted_says_that_it_can_be_left_out(inputs: Inputs, tmp_path: Path) -> None:
+    (tmp_path / "base_model" / "model").mkdir(parents=True)
+    (tmp_path / "base_model" / "model" / "config.json").write_text("{}", "utf-8")
+    other = dataclasses.replace(inputs, artifacts={**inputs.artifacts, "base_model": tmp_path / "base_model"})
+
+    with pytest.raises(StageError) as caught:
+        build(other, tmp_path / "out")
+    assert str(caught.value) == (
+        "evaluation: base: gguf: config.json names no architecture: `architectures` must hold one, as a list; "
+        "or leave it out with base: false"
+    )
 
 
 @pytest.mark.parametrize("name", ["splits", "types"])
