@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import orjson
 from pydantic import AfterValidator, Field, model_validator
 
-from so8t.data import chat
+from so8t.data import chat, thinking
 from so8t.gguf import heldout, quantise
 from so8t.gguf.bounds import Bound
 from so8t.gguf.heldout import Precision
@@ -20,6 +20,7 @@ from so8t.spec.fields import SpecModel, execution
 from so8t.stage import Inputs, Stage
 
 if TYPE_CHECKING:
+    from so8t.chat.equality import Formats
     from so8t.gguf.layout import Source
 
 FOLDER = "models"
@@ -105,30 +106,53 @@ class Spec(SpecModel):
 
 
 def build(inputs: Inputs, out: Path, spec: Spec) -> None:
-    from so8t.gguf import layout, llamacpp, making
+    from so8t.chat.equality import Formats
+    from so8t.gguf import grammar, layout, llamacpp, making
     from so8t.watch.quiet import quiet
 
     declared = orjson.loads((inputs["thinking_sft"] / "chat_format.json").read_bytes())
+    formats = Formats(chat.from_json(declared["chat"]), thinking.from_json(declared["thinking"]))
     folder = inputs["baked_model"] / "model"
     (out / FOLDER).mkdir(parents=True, exist_ok=True)
     with quiet():
         source = layout.open_source(folder)
-        markers = () if declared["thinking"]["whole_lines"] else declared["thinking"]["markers"]
+        markers = () if formats.thinking.whole_lines else formats.thinking.markers
         words = layout.words(source, markers, spec.pre_tokenizer or None)
         origin = _origin(inputs, source, spec)
         files = making.make(source, words, origin, spec.types, out / FOLDER, _quantiser(inputs, spec))
+        checked = _same_tokens(files.by_kind[spec.types[0]], folder, formats)
         splits = [inputs["thinking_sft"] / "splits" / f"{name}.jsonl" for name in spec.parity.splits]
         limit = heldout.longest(source.config, spec.parity.tokens)
-        texts = heldout.texts(folder, splits, chat.from_json(declared["chat"]), spec.parity.texts, limit)
+        texts = heldout.texts(folder, splits, formats.chat, spec.parity.texts, limit)
         with heldout.torch_model(folder, spec.parity.precision, spec.threads) as baked:
             proven = making.prove_full(files, baked, texts, spec.bounds, spec.threads)
         proven |= making.prove_quantised(files, texts, spec.bounds, spec.threads)
     for path in set((out / FOLDER).iterdir()) - set(files.by_kind.values()):
         path.unlink()
-    facts = {"name": spec.name, "engine": llamacpp.version(), "types": {kind: proven[kind] for kind in spec.types}}
+    (out / FOLDER / f"{spec.name}.gbnf").write_text(grammar.grammar(formats.thinking), "utf-8", newline="\n")
+    types = {kind: proven[kind] for kind in spec.types}
+    facts = {"name": spec.name, "engine": llamacpp.version(), "conversations": checked, "types": types}
     (out / "parity.json").write_bytes(orjson.dumps(facts, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
     worst = ", ".join(f"{kind} {figures['divergence']:.1e}" for kind, figures in proven.items())
-    print(f"gguf: mean KL divergence {worst}; every bound holds", file=sys.stderr)
+    print(f"gguf: mean KL divergence {worst}; {checked} conversations give equal tokens", file=sys.stderr)
+
+
+def _same_tokens(file: Path, folder: Path, formats: Formats) -> int:
+    """What training made of a conversation, this file makes of it too, by its own template and tokenizer."""
+    from transformers import AutoTokenizer
+
+    from so8t.chat import equality
+    from so8t.gguf.llamacpp import Model
+
+    tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
+    with Model(file, context=64) as engine:
+        equality.check_markers(engine, formats.thinking)
+        views = {
+            "training": equality.training(tokenizer, formats),
+            "pieces": equality.pieces(engine, tokenizer, formats),
+            "the GGUF's own template": equality.embedded(engine, formats),
+        }
+        return equality.check(views, formats, engine)
 
 
 def _origin(inputs: Inputs, source: Source, spec: Spec) -> Provenance:

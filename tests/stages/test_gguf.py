@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import stat
 import sys
 from pathlib import Path
@@ -15,7 +16,7 @@ from pydantic import ValidationError
 from so8t import external
 from so8t.data import chat, records, thinking
 from so8t.errors import StageError
-from so8t.gguf import quantise
+from so8t.gguf import grammar, quantise
 from so8t.stage import Inputs
 from stages import gguf
 from stages.gguf import Spec
@@ -56,7 +57,10 @@ def test_every_type_is_a_file_with_its_figures(inputs: Inputs, tmp_path: Path) -
         "pico-f16.gguf",
         "pico-q4_k_m.gguf",
         "pico-q8_0.gguf",
+        "pico.gbnf",
     ]
+    assert found["conversations"] == 34
+    assert (tmp_path / "out" / "models" / "pico.gbnf").read_text("utf-8") == grammar.grammar(thinking.TAGS)
     assert {kind: figures["against"] for kind, figures in found["types"].items()} == {
         "f16": "baked",
         "q8_0": "f16",
@@ -77,7 +81,24 @@ def test_equal_inputs_give_equal_bytes_whatever_the_threads(inputs: Inputs, tmp_
 def test_the_f16_that_nobody_asked_for_does_not_stay(inputs: Inputs, tmp_path: Path) -> None:
     build(inputs, tmp_path / "out", types=("q4_k_m",))
 
-    assert [path.name for path in (tmp_path / "out" / "models").iterdir()] == ["so8t-q4_k_m.gguf"]
+    assert [path.name for path in (tmp_path / "out" / "models").glob("*.gguf")] == ["so8t-q4_k_m.gguf"]
+
+
+def test_a_template_other_than_trainings_is_refused_with_the_tokens_that_differ(inputs: Inputs, tmp_path: Path) -> None:
+    shutil.copytree(inputs["baked_model"], tmp_path / "baked_model")
+    config = tmp_path / "baked_model" / "model" / "tokenizer_config.json"
+    values = json.loads(config.read_bytes())
+    assert values["chat_template"].count("<|user|>") == 1
+    values["chat_template"] = values["chat_template"].replace("<|user|>", "User: ")
+    config.write_text(json.dumps(values), "utf-8")
+    other = Inputs({"baked_model": tmp_path / "baked_model", "thinking_sft": inputs["thinking_sft"]})
+
+    with pytest.raises(
+        StageError,
+        match=r"^chat format: conversation 'user alone' has other tokens in the GGUF's own template than in training, "
+        r"from token 0 on:",
+    ):
+        build(other, tmp_path / "out", types=("f16",))
 
 
 def test_a_passed_bound_fails_the_stage(inputs: Inputs, tmp_path: Path) -> None:

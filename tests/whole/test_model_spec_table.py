@@ -17,6 +17,13 @@ from tests.whole.test_spec_table import leaves, merged
 LOCAL = {"source": {"kind": "local", "path": "there"}}
 HUB = {"source": {"kind": "hub", "repo": "a/b", "revision": "0" * 40}}
 OWN: dict[str, Any] = {}
+BOUNDED = {"parity": {"bounds": {"max_difference": 0.1, "kl": 0.1, "top1": 0.1, "layer": 0.1}}}
+PROJECTED = {"projection": {"max_difference": 0.1, "kl": 0.1, "top1": 0.1, "layer": 0.1}}
+NAMED = {"base": {"name": "base"}}
+QUANTISER = {"quantiser": "llama-quantize", "quantiser_version": "build = 1"}
+LOOSE = {"divergence": 1, "perplexity": 1, "agreement": 0}
+HELD = {"grammar": {"records": 9}}
+HARNESS = {"harness": {"version": "0.4.13", "tasks": ["jsquad"]}}
 
 # stage -> (field, values before, another value or the whole spec that has it); CURRENT: fields that say how, not what
 STALE: dict[str, list[tuple[str, dict[str, Any], Any]]] = {
@@ -102,6 +109,100 @@ STALE: dict[str, list[tuple[str, dict[str, Any], Any]]] = {
         ("longest", OWN, 9),
         ("precision", OWN, "float32"),
     ],
+    "merged_model": [
+        ("shard_size", OWN, 1_000_000),
+        ("parity.splits", OWN, ["validation"]),
+        ("parity.prompts", OWN, 9),
+        ("parity.tokens", OWN, 9),
+        ("parity.bounds", OWN, {"max_difference": 0.1, "kl": 0.1, "top1": 0.1, "layer": 0.1}),
+        ("parity.bounds.max_difference", BOUNDED, 0.2),
+        ("parity.bounds.kl", BOUNDED, 0.2),
+        ("parity.bounds.top1", BOUNDED, 0.2),
+        ("parity.bounds.layer", BOUNDED, 0.2),
+    ],
+    "baked_model": [
+        ("shard_size", OWN, 1_000_000),
+        ("parity.splits", OWN, ["validation"]),
+        ("parity.prompts", OWN, 9),
+        ("parity.tokens", OWN, 9),
+        ("parity.bounds", OWN, {"max_difference": 0.1, "kl": 0.1, "top1": 0.1, "layer": 0.1}),
+        ("parity.bounds.max_difference", BOUNDED, 0.2),
+        ("parity.bounds.kl", BOUNDED, 0.2),
+        ("parity.bounds.top1", BOUNDED, 0.2),
+        ("parity.bounds.layer", BOUNDED, 0.2),
+        ("projection.max_difference", PROJECTED, 0.2),
+        ("projection.kl", PROJECTED, 0.2),
+        ("projection.top1", PROJECTED, 0.2),
+        ("projection.layer", PROJECTED, 0.2),
+    ],
+    "gguf": [
+        ("name", OWN, "other"),
+        ("types", OWN, ["f16"]),
+        ("license", OWN, "mit"),
+        ("description", OWN, "別の文。"),
+        ("base", OWN, {"name": "base"}),
+        ("base.name", NAMED, "other"),
+        ("base.organization", NAMED, "other"),
+        ("base.url", NAMED, "https://example.jp"),
+        ("pre_tokenizer", OWN, "llama-bpe"),
+        ("quantiser", QUANTISER, "elsewhere/llama-quantize"),
+        ("quantiser_version", QUANTISER, "build = 2"),
+        ("imatrix", QUANTISER, "imatrix.gguf"),
+        ("parity.splits", OWN, ["validation"]),
+        ("parity.texts", OWN, 9),
+        ("parity.tokens", OWN, 9),
+        ("parity.precision", OWN, "bfloat16"),
+        ("bounds", OWN, {"f16": LOOSE}),
+        ("bounds.divergence", {"bounds": {"f16": LOOSE}}, {"f16": {**LOOSE, "divergence": 2}}),
+        ("bounds.perplexity", {"bounds": {"f16": LOOSE}}, {"f16": {**LOOSE, "perplexity": 2}}),
+        ("bounds.agreement", {"bounds": {"f16": LOOSE}}, {"f16": {**LOOSE, "agreement": 0.5}}),
+    ],
+    "modelfile": [
+        ("license", OWN, "mit"),
+        ("split_thinking", OWN, False),
+        ("stop", OWN, ["。"]),
+        ("parameters.num_ctx", OWN, 3),
+        ("parameters.num_batch", OWN, 3),
+        ("parameters.num_gpu", OWN, 3),
+        ("parameters.main_gpu", OWN, 3),
+        ("parameters.num_thread", OWN, 3),
+        ("parameters.draft_num_predict", OWN, 3),
+        ("parameters.num_keep", OWN, 3),
+        ("parameters.seed", OWN, 3),
+        ("parameters.num_predict", OWN, 3),
+        ("parameters.top_k", OWN, 3),
+        ("parameters.repeat_last_n", OWN, 3),
+        ("parameters.top_p", OWN, 0.3),
+        ("parameters.min_p", OWN, 0.3),
+        ("parameters.typical_p", OWN, 0.3),
+        ("parameters.temperature", OWN, 0.3),
+        ("parameters.repeat_penalty", OWN, 0.3),
+        ("parameters.presence_penalty", OWN, 0.3),
+        ("parameters.frequency_penalty", OWN, 0.3),
+        ("parameters.use_mmap", OWN, False),
+    ],
+    "evaluation": [
+        ("splits", OWN, ["validation"]),
+        ("records", OWN, 9),
+        ("types", OWN, ["f16"]),
+        ("base", OWN, False),
+        ("pre_tokenizer", OWN, "llama-bpe"),
+        ("longest", OWN, 9),
+        ("grammar", OWN, {"records": 9}),
+        ("grammar.records", HELD, 8),
+        ("grammar.text", HELD, 8),
+        ("grammar.longest", HELD, 8),
+        ("bounds", OWN, {"f16": 0.5}),
+        ("bootstrap.draws", OWN, 500),
+        ("bootstrap.seed", OWN, 1),
+        ("harness", OWN, HARNESS["harness"]),
+        ("harness.version", HARNESS, "0.5.0"),
+        ("harness.tasks", HARNESS, ["jcommonsenseqa"]),
+        ("harness.folder", HARNESS, "tasks"),
+        ("harness.shots", HARNESS, 3),
+        ("harness.limit", HARNESS, 3),
+    ],
+    "ollama": [("model", OWN, "other"), ("quantisations", OWN, ["f16"]), ("prompt", OWN, "元気ですか")],
 }
 CURRENT: dict[str, list[tuple[str, dict[str, Any], Any]]] = {
     "base_model": [
@@ -123,6 +224,12 @@ CURRENT: dict[str, list[tuple[str, dict[str, Any], Any]]] = {
     ],
     "curves": [],
     "adapter_scores": [("batch", OWN, 9), ("threads", OWN, 1)],
+    "merged_model": [("workers", OWN, 1), ("threads", OWN, 1)],
+    "baked_model": [("workers", OWN, 1), ("threads", OWN, 1)],
+    "gguf": [("threads", OWN, 1)],
+    "modelfile": [],
+    "evaluation": [("workers", OWN, 1), ("threads", OWN, 2), ("gpu_layers", OWN, 1)],
+    "ollama": [("host", OWN, "127.0.0.1:9"), ("seconds", OWN, 9.0)],
 }
 ROWS = [
     (stage, *row, expected)
@@ -138,7 +245,9 @@ def pico(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Pico:
 
 
 def nested(field: str, value: Any) -> dict[str, Any]:
-    """{"source": {"steps": 9}} of source.tiny.steps."""
+    """{"source": {"steps": 9}} of source.tiny.steps; a table by type, such as gguf.bounds, is given whole."""
+    if field.startswith("bounds."):
+        return {"bounds": value}
     for part in reversed([part for part in field.split(".") if part not in ("tiny", "local", "hub")]):
         value = {part: value}
     return value
