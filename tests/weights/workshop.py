@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from so8t.gate import attach, storage
 from so8t.gate.storage import Stored
 from so8t.train.trainer import save_weights
 from so8t.weights import bake, lora, merge, reader
+from so8t.weights.writer import Written
 from tests.gate import families
 
 SHARD = 40_000  # bytes: several shards, even of these
@@ -75,22 +78,31 @@ def adapt(root: Path, base: Any, kind: Any, config: Any) -> Trained:
 
 
 def merge_it(trained: Trained, out: str = "merged", adapter: Path | None = None, shard: int = SHARD) -> Path:
-    with reader.open_folder(trained.base, "base_model") as base:
-        opened = lora.read(adapter or trained.adapter, base)
+    with (
+        reader.open_folder(trained.base, "base_model") as base,
+        closing(lora.read(adapter or trained.adapter, base)) as opened,
+    ):
         merge.merge(trained.base, base, opened, trained.root / out, shard, workers=2)
-        opened.close()
     return trained.root / out
 
 
 def bake_it(trained: Trained, gates: dict[str, Tensor] | None = None, shard: int = SHARD) -> Path:
     """From `merged`, with the gates' own matrices or others."""
-    source, target = trained.root / "merged", trained.root / "baked"
-    with reader.open_folder(trained.base, "base_model") as base, reader.open_folder(source, "merged_model") as merged:
-        opened = lora.read(trained.adapter, base)
-        matrices = trained.gates.matrices() if gates is None else gates
-        bake.bake(source, merged, merge.Merging(base, opened), matrices, target, shard, workers=2)
-        opened.close()
-    return target
+    bake_into(trained, trained.root / "baked", gates, shard)
+    return trained.root / "baked"
+
+
+def bake_into(
+    trained: Trained, target: Path, gates: dict[str, Tensor] | None = None, shard: int = SHARD
+) -> Mapping[str, Written]:
+    source = trained.root / "merged"
+    matrices = trained.gates.matrices() if gates is None else gates
+    with (
+        reader.open_folder(trained.base, "base_model") as base,
+        reader.open_folder(source, "merged_model") as merged,
+        closing(lora.read(trained.adapter, base)) as adapter,
+    ):
+        return bake.bake(source, merged, merge.Merging(base, adapter), matrices, target, shard, workers=2)
 
 
 def weights(folder: Path) -> dict[str, Tensor]:
