@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from dataclasses import astuple
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +13,10 @@ from pydantic import Field
 
 from so8t.spec.fields import SpecModel, execution
 from so8t.stage import Inputs, Stage
+from so8t.store.manifest import File
 from so8t.weights.bounds import Bounds, Parity
 
 if TYPE_CHECKING:
-    from so8t.gate.storage import Stored
     from so8t.weights.lora import Adapter
     from so8t.weights.reader import Checkpoint
 
@@ -35,7 +36,8 @@ class Spec(SpecModel):
     """Threads of the processor for the comparison."""
 
 
-def build(inputs: Inputs, out: Path, spec: Spec) -> None:
+def build(inputs: Inputs, out: Path, spec: Spec) -> dict[str, File]:
+    """Gives the digests that were taken while the weights were written."""
     from contextlib import closing
 
     import torch
@@ -55,15 +57,18 @@ def build(inputs: Inputs, out: Path, spec: Spec) -> None:
         quiet(),
     ):
         exact = merge.Merging(base, adapter)
-        bake.bake(before, merged, exact, gates.matrices(), target, spec.shard_size, spec.workers, remote_code)
+        blocks = gates.matrices()
+        files = bake.bake(before, merged, exact, blocks, target, spec.shard_size, spec.workers, remote_code)
         with reader.open_folder(target, "baked_model") as baked:
-            facts = _prove(inputs, out, spec, base, adapter, baked, gates, remote_code)
+            facts = _prove(inputs, out, spec, base, adapter, baked, remote_code)
     (out / "parity.json").write_bytes(orjson.dumps(facts, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
     print(
         f"baked_model: {len(gates.attentions)} {gates.kind} gates folded in; "
         f"logits within {facts['baked']['max_difference']:.1e} of their scale",
         file=sys.stderr,
     )
+    paths = {name: f"model/{name}" for name in files}
+    return {paths[name]: File(paths[name], *astuple(file)) for name, file in files.items()}
 
 
 def _prove(
@@ -73,12 +78,13 @@ def _prove(
     base: Checkpoint,
     adapter: Adapter,
     baked: Checkpoint,
-    gates: Stored,
     remote_code: bool,
 ) -> Mapping[str, Any]:
+    from so8t.gate import storage
     from so8t.weights import bake, bounds, layerwise, probes, streamed
 
     folder, target = inputs["base_model"] / "model", out / "model"
+    gates = storage.read(inputs["adapter"])  # as they were trained, whatever the bake folded in
     prompts = probes.read(inputs["thinking_sft"], target, spec.parity, remote_code)
     wanted = {"baked": (bake.projected(gates), bounds.of(spec.parity, baked.dtypes))}
     if gates.kind == "free":
@@ -97,7 +103,7 @@ def _prove(
 STAGE = Stage(
     "baked_model",
     spec=Spec,
-    build=build,
+    build=build,  # type: ignore[arg-type]  # Stage says None, the engine takes digests
     takes=("base_model", "adapter", "merged_model", "thinking_sft/splits/", "thinking_sft/chat_format.json"),
     gives=("model/", "parity.json"),
     packages=("orjson", "blake3", "torch", "transformers", "peft", "accelerate", "safetensors", "sentencepiece"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from dataclasses import astuple
 from pathlib import Path
 
 import orjson
@@ -11,6 +12,7 @@ from pydantic import Field
 
 from so8t.spec.fields import SpecModel, execution
 from so8t.stage import Inputs, Stage
+from so8t.store.manifest import File
 from so8t.weights.bounds import Parity
 
 _GATES = ("gates.safetensors", "so8t.json")
@@ -29,7 +31,8 @@ class Spec(SpecModel):
     """Threads of the processor for the comparison."""
 
 
-def build(inputs: Inputs, out: Path, spec: Spec) -> None:
+def build(inputs: Inputs, out: Path, spec: Spec) -> dict[str, File]:
+    """Gives the digests that were taken while the weights were written."""
     from contextlib import closing
 
     import torch
@@ -60,12 +63,14 @@ def build(inputs: Inputs, out: Path, spec: Spec) -> None:
         f"logits within {compared.figures.max_difference:.1e} of their scale",
         file=sys.stderr,
     )
+    paths = {name: f"model/{name}" for name in made.files}
+    return {paths[name]: File(paths[name], *astuple(file)) for name, file in made.files.items()}
 
 
 STAGE = Stage(
     "merged_model",
     spec=Spec,
-    build=build,
+    build=build,  # type: ignore[arg-type]  # Stage says None, the engine takes digests
     takes=("base_model", "adapter", "thinking_sft/splits/", "thinking_sft/chat_format.json"),
     gives=("model/", *_GATES, "merge.json"),
     packages=("orjson", "blake3", "torch", "transformers", "peft", "accelerate", "safetensors", "sentencepiece"),

@@ -18,6 +18,7 @@ import sys
 import time
 import traceback
 from contextlib import closing
+from dataclasses import astuple
 from pathlib import Path
 
 import torch
@@ -61,7 +62,7 @@ class Bakery:
             exact, gates = merge.Merging(base, adapter), storage.read(trained).matrices()
             written = bake.bake(source, merged, exact, gates, out / "model", self.shard, workers=2)
         paths = {name: f"model/{name}" for name in written}
-        return {paths[name]: File(paths[name], *vars(file).values()) for name, file in written.items()}
+        return {paths[name]: File(paths[name], *astuple(file)) for name, file in written.items()}
 
     def is_there(self) -> bool:
         """Whether something is published; if so, every byte is as it was."""
