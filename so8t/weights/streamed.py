@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from so8t.errors import StageError
 from so8t.gate import attach
@@ -168,8 +169,17 @@ def _skeleton(folder: Path, remote_code: bool) -> Any:
     from transformers import AutoConfig, AutoModelForCausalLM
 
     config = AutoConfig.from_pretrained(str(folder), local_files_only=True, trust_remote_code=remote_code)
-    with init_empty_weights(include_buffers=False):
+    with init_empty_weights(include_buffers=False), _NoChance():
         return AutoModelForCausalLM.from_config(config, dtype=torch.float32, trust_remote_code=remote_code)
+
+
+class _NoChance(TorchFunctionMode):
+    """Modules draw first weights before their storage is taken from them: minutes, for a large model."""
+
+    def __torch_function__(self, function: Any, _types: Any, args: Any = (), options: Any = None) -> Any:
+        if function in (Tensor.uniform_, Tensor.normal_):
+            return args[0]
+        return function(*args, **(options or {}))
 
 
 def _put_gates(model: Any, gates: Stored | None) -> None:
