@@ -318,7 +318,7 @@ def report(facts: dict[str, Any]) -> str:
     return "\n".join(
         [
             table(("work", "seconds", "of CPU", "peak MiB"), rows),
-            f"{facts['bytes'] / 1e9:.1f} GB; merge and bake: {facts['both_s']:.1f} s, "
+            f"{facts['bytes'] / 1e9:.2f} GB; merge and bake: {facts['both_s']:.1f} s, "
             f"{facts['of_peft']:.2f} of PEFT's merge alone, {facts['of_copy']:.2f} of cp",
             f"parameters that are not PEFT's: {facts['unlike_peft']:,}",
             f"a layer's gate: dense product {dense * 1e3:.0f} ms, here {ours * 1e3:.0f} ms",
