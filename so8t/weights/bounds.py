@@ -37,8 +37,8 @@ class Parity(SpecModel):
 
 USUAL: Mapping[str, Bounds] = {
     "F32": Bounds(max_difference=1e-4, kl=1e-6, top1=0.99, layer=1e-4),
-    "F16": Bounds(max_difference=0.05, kl=0.005, top1=0.95, layer=0.005),
-    "BF16": Bounds(max_difference=0.1, kl=0.02, top1=0.9, layer=0.02),
+    "F16": Bounds(max_difference=0.05, kl=0.005, top1=0.95, layer=0.002),
+    "BF16": Bounds(max_difference=0.1, kl=0.02, top1=0.9, layer=0.01),
 }
 
 
