@@ -48,7 +48,7 @@ def ask(
     """The answers in the prompts' order; the same ones whatever the number of workers."""
     with Model(path, _LEAST, 1) as words:
         encoded = [encode(words, prompt, fmt) for prompt in prompts]
-        stop = ends(words).union(_single(words, token) for token in fmt.stop)
+        stop = words.ends.union(_single(words, token) for token in fmt.stop)
         context = _context(words, max(map(len, encoded)), way.longest)
     workers = min(way.workers, len(encoded))
     with ExitStack() as stack:
@@ -71,11 +71,6 @@ def encode(model: Model, prompt: Sequence[Message], fmt: ChatFormat) -> list[int
     for piece in chat.segments(prompt, fmt, generation_prompt=True):
         ids += model.tokenize(piece.text, special=piece.structure)
     return ids
-
-
-def ends(model: Model) -> frozenset[int]:
-    """The tokens at which every server of llama.cpp's ends an answer, and which a grammar lets follow it."""
-    return frozenset(number for number in range(model.vocab_size) if model._vocab.is_eog(number))
 
 
 def _answer(model: Model, ids: Sequence[int], stop: frozenset[int], longest: int, grammar: str | None) -> Answer:

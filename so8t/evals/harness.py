@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from so8t.errors import MissingExtra, StageError
-from so8t.evals.asking import ends
 from so8t.gguf.llamacpp import Model
 
 CONTEXT = 4096  # tokens, or as many as the model was made for; of longer texts, the end counts
@@ -24,7 +23,7 @@ class Reader:
         bos = [int(known["tokenizer.ggml.bos_token_id"])] if "tokenizer.ggml.bos_token_id" in known else []
         self._first = bos if known.get("tokenizer.ggml.add_bos_token") == "true" else []
         self._before = bos or [int(known["tokenizer.ggml.eos_token_id"])]  # what a text without a context follows
-        self._ends = ends(model)
+        self._ends = model.ends
 
     def likelihood(self, context: str, continuation: str) -> tuple[float, bool]:
         """The logarithm of the continuation's, and whether it is what the model itself would say."""

@@ -13,7 +13,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -109,6 +109,11 @@ class Model:
         self.close()
 
     # ---- text ------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def ends(self) -> frozenset[int]:
+        """The tokens at which every server of llama.cpp's ends an answer, and which a grammar lets follow it."""
+        return frozenset(number for number in range(self.vocab_size) if self._vocab.is_eog(number))
 
     @property
     def template(self) -> str:

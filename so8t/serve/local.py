@@ -28,7 +28,7 @@ class LocalBackend:
         for model in self._all:
             self._idle.put(model)
         self._grammar = grammar
-        self._stop = frozenset(self._single(token) for token in chat.stop)
+        self._stop = self._all[0].ends.union(self._single(token) for token in chat.stop)
         self._first = self._bos()
 
     def prepare(self, pieces: Sequence[Segment]) -> Prompt:
