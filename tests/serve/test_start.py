@@ -74,6 +74,7 @@ def test_a_server_starts_answers_and_stops_and_its_log_is_whole(project: Path) -
 
 
 def test_without_a_key_nothing_is_served_and_the_way_out_is_said(project: Path) -> None:
+    say(project, "port: 0\n")
     server = process(project)
     out, err = server.communicate(timeout=60)
 
@@ -97,7 +98,7 @@ def test_without_a_model_the_command_that_builds_it_is_named(project: Path) -> N
 def test_the_policys_texts_are_those_that_the_data_was_made_with(project: Path) -> None:
     plan = start.read(project, "tiny")
 
-    assert plan.settings == Serve()
+    assert plan.settings == Serve(development=True)
     assert start.policy(plan).texts["DENY"].answer == "権限の範囲を超えるため、お応えできません。"
 
 
