@@ -58,14 +58,24 @@ def read(data: bytes, name: str) -> Tree:
 
 
 def merge(child: Node, parent: Node) -> Node:
-    """The child's values over the parent's: mappings merge per key, anything else replaces."""
+    """The child's values over the parent's: mappings merge per key, anything else replaces.
+
+    So does a mapping within a file that is of another `kind`, for its keys are others.
+    """
     if not isinstance(child.value, dict) or not isinstance(parent.value, dict):
         return child
     merged = dict(parent.value)
     for key, entry in child.value.items():
         below = merged.get(key)
-        merged[key] = entry if below is None else Entry(entry.key, merge(entry.node, below.node))
+        if below is not None and _kind(entry.node) in (None, _kind(below.node)):
+            entry = Entry(entry.key, merge(entry.node, below.node))
+        merged[key] = entry
     return Node(merged, child.mark)
+
+
+def _kind(node: Node) -> Any:
+    entry = node.value.get("kind") if isinstance(node.value, dict) else None
+    return entry.node.value if entry else None
 
 
 def plain(node: Node) -> Any:

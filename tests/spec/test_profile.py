@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import Field
 
+from so8t import plan
 from so8t.errors import SpecError
 from so8t.spec import load, profile, yamltree
 from so8t.spec.fields import SpecModel
@@ -67,6 +68,43 @@ def test_mappings_merge_and_everything_else_replaces(write: Write) -> None:
 
     assert [folder.name for folder in read.chain] == ["huge", "big", "tiny"]
     assert load.load(read, MODELS) == {"adapter": Adapter(rate=2.5, layers=[3], names={"a": 1, "b": 3}, note=None)}
+
+
+def test_a_mapping_of_another_kind_replaces_and_of_the_same_kind_merges(write: Write) -> None:
+    project = write(
+        {
+            "tiny/adapter.yaml": "names: {kind: 1, a: 1}\n",
+            "other/profile.yaml": "extends: tiny\n",
+            "other/adapter.yaml": "names: {kind: 2, b: 2}\n",
+            "same/profile.yaml": "extends: tiny\n",
+            "same/adapter.yaml": "names: {kind: 1, b: 2}\n",
+            "silent/profile.yaml": "extends: tiny\n",
+            "silent/adapter.yaml": "names: {b: 2}\n",
+        }
+    )
+
+    found = {name: load.load(profile.read(project, name), MODELS)["adapter"] for name in ("other", "same", "silent")}
+
+    assert found == {
+        "other": Adapter(names={"kind": 2, "b": 2}),
+        "same": Adapter(names={"kind": 1, "a": 1, "b": 2}),
+        "silent": Adapter(names={"kind": 1, "a": 1, "b": 2}),
+    }
+
+
+def test_the_profile_for_twelve_gigabytes_is_what_it_says(root: Path) -> None:
+    values = {name: row.values for name, row in plan.load(root, "borea-phi35-rtx3060").rows.items()}
+    adapter, train = values["adapter"], values["adapter"]["train"]
+
+    assert values["base_model"]["source"] == {
+        "kind": "local",
+        "path": "checkpoints/Borea-Phi-3.5-mini-Instruct-Jp",
+        "remote_code": False,
+    }
+    assert (values["so8t_model"]["kind"], values["so8t_model"]["layers"]) == ("geodesic", "intermediate")
+    assert (adapter["quantise"], adapter["lora"]["r"], adapter["lora"]["alpha"]) == ("int8", 64, 128)
+    assert (train["micro_batch"], train["batch"], train["sequence"]) == (1, 16, 2048)
+    assert (train["gradient_checkpointing"], train["steps"], train["optimizer"]) == (True, None, "auto")
 
 
 def test_settings_merge_but_a_parent_s_name_and_description_are_its_own(write: Write) -> None:
