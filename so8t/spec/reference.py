@@ -19,7 +19,8 @@ _INTRO = """\
 
 A profile is a folder, `specs/<profile>/`, with one file per stage, `<stage>.yaml`.
 A stage without a file uses its defaults.
-`profile.yaml` may name a parent with `extends`: mappings then merge key by key, while lists, single values and mappings of another `kind` replace.
+`profile.yaml` may name a parent with `extends`: mappings then merge key by key.
+Lists, single values and mappings of another `kind` replace.
 A `null` is a value, also over a parent's value; leave a key out to get its default.
 
 Files are YAML 1.2 in UTF-8: only `true` and `false` are booleans, `017` is 17, and `1:30`, `yes` and `no` are strings.

@@ -67,9 +67,10 @@ def merge(child: Node, parent: Node) -> Node:
     merged = dict(parent.value)
     for key, entry in child.value.items():
         below = merged.get(key)
-        if below is not None and _kind(entry.node) in (None, _kind(below.node)):
-            entry = Entry(entry.key, merge(entry.node, below.node))
-        merged[key] = entry
+        if below is None or _kind(entry.node) not in (None, _kind(below.node)):
+            merged[key] = entry
+        else:
+            merged[key] = Entry(entry.key, merge(entry.node, below.node))
     return Node(merged, child.mark)
 
 
