@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import importlib
 import json
+import logging
 import os
 import shutil
 import signal
@@ -193,8 +194,10 @@ class CodeChanged(Exception):
 def _pin_code(plan: Plan, row: Row) -> None:
     """Import all of the stage's code now, so that an edit during a long build changes nothing in it."""
     plans.drop_stale_bytecode(plan.layout.project)
+    logging.disable(logging.WARNING)  # what libraries say while they are imported, no user can act on
     for module in row.code:
         importlib.import_module(module)
+    logging.disable(logging.NOTSET)
     try:
         now = plans.load(plan.layout.project, plan.layout.profile).rows[row.name].code
     except UserError:  # specs that are being edited

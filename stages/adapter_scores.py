@@ -49,8 +49,8 @@ def build(inputs: Inputs, out: Path, spec: Spec) -> None:
     tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True, trust_remote_code=code)
     with quiet():
         base = bases.load(folder, spec.precision, place=place, remote_code=code)
-    storage.load(base, inputs["adapter"])
-    model: Any = PeftModel.from_pretrained(base, str(inputs["adapter"])).eval()
+        storage.load(base, inputs["adapter"])
+        model: Any = PeftModel.from_pretrained(base, str(inputs["adapter"])).eval()
     scores: dict[str, Any] = {}
     with (out / "samples.jsonl").open("wb") as samples:
         for split in spec.splits:
@@ -119,7 +119,15 @@ STAGE = Stage(
     "adapter_scores",
     spec=Spec,
     build=build,
-    takes=("base_model", "adapter", "thinking_sft"),
+    takes=(
+        "base_model",
+        "adapter/adapter_config.json",
+        "adapter/adapter_model.safetensors",
+        "adapter/gates.safetensors",
+        "adapter/so8t.json",
+        "thinking_sft/splits/",
+        "thinking_sft/chat_format.json",
+    ),
     gives=("scores.json", "samples.jsonl"),
     packages=("orjson", "torch", "transformers", "peft", "safetensors"),
     doc="base and adapter on held-out records: loss, four-class accuracy, format, unsafe compliance",

@@ -197,7 +197,7 @@ STAGE = Stage(
     "gguf",
     spec=Spec,
     build=build,
-    takes=("baked_model", "thinking_sft/splits/", "thinking_sft/chat_format.json"),
+    takes=("baked_model/model/", "thinking_sft/splits/", "thinking_sft/chat_format.json"),
     gives=(f"{FOLDER}/", "parity.json"),
     sources=lambda spec: [spec.imatrix] if spec.imatrix else [],
     packages=("orjson", "blake3", "gguf", "cyllama", "torch", "transformers", "tokenizers", "sentencepiece"),

@@ -71,7 +71,15 @@ STAGE = Stage(
     "merged_model",
     spec=Spec,
     build=build,  # type: ignore[arg-type]  # Stage says None, the engine takes digests
-    takes=("base_model", "adapter", "thinking_sft/splits/", "thinking_sft/chat_format.json"),
+    takes=(
+        "base_model",
+        "adapter/adapter_config.json",
+        "adapter/adapter_model.safetensors",
+        "adapter/gates.safetensors",
+        "adapter/so8t.json",
+        "thinking_sft/splits/",
+        "thinking_sft/chat_format.json",
+    ),
     gives=("model/", *_GATES, "merge.json"),
     packages=("orjson", "blake3", "torch", "transformers", "peft", "accelerate", "safetensors", "sentencepiece"),
     doc="base and LoRA merged in float32 and rounded once; gates beside them",

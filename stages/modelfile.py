@@ -93,7 +93,7 @@ STAGE = Stage(
     "modelfile",
     spec=Spec,
     build=build,
-    takes=("gguf", "thinking_sft/chat_format.json"),
+    takes=("gguf/models/", "thinking_sft/chat_format.json"),
     gives=(f"{FOLDER}/", "check.json"),
     packages=("orjson", "cyllama", "jinja2", "unicodedata"),
     ships=(f"{FOLDER}/*",),

@@ -102,7 +102,7 @@ STAGE = Stage(
     "ollama",
     spec=Spec,
     build=build,
-    takes=("modelfile", "gguf", "thinking_sft/chat_format.json"),
+    takes=("modelfile/ollama/", "gguf/models/", "thinking_sft/chat_format.json"),
     gives=("ollama.json",),
     packages=("orjson", "httpx"),
     on_request=True,

@@ -19,6 +19,7 @@ from so8t.base.pretrain import Schedule, pretrain
 from so8t.base.tokenizer import Symbols
 from so8t.data import chat, thinking
 from so8t.spec.fields import SpecModel, execution
+from so8t.watch.quiet import quiet
 
 if TYPE_CHECKING:
     from sentencepiece import SentencePieceProcessor
@@ -115,7 +116,8 @@ def build(spec: Tiny, train: Path, declaration: dict[str, Any], out: Path) -> Pa
         model.generation_config = generation(pieces, symbols, chat_format.stop)
         schedule = Schedule(spec.steps, min(spec.warmup, spec.steps), spec.learning_rate)
         pretrain(model, batches, schedule, work / "state.safetensors", spec.checkpoint_every)
-    model.save_pretrained(str(folder))
+    with quiet():
+        model.save_pretrained(str(folder))
     del batches  # Windows removes no file that is mapped
     shutil.rmtree(work)
     return folder
