@@ -1,4 +1,4 @@
-"""Values as a GGUF stores them: pure functions from a few rows to their bytes.
+"""Values as a GGUF stores them: from a few rows to their bytes.
 
 q8_0 is llama.cpp's reference quantiser bit for bit: blocks of 32, a float16 scale, halves rounded away from zero.
 """
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 BLOCK = 32  # values of q8_0 that share a scale
 BLOCK_BYTES = 34
+_BELOW_HALF = 0.5 - 2**-25  # half itself would lift the float32 below 0.5 to 1
 STRAIGHT = ("f32", "f16", "bf16", "q8_0")  # written here; every other type is llama.cpp's business
 
 
@@ -26,29 +27,54 @@ def fits(kind: str, row: int) -> bool:
     return kind != "q8_0" or row % BLOCK == 0
 
 
-def encode(values: torch.Tensor, kind: str) -> np.ndarray:
-    """The bytes of `values`, rows of one tensor."""
-    import torch
+class Encoder:
+    """Bytes of values, in memory that is used again: fresh pages would cost more than the arithmetic.
 
-    if kind == "q8_0":
-        return _q8_0(values)
-    dtype = {"f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16}[kind]
-    return values.to(dtype).contiguous().reshape(-1).view(torch.uint8).numpy()
+    What a call returns is good until the next.
+    """
 
+    def __init__(self) -> None:
+        self._rooms: dict[str, torch.Tensor] = {}
 
-def _q8_0(values: torch.Tensor) -> np.ndarray:
-    import torch
+    def encode(self, values: torch.Tensor, kind: str) -> np.ndarray:
+        """The bytes of `values`, rows of one tensor."""
+        import torch
 
-    blocks = values.to(torch.float32).reshape(-1, BLOCK)
-    scale = blocks.abs().amax(dim=1, keepdim=True) / 127
-    steps = blocks * torch.where(scale == 0, scale, 1 / scale)
-    away = steps.abs()
-    below = away.floor()
-    rounded = (below + (2 * (away - below)).floor()) * steps.sign()
-    out = torch.empty((len(blocks), BLOCK_BYTES), dtype=torch.uint8)
-    out[:, :2] = scale.to(torch.float16).view(torch.uint8)
-    out[:, 2:] = rounded.to(torch.int8).view(torch.uint8)
-    return out.reshape(-1).numpy()
+        encoded = self._q8_0(values) if kind == "q8_0" else self.cast(values, kind)
+        return encoded.reshape(-1).view(torch.uint8).numpy()
+
+    def cast(self, values: torch.Tensor, kind: str) -> torch.Tensor:
+        """`values` as f32, f16 or bf16."""
+        import torch
+
+        dtype = {"f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16}[kind]
+        if values.dtype == dtype:
+            return values.contiguous()
+        if values.dtype == torch.bfloat16 and kind == "f16":  # directly, torch takes three times as long
+            values = self._room("single", values.numel(), torch.float32).view(values.shape).copy_(values)
+        return self._room(kind, values.numel(), dtype).view(values.shape).copy_(values)
+
+    def _q8_0(self, values: torch.Tensor) -> torch.Tensor:
+        import torch
+
+        count = values.numel()
+        steps = self._room("single", count, torch.float32).copy_(values.reshape(-1)).view(-1, BLOCK)
+        other = self._room("other", count, torch.float32).view(-1, BLOCK)
+        scale = torch.abs(steps, out=other).amax(dim=1, keepdim=True) / 127
+        steps.mul_(torch.where(scale == 0, scale, 1 / scale))
+        torch.copysign(torch.tensor(_BELOW_HALF), steps, out=other).add_(steps)
+        whole = self._room("whole", count, torch.int8).view(-1, BLOCK).copy_(other)  # cuts off what is behind the point
+        out = self._room("q8_0", size("q8_0", count), torch.uint8).view(-1, BLOCK_BYTES)
+        out[:, :2] = scale.to(torch.float16).view(torch.uint8)
+        out[:, 2:] = whole.view(torch.uint8)
+        return out
+
+    def _room(self, name: str, count: int, dtype: torch.dtype) -> torch.Tensor:
+        import torch
+
+        if name not in self._rooms or len(self._rooms[name]) < count:
+            self._rooms[name] = torch.empty(count, dtype=dtype)
+        return self._rooms[name][:count]
 
 
 def is_finite(values: torch.Tensor) -> bool:

@@ -81,20 +81,21 @@ def _prepare(arch: str, pairs: Sequence[Pair], entries: Sequence[Entry], words: 
 def _write_values(out: IO[bytes], entries: Sequence[Entry], source: Source, alignment: int, chunk: int) -> None:
     _pad(out, alignment)
     current: Entry | None = None
+    encoder = encode.Encoder()
     for entry, values in _ahead(_values(entries, source, chunk)):
         if entry is not current:
             _pad(out, alignment)
             current = entry
-        out.write(encode.encode(_checked(entry, values), entry.kind).data)
+        out.write(encoder.encode(_checked(entry, values, encoder), entry.kind).data)
     _pad(out, alignment)
 
 
-def _checked(entry: Entry, values: torch.Tensor) -> torch.Tensor:
+def _checked(entry: Entry, values: torch.Tensor, encoder: encode.Encoder) -> torch.Tensor:
     _check_finite(entry, values, "holds values that are infinite or no number: look at the training that made it")
     shifted = values.float() + entry.place.shift if entry.place and entry.place.shift else values
     if entry.kind != "f16":
         return shifted
-    halves = shifted.half()
+    halves = encoder.cast(shifted, "f16")
     _check_finite(entry, halves, "has values beyond float16's 65504: take bf16 or f32 in types")
     return halves
 
