@@ -29,6 +29,7 @@ from so8t.serve.settings import Limits
 from so8t.serve.splitter import Broken, Splitter
 
 BYTES_PER_CHARACTER = 4
+SECONDS_TO_RECORD = 5.0
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,7 @@ class Service:
         self._conversation, self._log, self._keys = conversation, log, keys
         self._pool = ThreadPoolExecutor(backend.slots, thread_name_prefix="answer")
         self._pumps: set[Pump] = set()
+        self._open, self._ended = 0, threading.Condition()
 
     @property
     def well(self) -> bool:
@@ -101,6 +103,8 @@ class Service:
         for pump in self._pumps:
             pump.stop()
         self._pool.shutdown(wait=True)
+        with self._ended:  # each has its record still to leave; one that nobody finishes must not hold the server
+            self._ended.wait_for(lambda: not self._open, SECONDS_TO_RECORD)
         self._log.close()
         self.backend.close()
 
@@ -115,6 +119,7 @@ class Service:
         course.waited = loop.time() - course.started
         self.metrics.wait.observe(course.waited)
         pump = self._pump(ask, course)
+        self._count(1)
         try:
             async for event in self._events(ask, course, pump):
                 yield event
@@ -135,6 +140,12 @@ class Service:
             pump.stop()
             if not course.recorded:
                 self._log.append(self._record(ask, course, "left"))  # by the client, or stopped with the server
+            self._count(-1)
+
+    def _count(self, change: int) -> None:
+        with self._ended:
+            self._open += change
+            self._ended.notify_all()
 
     def _pump(self, ask: Ask, course: _Course) -> Pump:
         """The slot is free again when the thread has ended, not when the client has left."""

@@ -16,7 +16,7 @@ from transformers import TrainerState
 
 from so8t.gate import attach, storage
 from so8t.gate.layer import Gate
-from so8t.store.atomic import sync, write_atomic
+from so8t.store.atomic import sync
 from so8t.train import bases, callbacks, checkpoints, loading, losses, optimizer, order, series, splits
 from so8t.train.checkpoints import Stop
 from so8t.train.conversations import Conversations, collate
@@ -44,9 +44,10 @@ def train(job: Job, out: Path) -> Result:
         result = _run(job, work, out)
         for path in sorted(out.glob("*")) + sorted(out.glob("monitoring/*")):
             sync(path)
-        write_atomic(
-            out / RESULT, orjson.dumps(result.as_json(), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
-        )
+        last = work / RESULT  # not beside its place: what a kill leaves there would be part of the artifact
+        last.write_bytes(orjson.dumps(result.as_json(), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+        sync(last)
+        last.replace(out / RESULT)
     shutil.rmtree(work, ignore_errors=not work.exists())
     return Result.from_json(orjson.loads((out / RESULT).read_bytes()))
 

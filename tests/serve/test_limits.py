@@ -15,8 +15,9 @@ import pytest
 from so8t.serve.limits import Slots
 from so8t.serve.problem import Problem
 from so8t.serve.scripted import Scripted
+from so8t.serve.service import Ask
 from so8t.serve.settings import Limits
-from tests.serve.served import SECRET, output, served, sse, wait_for
+from tests.serve.served import SECRET, output, records, served, service, sse, wait_for
 
 
 class Gate:
@@ -160,3 +161,20 @@ def test_stopping_cancels_what_runs_too_long(tmp_path: Path, capfd: pytest.Captu
         assert running.result().json()["type"] == "urn:so8t:problem:stopping"
     assert (gate.left, [each["outcome"] for each in here.records()]) == (1, ["left"])
     assert SECRET not in "".join(capfd.readouterr())
+
+
+def test_the_log_stays_open_until_every_answer_has_left_its_record(tmp_path: Path) -> None:
+    """A server that cancels what runs too long closes at once, maybe before the cancelled ones have heard of it."""
+
+    async def story() -> bool:
+        here = service(tmp_path / "audit", Gate())
+        events = here.answer(Ask([{"role": "user", "content": "x"}], "think", stream=True))
+        await anext(events)
+        closing = asyncio.get_running_loop().run_in_executor(None, here.close)
+        done, _ = await asyncio.wait([closing], timeout=0.5)
+        await events.aclose()  # type: ignore[attr-defined]
+        await closing
+        return bool(done)
+
+    assert asyncio.run(story()) is False
+    assert [each["outcome"] for each in records(tmp_path / "audit")] == ["left"]
