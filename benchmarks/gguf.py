@@ -32,6 +32,7 @@ from weights import SHAPES, Shape, _tensors
 
 ROOT = Path(__file__).resolve().parent.parent
 THREADS = 2
+KINDS = ("digest", "f16", "q8_0", "q4_k_m")
 FILE_TYPES = {"q8_0": 7, "q4_k_m": 15}
 ROPE_FACTORS = frozenset({"rope_factors_long.weight", "rope_factors_short.weight"})
 
@@ -249,10 +250,10 @@ def check_same(ours: Path, theirs: Path) -> None:
         assert same, f"{theirs.name}: another {name}"
 
 
-def measure(folder: Path, name: str, rounds: int) -> dict[str, Any]:
+def measure(folder: Path, name: str, rounds: int, kinds: Sequence[str]) -> dict[str, Any]:
     costs: dict[str, list[Cost]] = {}
     with sampled(folder) as anonymous:
-        for kind in ("digest", "f16", "q8_0", "q4_k_m"):
+        for kind in kinds:
             group = [each for each in WORKS if each.split(",")[0] == kind]
             costs |= in_turn({each: command(each, folder, name) for each in group}, rounds)
             for theirs in group[1:]:
@@ -297,6 +298,7 @@ def report(facts: dict[str, Any]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shape", choices=SHAPES, default="small")
+    parser.add_argument("--types", nargs="+", choices=KINDS, default=KINDS)
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--folder", type=Path, help="where the model lies, removed afterwards")
     parser.add_argument("--work", choices=WORKS, help=argparse.SUPPRESS)
@@ -309,8 +311,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
         folder = Path(name)
         (folder / "model").mkdir()
+        kinds = [kind for kind in KINDS if kind in ("f16", *options.types)]  # llama.cpp's quantiser reads f16
         make(folder / "model", SHAPES[options.shape])
-        facts = measure(folder, options.shape, options.rounds)
+        facts = measure(folder, options.shape, options.rounds, kinds)
         print(report(facts))
         write_json(options.json, facts)
 

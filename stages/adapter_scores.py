@@ -35,12 +35,15 @@ class Spec(SpecModel):
 
 def build(inputs: Inputs, out: Path, spec: Spec) -> None:
     import torch
-    from peft import PeftModel
-    from transformers import AutoTokenizer
 
-    from so8t.gate import attach, storage
-    from so8t.train import bases
     from so8t.watch.quiet import quiet
+
+    with quiet():  # while they are imported, too
+        from peft import PeftModel
+        from transformers import AutoTokenizer
+
+        from so8t.gate import attach, storage
+        from so8t.train import bases
 
     torch.set_num_threads(spec.threads)
     folder = inputs["base_model"] / "model"
