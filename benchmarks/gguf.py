@@ -1,6 +1,6 @@
 """GGUFs of a model of random weights: written here, through numpy as the gguf package has it, and by llama.cpp.
 
-    python benchmarks/gguf.py [--shape phi-3.5-mini] [--rounds 1]
+    python benchmarks/gguf.py [--shape phi-3.5-mini] [--types f16 q8_0] [--rounds 1]
 
 The checkpoint is bfloat16 in shards, of Phi-3.5's shape, factors of its long context included; its vocabulary is a
 small one, filled up. f16 stands beside the gguf package twice: as its example has it, all tensors added and then
@@ -290,7 +290,7 @@ def report(facts: dict[str, Any]) -> str:
         [
             table(("work", "seconds", "of CPU", "peak MiB", "anonymous", "ours by it"), rows),
             f"{facts['bytes'] / 1e9:.2f} GB of bfloat16; all that stands beside each other holds the same tensors",
-            "q4_k_m is llama.cpp's quantiser on both sides",
+            *(["q4_k_m is llama.cpp's quantiser on both sides"] if "q4_k_m" in facts["costs"] else []),
         ]
     )
 
