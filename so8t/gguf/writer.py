@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -19,6 +18,7 @@ from so8t.gguf import encode, hyperparameters, metadata, shards
 from so8t.gguf.layout import Entry, Source, plan
 from so8t.gguf.metadata import Pair, Provenance
 from so8t.gguf.vocabulary import Vocabulary
+from so8t.threads import one_each
 
 if TYPE_CHECKING:
     import torch
@@ -52,7 +52,7 @@ def write(
         writer.write_kv_data_to_file()
         writer.write_ti_data_to_file()
         assert writer.fout is not None
-        with _one_thread():
+        with one_each():
             _write_values(writer.fout[0], entries, source, writer.data_alignment, chunk)
     finally:
         writer.close()
@@ -113,19 +113,6 @@ def _values(entries: Sequence[Entry], source: Source, chunk: int) -> Iterator[tu
         else:
             for part in shards.chunks(entry.tensor, max(1, chunk // entry.tensor.row)):
                 yield entry, part
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Pieces this small are done sooner than a second thread is woken."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _ahead(parts: Iterator[tuple[Entry, torch.Tensor]]) -> Iterator[tuple[Entry, torch.Tensor]]:

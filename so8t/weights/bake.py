@@ -17,9 +17,10 @@ from so8t.errors import StageError
 from so8t.gate.fold import fold
 from so8t.gate.rotation import SIZE
 from so8t.gate.storage import Stored
+from so8t.threads import one_each
 from so8t.weights import companions, writer
 from so8t.weights.header import FLOATS, Tensor
-from so8t.weights.merge import Merging, at_once, demand_sound, is_sound, one_thread_each
+from so8t.weights.merge import Merging, at_once, demand_sound, is_sound
 from so8t.weights.reader import Checkpoint, as_rows
 from so8t.weights.writer import Written, evenly
 
@@ -44,7 +45,7 @@ def bake(
     if not remote_code:
         companions.forget_code(out)
     shards = writer.plan(list(merged.tensors.values()), shard_size)
-    with one_thread_each():
+    with one_each():
         return writer.write(out, shards, Baking(merged, exact, gates).fill, workers, sha256=True)
 
 

@@ -5,8 +5,7 @@ A few rows at a time: what one multiplication makes stays in the processor's cac
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import torch
 
 from so8t.errors import StageError
+from so8t.threads import one_each
 from so8t.weights import companions, writer
 from so8t.weights.header import FLOATS, Tensor
 from so8t.weights.lora import HEAD, WORDS, Adapter, Low, stored
@@ -48,7 +48,7 @@ def merge(base_folder: Path, base: Checkpoint, adapter: Adapter, out: Path, shar
     companions.copy(base_folder, out)
     if untied:
         companions.untie(out)
-    with one_thread_each():
+    with one_each():
         files = writer.write(out, writer.plan(tensors, shard_size), Merging(base, adapter).fill, workers)
     copied = len(tensors) - len(adapter.touched)
     return Merged(tuple(sorted(adapter.lows)), tuple(sorted(adapter.whole)), copied, untied, files)
@@ -149,14 +149,3 @@ def is_sound(rows: torch.Tensor) -> bool:
         return True
     low, high = torch.aminmax(rows)
     return bool(low.isfinite() & high.isfinite())
-
-
-@contextmanager
-def one_thread_each() -> Iterator[None]:
-    """Several rows at once by one thread each: many threads on few rows spend their time waiting for one another."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
