@@ -8,9 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
+
+if TYPE_CHECKING:
+    from so8t.store.manifest import File
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,7 @@ class Stage:
     `gives` the files and folders (with a trailing slash) that `build` leaves in its work folder.
     `sources` turns a spec into patterns of local files, relative to the project.
     `packages` are distributions whose version changes the result.
+    `build` may return the digests of files, taken while it wrote them, by path.
     `ships` are patterns of given files that leave the house and carry a SHA-256 too.
     A `resumable` stage finds its unfinished work folder again; a `precious` one took hours,
     so the store keeps a real second copy whatever its size.
@@ -49,7 +53,7 @@ class Stage:
 
     name: str
     spec: type[BaseModel]
-    build: Callable[[Inputs, Path, Any], None]
+    build: Callable[[Inputs, Path, Any], Mapping[str, File] | None]
     gives: tuple[str, ...]
     takes: tuple[str, ...] = ()
     sources: Callable[[Any], Iterable[str]] | None = None

@@ -30,8 +30,8 @@ class Spec(SpecModel):
     """The comparison with base, adapter and gates; free gates as the rotations nearest to them."""
     projection: Bounds = Bounds(max_difference=0.1, kl=0.02, top1=0.9, layer=0.1)
     """What it may cost that free gates become rotations: against the gates as they were trained."""
-    workers: int = execution(2, ge=1, le=64)
-    """Rows baked at once, each by a thread."""
+    workers: int = execution(4, ge=1, le=64)
+    """Rows baked at once, each by a thread; some wait for the disk while others compute."""
     threads: int = execution(2, ge=1, le=256)
     """Threads of the processor for the comparison."""
 
@@ -103,7 +103,7 @@ def _prove(
 STAGE = Stage(
     "baked_model",
     spec=Spec,
-    build=build,  # type: ignore[arg-type]  # Stage says None, the engine takes digests
+    build=build,
     takes=(
         "base_model",
         "adapter/adapter_config.json",

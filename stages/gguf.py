@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import astuple
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import orjson
 from pydantic import AfterValidator, Field, model_validator
 
+from so8t import uncached
 from so8t.data import chat, thinking
 from so8t.gguf import heldout, quantise
 from so8t.gguf.bounds import Bound
@@ -18,6 +20,7 @@ from so8t.gguf.heldout import Precision
 from so8t.gguf.metadata import Provenance
 from so8t.spec.fields import SpecModel, execution
 from so8t.stage import Inputs, Stage
+from so8t.store.manifest import File
 
 if TYPE_CHECKING:
     from so8t.chat.equality import Formats
@@ -105,7 +108,8 @@ class Spec(SpecModel):
         return self
 
 
-def build(inputs: Inputs, out: Path, spec: Spec) -> None:
+def build(inputs: Inputs, out: Path, spec: Spec) -> dict[str, File]:
+    """Gives the digests that were taken while files were written."""
     from so8t.chat.equality import Formats
     from so8t.gguf import grammar, layout, llamacpp, making
     from so8t.watch.quiet import quiet
@@ -135,6 +139,8 @@ def build(inputs: Inputs, out: Path, spec: Spec) -> None:
     (out / "parity.json").write_bytes(orjson.dumps(facts, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
     worst = ", ".join(f"{kind} {figures['divergence']:.1e}" for kind, figures in proven.items())
     print(f"gguf: mean KL divergence {worst}; {checked} conversations give equal tokens", file=sys.stderr)
+    paths = {kind: f"{FOLDER}/{files.by_kind[kind].name}" for kind in files.digests}
+    return {path: File(path, *astuple(files.digests[kind])) for kind, path in paths.items()}
 
 
 def _same_tokens(file: Path, folder: Path, formats: Formats) -> int:
@@ -167,20 +173,19 @@ def _origin(inputs: Inputs, source: Source, spec: Spec) -> Provenance:
         base_organization=base.organization,
         base_url=base.url,
         datasets=tuple((f"thinking_sft/{name}", _digest([path])) for name, path in splits.items() if path.is_file()),
-        weights=_digest(sorted({tensor.file for tensor in source.tensors.values()})),
+        weights=_digest(sorted(source.folder.glob("*.safetensors"))),
         tools=(("gguf", metadata.version("gguf")),),
     )
 
 
 def _digest(files: Sequence[Path]) -> str:
-    """Of the files one behind another; read, not mapped, for mapped pages would count as this process's memory."""
+    """Of the files one behind another."""
     from blake3 import blake3
 
     hasher = blake3(max_threads=blake3.AUTO)
     for file in files:
-        with file.open("rb", buffering=0) as data:
-            while block := data.read(1 << 22):
-                hasher.update(block)
+        for block in uncached.blocks(file):
+            hasher.update(block)
     return f"blake3:{hasher.hexdigest()}"
 
 

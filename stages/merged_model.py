@@ -25,8 +25,8 @@ class Spec(SpecModel):
     """Bytes of weights in a file, at most; a tensor that is larger has a file of its own."""
     parity: Parity = Parity()
     """The comparison with base, adapter and gates as they were trained."""
-    workers: int = execution(2, ge=1, le=64)
-    """Rows merged at once, each by a thread."""
+    workers: int = execution(4, ge=1, le=64)
+    """Rows merged at once, each by a thread; some wait for the disk while others compute."""
     threads: int = execution(2, ge=1, le=256)
     """Threads of the processor for the comparison."""
 
@@ -70,7 +70,7 @@ def build(inputs: Inputs, out: Path, spec: Spec) -> dict[str, File]:
 STAGE = Stage(
     "merged_model",
     spec=Spec,
-    build=build,  # type: ignore[arg-type]  # Stage says None, the engine takes digests
+    build=build,
     takes=(
         "base_model",
         "adapter/adapter_config.json",

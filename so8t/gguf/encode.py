@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from so8t.rooms import Rooms
+
 if TYPE_CHECKING:
     import numpy as np
     import torch
@@ -28,13 +30,10 @@ def fits(kind: str, row: int) -> bool:
 
 
 class Encoder:
-    """Bytes of values, in memory that is used again: fresh pages would cost more than the arithmetic.
-
-    What a call returns is good until the next.
-    """
+    """Bytes of values; what a call returns is good until the next."""
 
     def __init__(self) -> None:
-        self._rooms: dict[str, torch.Tensor] = {}
+        self._rooms = Rooms()
 
     def encode(self, values: torch.Tensor, kind: str) -> np.ndarray:
         """The bytes of `values`, rows of one tensor."""
@@ -51,38 +50,25 @@ class Encoder:
         if values.dtype == dtype:
             return values.contiguous()
         if values.dtype == torch.bfloat16 and kind == "f16":  # directly, torch takes three times as long
-            values = self._room("single", values.numel(), torch.float32).view(values.shape).copy_(values)
-        return self._room(kind, values.numel(), dtype).view(values.shape).copy_(values)
+            values = self._rooms.get("single", tuple(values.shape), torch.float32).copy_(values)
+        return self._rooms.get(kind, tuple(values.shape), dtype).copy_(values)
 
     def _q8_0(self, values: torch.Tensor) -> torch.Tensor:
         import torch
 
         count = values.numel()
-        steps = self._room("single", count, torch.float32).copy_(values.reshape(-1)).view(-1, BLOCK)
-        other = self._room("other", count, torch.float32).view(-1, BLOCK)
+        steps = self._rooms.get("single", (count,), torch.float32).copy_(values.reshape(-1)).view(-1, BLOCK)
+        other = self._rooms.get("other", (count // BLOCK, BLOCK), torch.float32)
         scale = torch.abs(steps, out=other).amax(dim=1, keepdim=True) / 127
         steps.mul_(torch.where(scale == 0, scale, 1 / scale))
         torch.copysign(torch.tensor(_BELOW_HALF), steps, out=other).add_(steps)
-        whole = self._room("whole", count, torch.int8).view(-1, BLOCK).copy_(other)  # cuts off what is behind the point
-        out = self._room("q8_0", size("q8_0", count), torch.uint8).view(-1, BLOCK_BYTES)
+        whole = self._rooms.get("whole", (count // BLOCK, BLOCK), torch.int8).copy_(
+            other
+        )  # cuts off what is behind the point
+        out = self._rooms.get("q8_0", (count // BLOCK, BLOCK_BYTES), torch.uint8)
         out[:, :2] = scale.to(torch.float16).view(torch.uint8)
         out[:, 2:] = whole.view(torch.uint8)
         return out
-
-    def _room(self, name: str, count: int, dtype: torch.dtype) -> torch.Tensor:
-        import torch
-
-        if name not in self._rooms or len(self._rooms[name]) < count:
-            self._rooms[name] = torch.empty(count, dtype=dtype)
-        return self._rooms[name][:count]
-
-
-def is_finite(values: torch.Tensor) -> bool:
-    """Neither infinite nor no number: the ends tell, and finding them is far faster than asking every value."""
-    import torch
-
-    low, high = torch.aminmax(values)
-    return bool(torch.isfinite(low)) and bool(torch.isfinite(high))
 
 
 def interleave(values: torch.Tensor, heads: int) -> torch.Tensor:

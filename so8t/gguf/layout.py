@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from so8t.errors import StageError
-from so8t.gguf import encode, hyperparameters, names, shards, vocabulary
+from so8t.gguf import encode, hyperparameters, names, vocabulary
 from so8t.gguf.names import Family, Place
-from so8t.gguf.shards import Tensor
 from so8t.gguf.vocabulary import Vocabulary
+from so8t.weights import reader
+from so8t.weights.header import FLOATS, Tensor
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,12 @@ def open_source(folder: Path) -> Source:
         config = AutoConfig.from_pretrained(str(folder), local_files_only=True).to_dict()
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise StageError(f"gguf: config.json cannot be used: {error}") from error
-    return Source(folder, config, family, shards.tensors(folder))
+    with reader.open_folder(folder, "gguf") as weights:
+        for name, tensor in weights.tensors.items():
+            if tensor.dtype not in FLOATS:
+                held = f"{weights.file(name)}: {name} holds {tensor.dtype}"
+                raise StageError(f"{held}, which is none of {', '.join(FLOATS)}")
+        return Source(folder, config, family, weights.tensors)
 
 
 def plan(source: Source, kind: str) -> list[Entry]:

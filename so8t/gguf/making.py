@@ -13,6 +13,7 @@ from so8t.gguf.layout import Source
 from so8t.gguf.metadata import Provenance
 from so8t.gguf.parity import Figures, Logits
 from so8t.gguf.vocabulary import Vocabulary
+from so8t.line import Written
 
 FULL = ("f32", "f16", "bf16")  # compared with PyTorch; the others with f16
 Quantise = Callable[[Path, Path, str], None]  # f16 file, target, type
@@ -24,6 +25,7 @@ class Files:
 
     by_kind: Mapping[str, Path]
     reference: Path
+    digests: Mapping[str, Written]  # by type, of the files that were written here
 
 
 def make(
@@ -33,14 +35,15 @@ def make(
     paths = {kind: out / f"{origin.name}-{kind}.gguf" for kind in kinds}
     needed = any(kind not in FULL for kind in kinds)
     reference = paths.get("f16", out / f"{origin.name}-f16.gguf.passing")
+    digests = {}
     if "f16" in paths or needed:
-        writer.write(source, reference, "f16", origin, words)
+        digests["f16"] = writer.write(source, reference, "f16", origin, words).digests
     for kind, path in paths.items():
         if kind in encode.STRAIGHT and kind != "f16":
-            writer.write(source, path, kind, origin, words)
+            digests[kind] = writer.write(source, path, kind, origin, words).digests
         elif kind not in encode.STRAIGHT:
             quantise(reference, path, kind)
-    return Files(paths, reference)
+    return Files(paths, reference, {kind: digests[kind] for kind in kinds if kind in digests})
 
 
 def prove_full(

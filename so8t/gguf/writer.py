@@ -7,24 +7,29 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
+from so8t import line
 from so8t.errors import MissingExtra, StageError
-from so8t.gguf import encode, hyperparameters, metadata, shards
+from so8t.gguf import encode, hyperparameters, metadata
 from so8t.gguf.layout import Entry, Source, plan
 from so8t.gguf.metadata import Pair, Provenance
 from so8t.gguf.vocabulary import Vocabulary
+from so8t.line import Line, evenly
+from so8t.rooms import Rooms
 from so8t.threads import one_each
+from so8t.weights import reader
+from so8t.weights.sound import is_sound
 
 if TYPE_CHECKING:
     import torch
     from gguf import GGUFWriter
 
 CHUNK = 1 << 18  # values at once: they stay in the processor's cache from reading to writing
+_WORKERS = 2
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,7 @@ class Written:
 
     parameters: int
     kinds: dict[str, int]
+    digests: line.Written
 
 
 def write(
@@ -51,12 +57,20 @@ def write(
         writer.write_header_to_file(target)
         writer.write_kv_data_to_file()
         writer.write_ti_data_to_file()
-        assert writer.fout is not None
-        with one_each():
-            _write_values(writer.fout[0], entries, source, writer.data_alignment, chunk)
     finally:
         writer.close()
-    return Written(parameters, dict(sorted(Counter(entry.kind for entry in entries).items())))
+    with (
+        reader.open_folder(source.folder, "gguf") as weights,
+        Line(_Filling(source, weights, chunk).fill, _WORKERS, sha256=True) as pieces,
+        one_each(),
+        target.open("r+b") as out,
+    ):
+        head = out.read()
+        head += bytes(-len(head) % writer.data_alignment)
+        out.seek(0)
+        out.write(head)
+        digests = pieces.write(out, head, _parts(entries, source, writer.data_alignment))
+    return Written(parameters, dict(sorted(Counter(entry.kind for entry in entries).items())), digests)
 
 
 def _prepare(arch: str, pairs: Sequence[Pair], entries: Sequence[Entry], words: Vocabulary) -> GGUFWriter:
@@ -78,57 +92,84 @@ def _prepare(arch: str, pairs: Sequence[Pair], entries: Sequence[Entry], words: 
     return writer
 
 
-def _write_values(out: IO[bytes], entries: Sequence[Entry], source: Source, alignment: int, chunk: int) -> None:
-    _pad(out, alignment)
-    current: Entry | None = None
-    encoder = encode.Encoder()
-    for entry, values in _ahead(_values(entries, source, chunk)):
-        if entry is not current:
-            _pad(out, alignment)
-            current = entry
-        out.write(encoder.encode(_checked(entry, values, encoder), entry.kind).data)
-    _pad(out, alignment)
+@dataclass(frozen=True)
+class _Part:
+    """Rows of a tensor, and the zeros that follow its last ones."""
+
+    entry: Entry
+    start: int
+    stop: int
+    padding: int = 0
+
+    @property
+    def values(self) -> int:
+        return (self.stop - self.start) * prod(self.entry.shape[1:])
+
+    @property
+    def size(self) -> int:
+        return encode.size(self.entry.kind, self.values) + self.padding
 
 
-def _checked(entry: Entry, values: torch.Tensor, encoder: encode.Encoder) -> torch.Tensor:
-    _check_finite(entry, values, "holds values that are infinite or no number: look at the training that made it")
-    shifted = values.float() + entry.place.shift if entry.place and entry.place.shift else values
-    if entry.kind != "f16":
-        return shifted
-    halves = encoder.cast(shifted, "f16")
-    _check_finite(entry, halves, "has values beyond float16's 65504: take bf16 or f32 in types")
-    return halves
-
-
-def _values(entries: Sequence[Entry], source: Source, chunk: int) -> Iterator[tuple[Entry, torch.Tensor]]:
-    import torch
-
+def _parts(entries: Sequence[Entry], source: Source, alignment: int) -> Iterator[_Part]:
     for entry in entries:
-        if entry.tensor is None or entry.place is None:
-            yield entry, torch.tensor(entry.values, dtype=torch.float32)
-        elif entry.place.rows:
-            heads = source.config["num_attention_heads" if entry.place.rows == "query" else "num_key_value_heads"]
-            for whole in shards.chunks(entry.tensor, entry.shape[0]):  # rows from all over a head come together
-                yield entry, encode.interleave(whole, heads)
-        else:
-            for part in shards.chunks(entry.tensor, max(1, chunk // entry.tensor.row)):
-                yield entry, part
+        rows = entry.shape[0] if entry.shape else 1
+        size = encode.size(entry.kind, prod(entry.shape))
+        unit = rows // heads if (heads := _heads(entry, source)) else 1  # rows from all over a head come together
+        for start, stop in evenly(rows // unit, max(1, line.PIECE * rows // (unit * max(1, size)))):
+            last = stop * unit == rows
+            yield _Part(entry, start * unit, stop * unit, -size % alignment if last else 0)
 
 
-def _ahead(parts: Iterator[tuple[Entry, torch.Tensor]]) -> Iterator[tuple[Entry, torch.Tensor]]:
-    """Read the next part while the last one is encoded and written."""
-    with ThreadPoolExecutor(1) as reader:
-        waiting = reader.submit(next, parts, None)
-        while (part := waiting.result()) is not None:
-            waiting = reader.submit(next, parts, None)
-            yield part
+def _heads(entry: Entry, source: Source) -> int:
+    """Heads whose rows change places; 0 if none do."""
+    if entry.place is None or not entry.place.rows:
+        return 0
+    return int(source.config["num_attention_heads" if entry.place.rows == "query" else "num_key_value_heads"])
 
 
-def _check_finite(entry: Entry, values: torch.Tensor, what: str) -> None:
-    if not encode.is_finite(values):
+class _Filling:
+    """Bytes of parts; called from several threads."""
+
+    def __init__(self, source: Source, weights: reader.Checkpoint, chunk: int) -> None:
+        self._source, self._weights, self._chunk = source, weights, chunk
+        self._rooms, self._encoder = Rooms(), encode.Encoder()
+
+    def fill(self, part: _Part, into: memoryview) -> None:
+        import torch
+
+        entry, out, end = part.entry, torch.frombuffer(into, dtype=torch.uint8), 0
+        rows = self._rows(part)
+        for first, last in evenly(len(rows), max(1, self._chunk // max(1, prod(rows.shape[1:])))):
+            encoded = self._encoder.encode(self._checked(entry, rows[first:last]), entry.kind)
+            start, end = end, end + len(encoded)
+            out[start:end] = torch.from_numpy(encoded)
+        out[end:] = 0
+
+    def _rows(self, part: _Part) -> torch.Tensor:
+        import torch
+
+        entry = part.entry
+        if entry.tensor is None:
+            return torch.tensor(entry.values[part.start : part.stop], dtype=torch.float32)
+        size = (part.stop - part.start) * entry.tensor.row_bytes
+        memory = self._rooms.get("rows", (size,), torch.uint8).numpy().data
+        self._weights.read(entry.tensor.name, part.start, part.stop, memory)
+        rows = reader.as_rows(memory, entry.tensor, part.stop - part.start)
+        if heads := _heads(entry, self._source):
+            rows = encode.interleave(rows, heads * len(rows) // entry.shape[0])
+        return rows if rows.dim() else rows.reshape(1)
+
+    def _checked(self, entry: Entry, values: torch.Tensor) -> torch.Tensor:
+        _check_sound(entry, values, "holds values that are infinite or no number: look at the training that made it")
+        shifted = values.float() + entry.place.shift if entry.place and entry.place.shift else values
+        if entry.kind != "f16":
+            return shifted
+        halves = self._encoder.cast(shifted, "f16")
+        _check_sound(entry, halves, "has values beyond float16's 65504: take bf16 or f32 in types")
+        return halves
+
+
+def _check_sound(entry: Entry, values: torch.Tensor, what: str) -> None:
+    if not is_sound(values):
         name = entry.tensor.name if entry.tensor else entry.name
         raise StageError(f"gguf: {name} {what}")
-
-
-def _pad(out: IO[bytes], alignment: int) -> None:
-    out.write(b"\0" * (-out.tell() % alignment))

@@ -10,6 +10,7 @@ import os
 import time
 from pathlib import Path
 
+from so8t import uncached
 from so8t.store.atomic import write_atomic
 
 Signature = tuple[int, int, int, int]
@@ -48,9 +49,8 @@ def blake3_of(path: Path) -> str:
 
 def sha256_of(path: Path) -> str:
     hasher = hashlib.sha256()
-    with path.open("rb", buffering=0) as data:
-        while block := data.read(1 << 20):
-            hasher.update(block)
+    for block in uncached.blocks(path):
+        hasher.update(block)
     return hasher.hexdigest()
 
 

@@ -17,12 +17,13 @@ from so8t.errors import StageError
 from so8t.gate.fold import fold
 from so8t.gate.rotation import SIZE
 from so8t.gate.storage import Stored
+from so8t.line import Written, evenly
 from so8t.threads import one_each
 from so8t.weights import companions, writer
 from so8t.weights.header import FLOATS, Tensor
-from so8t.weights.merge import Merging, at_once, demand_sound, is_sound
+from so8t.weights.merge import Merging, at_once
 from so8t.weights.reader import Checkpoint, as_rows
-from so8t.weights.writer import Written, evenly
+from so8t.weights.sound import demand_sound, is_sound
 
 Blocks = Mapping[str, torch.Tensor]
 """M (n, 8, 8) by the name of the weight that it multiplies from the right."""

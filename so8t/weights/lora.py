@@ -9,13 +9,14 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from so8t.errors import StageError
 from so8t.weights.header import FLOATS, Tensor
 from so8t.weights.reader import Checkpoint
+from so8t.weights.sound import demand_sound
 
 if TYPE_CHECKING:
     import torch
@@ -25,6 +26,7 @@ WEIGHTS = "adapter_model.safetensors"
 PREFIX = "base_model.model."
 DOWN, UP, MAGNITUDE = ".lora_A.weight", ".lora_B.weight", ".lora_magnitude_vector"
 WORDS_DOWN, WORDS_UP = ".lora_embedding_A", ".lora_embedding_B"
+_RECENT = 4  # factors that are kept
 
 # settings that are obeyed here, or that say how it was trained and not what it computes; all others must be off
 _OBEYED = {"r", "lora_alpha", "use_rslora", "use_dora", "rank_pattern", "alpha_pattern", "fan_in_fan_out"}
@@ -57,6 +59,7 @@ class Adapter:
     tensors: Checkpoint
     lows: Mapping[str, Low]  # by base tensor
     whole: Mapping[str, str]  # base tensors that it replaces, and by which of its own
+    _recent: dict[str, torch.Tensor] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def touched(self) -> list[str]:
@@ -65,8 +68,8 @@ class Adapter:
     def factors(self, low: Low, start: int, stop: int) -> tuple[torch.Tensor, torch.Tensor]:
         """up and down, float32, as far as rows `start` to `stop` of the weight need them."""
         if low.turned:
-            return self._read(low.up), self._read(low.down)[:, start:stop]
-        return self._read(low.up, start, stop), self._read(low.down)
+            return self._whole(low.up), self._whole(low.down)[:, start:stop]
+        return self._read(low.up, start, stop), self._whole(low.down)
 
     def magnitude(self, low: Low, start: int, stop: int) -> torch.Tensor | None:
         return self._read(low.magnitude, start, stop).flatten() if low.magnitude else None
@@ -74,10 +77,17 @@ class Adapter:
     def close(self) -> None:
         self.tensors.close()
 
+    def _whole(self, name: str) -> torch.Tensor:
+        """One part of a weight after another asks for the same factor, perhaps at once."""
+        if (found := self._recent.get(name)) is None:
+            if len(self._recent) >= _RECENT:
+                self._recent.clear()
+            found = self._recent[name] = self._read(name)
+        return found
+
     def _read(self, name: str, start: int = 0, stop: int | None = None) -> torch.Tensor:
         found = self.tensors.rows(name, start, stop).float()
-        if not bool(found.isfinite().all()):
-            raise StageError(f"{self.tensors.file(name)}: tensor {name} has values that are infinite or no number")
+        demand_sound(found, self.tensors, name)
         return found
 
 

@@ -13,15 +13,18 @@ from typing import Any
 import torch
 
 from so8t.errors import StageError
+from so8t.line import Written, evenly
+from so8t.rooms import Rooms
 from so8t.threads import one_each
 from so8t.weights import companions, writer
 from so8t.weights.header import FLOATS, Tensor
 from so8t.weights.lora import HEAD, WORDS, Adapter, Low, stored
 from so8t.weights.reader import Checkpoint, as_rows
-from so8t.weights.writer import Written, evenly
+from so8t.weights.sound import demand_sound, is_sound
 
 _IN_CACHE = 2 << 20  # bytes of float32
 _LEAST = 64  # rows, below which a multiplication is slow
+_ROOMS = Rooms()
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,7 @@ class Merging:
         return frozenset(name for name, low in self._adapter.lows.items() if low.words)
 
     def exact(self, tensor: Tensor, start: int, stop: int) -> torch.Tensor:
-        """In float32 at least, not rounded."""
+        """In float32 at least, not rounded; good until this thread's next."""
         memory = memoryview(bytearray((stop - start) * tensor.row_bytes))
         rows = self._unmerged(tensor, start, stop, memory)
         if low := self._adapter.lows.get(tensor.name):
@@ -125,9 +128,15 @@ def merge_(rows: torch.Tensor, adapter: Adapter, low: Low, start: int) -> None:
 def combine(
     rows: torch.Tensor, up: torch.Tensor, down: torch.Tensor, low: Low, magnitude: torch.Tensor | None
 ) -> torch.Tensor:
-    """Rows of W and the factors into rows of the merged weight, not rounded; in PEFT's order, for sums depend on it."""
-    delta = (up @ down).mul_(low.scale)
-    merged = (delta.T if low.turned else delta).to(torch.promote_types(rows.dtype, torch.float32)).add_(rows)
+    """Rows of W and the factors into rows of the merged weight, not rounded; in PEFT's order, for sums depend on it.
+
+    The result is good until this thread's next.
+    """
+    room = _ROOMS.get("delta", (up.shape[0], down.shape[1]), torch.float32)
+    delta = torch.mm(up, down, out=room).mul_(low.scale)
+    exact = torch.promote_types(rows.dtype, torch.float32)
+    weight = rows if rows.dtype == exact else _ROOMS.get("weight", tuple(rows.shape), exact).copy_(rows)
+    merged = (delta.T if low.turned else delta).to(exact).add_(weight)
     if magnitude is not None:
         merged.mul_((magnitude / torch.linalg.norm(merged, dim=1)).unsqueeze(1))
     return merged
@@ -136,16 +145,3 @@ def combine(
 def at_once(width: int) -> int:
     """How many rows of this width are worked on together."""
     return max(_LEAST, _IN_CACHE // (4 * max(1, width)))
-
-
-def demand_sound(rows: torch.Tensor, tensors: Checkpoint, name: str) -> None:
-    if not is_sound(rows):
-        raise StageError(f"{tensors.file(name)}: tensor {name} has values that are infinite or no number")
-
-
-def is_sound(rows: torch.Tensor) -> bool:
-    """Whether all values are finite: one pass, and no memory."""
-    if not rows.numel():
-        return True
-    low, high = torch.aminmax(rows)
-    return bool(low.isfinite() & high.isfinite())

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from so8t import uncached
 from so8t.errors import StageError
 from so8t.weights import header
 from so8t.weights.header import BadHeader, Tensor
@@ -69,7 +70,7 @@ class File:
 
     def _read_at(self, into: memoryview, offset: int) -> int:
         if hasattr(os, "preadv"):
-            return os.preadv(self._file.fileno(), [into], offset)
+            return uncached.read_at(self._file.fileno(), into, offset)
         with self._turn:  # Windows has one position for all threads
             self._file.seek(offset)
             return self._file.readinto(into) or 0

@@ -19,8 +19,8 @@ from so8t.errors import StageError
 from so8t.gate import attach
 from so8t.gate.storage import Stored
 from so8t.weights.lora import PREFIX, Adapter, stored
-from so8t.weights.merge import demand_sound
 from so8t.weights.reader import Checkpoint
+from so8t.weights.sound import demand_sound
 
 
 class Source(Protocol):

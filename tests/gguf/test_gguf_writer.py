@@ -206,7 +206,7 @@ def test_a_truncated_shard_is_named(phi3: Path, tmp_path: Path) -> None:
     shard = tmp_path / "model" / "model.safetensors"
     shard.write_bytes(shard.read_bytes()[:-8])
 
-    with pytest.raises(StageError, match=r"model.safetensors is cut off: it ends before "):
+    with pytest.raises(StageError, match=r"^gguf: model.safetensors is no whole safetensors file: .*truncated\?$"):
         layout.open_source(tmp_path / "model")
 
 
@@ -214,7 +214,7 @@ def test_a_header_that_lies_is_no_safetensors_file(phi3: Path, tmp_path: Path) -
     shutil.copytree(phi3, tmp_path / "model")
     (tmp_path / "model" / "model.safetensors").write_bytes((1 << 60).to_bytes(8, "little") + b"{}")
 
-    with pytest.raises(StageError, match="is no safetensors file: its header cannot be 1152921504606846976 bytes"):
+    with pytest.raises(StageError, match="claims a header of 1,152,921,504,606,846,976 bytes, and the file has"):
         layout.open_source(tmp_path / "model")
 
 
