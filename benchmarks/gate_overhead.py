@@ -92,6 +92,7 @@ def stepper(shape: Shape, gated: bool, kind: str, checkpointing: bool) -> Callab
     """A function that takes one training step and returns its seconds, on the wall and of the CPU."""
     import torch
 
+    from so8t.gate import attach
     from so8t.gate.orthogonality import orthogonality_loss
 
     made, gates = model(shape, gated, kind, checkpointing)
@@ -100,10 +101,11 @@ def stepper(shape: Shape, gated: bool, kind: str, checkpointing: bool) -> Callab
 
     def step() -> Cost:
         started, used = time.perf_counter(), time.process_time()
-        loss = made(input_ids=ids, labels=ids).loss
-        if gates:
-            loss = loss + 0.01 * orthogonality_loss(gates, loss)
-        loss.backward()
+        with attach.shared(gates):
+            loss = made(input_ids=ids, labels=ids).loss
+            if gates:
+                loss = loss + 0.01 * orthogonality_loss(gates, loss)
+            loss.backward()
         optimizer.step()
         optimizer.zero_grad()
         if device() == "cuda":

@@ -15,7 +15,7 @@ from torch import nn
 
 from so8t.errors import StageError
 from so8t.gate.attention import PREFIX, base_of, register
-from so8t.gate.layer import START, Gate, Kind
+from so8t.gate.layer import START, Gate, Kind, alike, matrices
 
 Layers = Literal["all", "intermediate"] | Sequence[int]
 
@@ -126,6 +126,20 @@ def held(model: nn.Module) -> Iterator[None]:
     finally:
         for gate in found:
             gate.hold(False)
+
+
+@contextmanager
+def shared(found: Iterable[Gate]) -> Iterator[None]:
+    """For one forward and its backward: the matrices of all gates by one exponential, which the losses see too."""
+    gates = list(found)
+    try:
+        for some in alike(gates):
+            for gate, matrix in zip(some, matrices(some), strict=True):
+                gate.share(matrix)
+        yield
+    finally:
+        for gate in gates:
+            gate.share(None)
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal, get_args
 
 import torch
@@ -35,6 +35,7 @@ class Gate(nn.Module):
             )
         self.dim, self.kind, self.blocks = dim, kind, dim // rotation.SIZE
         self._held: Tensor | None = None
+        self._shared: Tensor | None = None
         if kind == "free":
             self.delta = _parameter((self.blocks, rotation.SIZE, rotation.SIZE), device)
         else:
@@ -77,6 +78,10 @@ class Gate(nn.Module):
         """Compute M once for many forwards without gradients (`attach.held`), or let go of it."""
         self._held = self.matrix().detach() if held else None
 
+    def share(self, matrix: Tensor | None) -> None:
+        """Take what `matrices` gave as M until it is taken back (`attach.shared`)."""
+        self._shared = matrix
+
     def extra_repr(self) -> str:
         return f"dim={self.dim}, blocks={self.blocks}, kind={self.kind}"
 
@@ -87,6 +92,8 @@ class Gate(nn.Module):
 
 def matrices(gates: Sequence[Gate]) -> tuple[Tensor, ...]:
     """M of each of several gates of one kind on one device, in the finest dtype, by a single exponential."""
+    if shared := [gate._shared for gate in gates if gate._shared is not None]:
+        return tuple(shared)
     first = next(gates[0].parameters())
     finest = rotation.finest(first.device)
     sizes = [gate.blocks for gate in gates]
@@ -98,6 +105,14 @@ def matrices(gates: Sequence[Gate]) -> tuple[Tensor, ...]:
         openings = torch.cat([torch.sigmoid(gate.alpha.to(finest)).expand(gate.blocks) for gate in gates])
         form = rotation.geodesic if gates[0].kind == "geodesic" else rotation.blend
         return form(theta, openings[:, None, None]).split(sizes)
+
+
+def alike(gates: Iterable[Gate]) -> list[list[Gate]]:
+    """Gates whose matrices one exponential gives: of one kind, on one device."""
+    groups: dict[tuple[str, str], list[Gate]] = {}
+    for gate in gates:
+        groups.setdefault((gate.kind, str(next(gate.parameters()).device)), []).append(gate)
+    return list(groups.values())
 
 
 def _no_coarser(before: Tensor, after: Tensor) -> Tensor:

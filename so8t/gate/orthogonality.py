@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from so8t.gate.layer import Gate, matrices
+from so8t.gate.layer import Gate, alike, matrices
 from so8t.gate.rotation import SIZE
 
 
@@ -19,16 +19,8 @@ def orthogonality_loss(gates: Iterable[Gate], like: Tensor) -> Tensor:
     with torch.autocast(like.device.type, enabled=False):
         # a leaf of its own: `0 * like` would be NaN where the task loss is
         total = torch.zeros((), device=like.device, requires_grad=True) * 1.0
-        if together := _together(gates):
+        if together := alike(gates):
             blocks = torch.cat([m.to(like.device) for some in together for m in matrices(some)])
             eye = torch.eye(SIZE, dtype=blocks.dtype, device=blocks.device)
             total = total + (blocks.mT @ blocks - eye).square().sum((-2, -1)).mean()
         return total.to(like.dtype)
-
-
-def _together(gates: Iterable[Gate]) -> list[list[Gate]]:
-    """Gates whose matrices one exponential gives: of one kind, on one device."""
-    groups: dict[tuple[str, str], list[Gate]] = {}
-    for gate in gates:
-        groups.setdefault((gate.kind, str(next(gate.parameters()).device)), []).append(gate)
-    return list(groups.values())

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from transformers import PrinterCallback, Trainer, TrainingArguments
 
 from so8t.errors import StageError
-from so8t.gate import storage
+from so8t.gate import attach, storage
 from so8t.gate.layer import Gate
 from so8t.train import checkpoints, losses, optimizer
 from so8t.train.conversations import Rows, collate
@@ -131,6 +131,11 @@ class GatedTrainer(Trainer):
             loss = loss + self.plan.gates.orthogonality * straight
         self.parts.total += loss.detach()
         return loss
+
+    def training_step(self, *given: Any, **named: Any) -> Tensor:
+        with attach.shared(self.so8_gates.values()):
+            done: Tensor = super().training_step(*given, **named)
+        return done
 
     # ---- the optimiser
 

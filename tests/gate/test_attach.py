@@ -13,6 +13,7 @@ from so8t.errors import StageError
 from so8t.gate import attach
 from so8t.gate.fold import fold
 from so8t.gate.layer import KINDS, Kind
+from so8t.gate.orthogonality import orthogonality_loss
 from tests.gate.families import DIM, FAMILIES, LAYERS, model, open_up, tokens
 
 
@@ -220,6 +221,38 @@ def test_gradient_checkpointing_gives_the_same_gradients(kind: Kind, reentrant: 
     assert len(plain) == LAYERS * (1 if kind == "free" else 2)
     assert plain.keys() == again.keys()
     assert all(torch.equal(plain[name], again[name]) and plain[name].abs().sum() > 0 for name in plain)
+
+
+@pytest.mark.parametrize("checkpointing", [False, True])
+@pytest.mark.parametrize("kind", KINDS)
+def test_shared_matrices_teach_the_same_and_are_taken_back(kind: Kind, checkpointing: bool) -> None:
+    made = model("phi3").train()
+    gates = attach.attach(made, "all", kind)
+    open_up(gates)
+    made.requires_grad_(False)
+    attach.train(gates)
+    made.enable_input_require_grads()
+    if checkpointing:
+        made.gradient_checkpointing_enable({"use_reentrant": False})
+
+    def gradients() -> dict[str, torch.Tensor]:
+        made.zero_grad()
+        loss = made(input_ids=tokens(), labels=tokens()).loss
+        (loss + orthogonality_loss(gates.values(), loss)).backward()
+        return {name: p.grad.clone() for name, p in made.named_parameters() if p.grad is not None}
+
+    alone = gradients()
+    with attach.shared(gates.values()):
+        together = gradients()
+
+    assert alone.keys() == together.keys()
+    for name, gradient in alone.items():
+        assert torch.allclose(together[name], gradient, rtol=1e-5, atol=1e-7 * float(gradient.abs().max())), name
+    with torch.no_grad():
+        before = logits(made)
+        for gate in gates.values():
+            next(gate.parameters()).mul_(2)
+        assert not torch.equal(logits(made), before)
 
 
 def test_alpha_can_be_held_while_rotations_learn() -> None:
