@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -11,11 +12,13 @@ import gguf
 import numpy as np
 import pytest
 import torch
+from blake3 import blake3
 from safetensors.torch import load_file, save_file
 
 from so8t.errors import StageError
 from so8t.gguf import layout, llamacpp, writer
 from so8t.gguf.metadata import Provenance
+from so8t.line import Written
 from tests.gguf import folders
 
 PICO = Provenance("pico")
@@ -30,6 +33,15 @@ def write(folder: Path, target: Path, kind: str = "f16", origin: Provenance = PI
 def keys(path: Path) -> dict[str, Any]:
     fields = gguf.GGUFReader(path).fields
     return {name: field.contents() for name, field in fields.items() if not name.startswith("GGUF.")}
+
+
+@pytest.mark.parametrize("kind", ["f16", "q8_0"])
+def test_the_digests_are_those_of_the_file(phi3: Path, tmp_path: Path, kind: str) -> None:
+    source = layout.open_source(phi3)
+    made = writer.write(source, tmp_path / "out.gguf", kind, PICO, layout.words(source, folders.MARKERS))
+
+    data = (tmp_path / "out.gguf").read_bytes()
+    assert made.digests == Written(len(data), blake3(data).hexdigest(), hashlib.sha256(data).hexdigest())
 
 
 def test_phi3_says_what_llama_cpps_converter_says(phi3_f16: Path) -> None:
