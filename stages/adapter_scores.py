@@ -6,7 +6,7 @@ import sys
 from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import orjson
 from pydantic import Field
@@ -14,6 +14,9 @@ from pydantic import Field
 from so8t.errors import StageError
 from so8t.spec.fields import SpecModel, execution
 from so8t.stage import Inputs, Stage
+
+if TYPE_CHECKING:
+    from so8t.data.answers import Answers
 
 
 class Spec(SpecModel):
@@ -36,6 +39,7 @@ class Spec(SpecModel):
 def build(inputs: Inputs, out: Path, spec: Spec) -> None:
     import torch
 
+    from so8t.data.answers import Answers
     from so8t.watch.quiet import quiet
 
     with quiet():  # while they are imported, too
@@ -55,7 +59,8 @@ def build(inputs: Inputs, out: Path, spec: Spec) -> None:
         storage.load(base, inputs["adapter"])
         model: Any = PeftModel.from_pretrained(base, str(inputs["adapter"])).eval()
     scores: dict[str, Any] = {}
-    with (out / "samples.jsonl").open("wb") as samples:
+    unfinished = out / "unfinished.jsonl"  # what a killed run goes on from
+    with Answers(unfinished, lag=1.0) as kept, (out / "samples.jsonl").open("wb") as samples:
         for split in spec.splits:
             records = _records(inputs["thinking_sft"] / "splits" / f"{split}.jsonl", spec)
             scores[split] = {}
@@ -64,7 +69,7 @@ def build(inputs: Inputs, out: Path, spec: Spec) -> None:
                     if who == "base":
                         stack.enter_context(model.disable_adapter())
                         stack.enter_context(attach.without(model))
-                    found, lines = _ask(model, tokenizer, records, inputs, spec)
+                    found, lines = _ask(model, tokenizer, records, inputs, spec, kept, f"{split}, {who}")
                 scores[split][who] = found
                 samples.writelines(
                     orjson.dumps({"who": who, "split": split, **line}, option=orjson.OPT_APPEND_NEWLINE)
@@ -73,6 +78,7 @@ def build(inputs: Inputs, out: Path, spec: Spec) -> None:
                 _tell(split, who, found)
     option = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
     (out / "scores.json").write_bytes(orjson.dumps(scores, option=option))
+    unfinished.unlink()
 
 
 def _records(path: Path, spec: Spec) -> list[dict[str, Any]]:
@@ -88,7 +94,13 @@ def _records(path: Path, spec: Spec) -> list[dict[str, Any]]:
 
 
 def _ask(
-    model: Any, tokenizer: Any, records: list[dict[str, Any]], inputs: Inputs, spec: Spec
+    model: Any,
+    tokenizer: Any,
+    records: list[dict[str, Any]],
+    inputs: Inputs,
+    spec: Spec,
+    kept: Answers,
+    name: str,
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     from so8t.data import chat, thinking
     from so8t.evals import greedy
@@ -99,9 +111,8 @@ def _ask(
     fmt, thinks = chat.from_json(declared["chat"]), thinking.from_json(declared["thinking"])
     scores, lines = Scores(), []
     prompts = [record["messages"][:-1] for record in records]
-    for record, text in zip(
-        records, greedy.generate(model, tokenizer, prompts, fmt, spec.batch, spec.longest), strict=True
-    ):
+    answers = greedy.generate(model, tokenizer, prompts, fmt, spec.batch, spec.longest, kept, name)
+    for record, text in zip(records, answers, strict=True):
         said = scores.add(record["label"], text, thinks)
         lines.append({"id": record["id"], "label": record["label"], "said": said, "text": text})
     encoded = list(Encoder(tokenizer).each(chat.segments(record["messages"], fmt) for record in records))
@@ -133,5 +144,6 @@ STAGE = Stage(
     ),
     gives=("scores.json", "samples.jsonl"),
     packages=("orjson", "torch", "transformers", "peft", "safetensors"),
+    resumable=True,
     doc="base and adapter on held-out records: loss, four-class accuracy, format, unsafe compliance",
 )

@@ -17,9 +17,9 @@ from so8t.spec.fields import SpecModel, execution
 from so8t.stage import Inputs, Stage
 
 if TYPE_CHECKING:
-    from so8t.evals.asking import Way
-    from so8t.evals.bench import Question, Sheet
-    from so8t.evals.fidelity import Answers
+    from so8t.data.answers import Answers
+    from so8t.evals.bench import Bench, Question, Sheet
+    from so8t.evals.fidelity import Reference
 
 BASE = "base"
 
@@ -99,8 +99,8 @@ class Spec(SpecModel):
 
 
 def build(inputs: Inputs, out: Path, spec: Spec) -> None:
+    from so8t.data.answers import Answers
     from so8t.evals import bench, fidelity, harness, pace
-    from so8t.evals.asking import Way
     from so8t.gguf import llamacpp
     from so8t.report import verdicts
 
@@ -109,14 +109,14 @@ def build(inputs: Inputs, out: Path, spec: Spec) -> None:
     given = fidelity.read(inputs["adapter_scores"] / "samples.jsonl")
     fidelity.demand(given, {split: [one.id for one in asked] for split, asked in questions.items()})
     tasks = spec.harness and harness.open_tasks(**spec.harness.model_dump())
-    way = Way(spec.longest, spec.workers, spec.threads, spec.gpu_layers)
-    with _base(inputs, out, spec) as base:
-        sheet = _ask(inputs, spec, base | files, questions, way)
+    with Answers(inputs.scratch / "answers.jsonl", lag=1.0) as kept, _base(inputs, out, spec) as base:
+        sheet = _ask(_bench(inputs, spec, questions, kept), spec, base | files)
         scores: dict[str, Any] = {"engine": llamacpp.version(), "splits": _scores(sheet, list(files), given, spec)}
         if tasks:
             scores["harness"] = {
-                model: tasks.run(path, way.threads, way.gpu_layers) for model, path in (base | files).items()
+                model: tasks.run(path, spec.threads, spec.gpu_layers) for model, path in (base | files).items()
             }
+        kept.close_without_others()
     (out / "scores.json").write_bytes(orjson.dumps(scores, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
     bench.write(out / "samples.jsonl", sheet)
     verdicts.draw(scores["splits"], out / "plots")
@@ -173,14 +173,19 @@ def _convert(inputs: Inputs, path: Path, spec: Spec) -> None:
         raise StageError(f"evaluation: base: {error}; or leave it out with base: false") from error
 
 
-def _ask(
-    inputs: Inputs, spec: Spec, files: Mapping[str, Path], questions: Mapping[str, Sequence[Question]], way: Way
-) -> Sheet:
+def _bench(inputs: Inputs, spec: Spec, questions: Mapping[str, Sequence[Question]], kept: Answers) -> Bench:
     from so8t.data import chat, thinking
-    from so8t.evals.bench import Bench, Held, Sheet
+    from so8t.evals.asking import Way
+    from so8t.evals.bench import Bench
 
     declared = _declared(inputs)
-    bench = Bench(questions, chat.from_json(declared["chat"]), thinking.from_json(declared["thinking"]), way)
+    way = Way(spec.longest, spec.workers, spec.threads, spec.gpu_layers)
+    return Bench(questions, chat.from_json(declared["chat"]), thinking.from_json(declared["thinking"]), way, kept)
+
+
+def _ask(bench: Bench, spec: Spec, files: Mapping[str, Path]) -> Sheet:
+    from so8t.evals.bench import Held, Sheet
+
     sheet = Sheet()
     for model, path in files.items():
         bench.ask(sheet, model, path)
@@ -189,7 +194,7 @@ def _ask(
     return sheet
 
 
-def _scores(sheet: Sheet, kinds: Sequence[str], given: Answers, spec: Spec) -> dict[str, Any]:
+def _scores(sheet: Sheet, kinds: Sequence[str], given: Reference, spec: Spec) -> dict[str, Any]:
     """By split and model; a type that is too far from PyTorch is a StageError."""
     from so8t.evals import bench, fidelity
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -11,17 +12,20 @@ from typing import Any
 import orjson
 
 from so8t.errors import DataError
+from so8t.store.atomic import write_atomic
 
 
 class Answers:
-    """JSON lines with a `key`, each synced before put() returns.
+    """JSON lines with a `key`, each written out before put() returns, and synced at most `lag` seconds later.
 
     A last line that a kill tore is cut off; its answer has to be asked for again.
     In memory stands only where each line begins.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, lag: float = 0.0) -> None:
+        self._path, self._lag = path, lag
+        self._synced = time.monotonic()
+        self._wanted: set[str] = set()
         self._lock = threading.Lock()
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = path.open("a+b")
@@ -47,13 +51,18 @@ class Answers:
     def __len__(self) -> int:
         return len(self._places)
 
+    def __contains__(self, key: str) -> bool:
+        return key in self._places
+
     def get(self, key: str) -> dict[str, Any] | None:
+        if key not in self:
+            return None
+        return self[key]
+
+    def __getitem__(self, key: str) -> dict[str, Any]:
         with self._lock:
-            place = self._places.get(key)
-            if place is None:
-                return None
-            self._file.seek(place)
-            answer: dict[str, Any] = orjson.loads(self._file.readline())
+            self._wanted.add(key)
+            answer: dict[str, Any] = orjson.loads(self._line(self._places[key]))
             return answer
 
     def put(self, key: str, answer: dict[str, Any]) -> dict[str, Any]:
@@ -63,12 +72,26 @@ class Answers:
                 place = self._file.seek(0, os.SEEK_END)
                 self._file.write(orjson.dumps({"key": key, **answer}, option=orjson.OPT_APPEND_NEWLINE))
                 self._file.flush()
-                os.fsync(self._file.fileno())
+                if time.monotonic() - self._synced >= self._lag:
+                    os.fsync(self._file.fileno())
+                    self._synced = time.monotonic()
+                self._wanted.add(key)
                 self._places[key] = place
                 return {"key": key, **answer}
-        kept = self.get(key)
-        assert kept is not None
-        return kept
+        return self[key]
+
+    def close_without_others(self) -> None:
+        """Close the file, and leave in it only what was asked for or put since it was opened."""
+        with self._lock:
+            kept = [self._line(place) for key, place in self._places.items() if key in self._wanted]
+            others = len(self._places) - len(kept)
+            self._file.close()
+        if others:
+            write_atomic(self._path, b"".join(kept))
+
+    def _line(self, place: int) -> bytes:
+        self._file.seek(place)
+        return self._file.readline()
 
     def __enter__(self) -> Answers:
         return self

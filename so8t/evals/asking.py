@@ -1,6 +1,8 @@
 """The answers of a GGUF through llama.cpp: always the likeliest token, each prompt alone, as a user is served.
 
 Together in a batch, the same prompts would be rounded otherwise, and answers would depend on their neighbours.
+An answer is kept under all that made it, so what was asked before a kill, or before an edit of bounds, is not asked
+again.
 """
 
 from __future__ import annotations
@@ -9,13 +11,24 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from hashlib import blake2b
 from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
 
+import orjson
+
+import so8t
 from so8t.data import chat
+from so8t.data.answers import Answers
 from so8t.data.chat import ChatFormat, Message
 from so8t.errors import StageError
+from so8t.gguf import llamacpp
 from so8t.gguf.llamacpp import Model
+from so8t.store import code
+from so8t.store.digest import blake3_of
+from so8t.watch.count import Count
 
 _LEAST = 256  # tokens of a context: llama.cpp gives no less
 
@@ -43,25 +56,38 @@ class Answer:
 
 
 def ask(
-    path: Path, prompts: Sequence[Sequence[Message]], fmt: ChatFormat, way: Way, grammar: str | None = None
+    path: Path,
+    prompts: Sequence[Sequence[Message]],
+    fmt: ChatFormat,
+    way: Way,
+    kept: Answers,
+    grammar: str | None = None,
 ) -> list[Answer]:
     """The answers in the prompts' order; the same ones whatever the number of workers."""
     with Model(path, _LEAST, 1) as words:
         encoded = [encode(words, prompt, fmt) for prompt in prompts]
         stop = words.ends.union(_single(words, token) for token in fmt.stop)
         context = _context(words, max(map(len, encoded)), way.longest)
-    workers = min(way.workers, len(encoded))
+    made_by = [_code(), llamacpp.version(), blake3_of(path), sorted(stop), way.longest, grammar]
+    keys = [blake2b(orjson.dumps([*made_by, ids]), digest_size=16).hexdigest() for ids in encoded]
+    missing = [at for at, key in enumerate(keys) if kept.get(key) is None]
+    idle: SimpleQueue[Model] = SimpleQueue()
+
+    def one(at: int) -> None:
+        model = idle.get()
+        try:
+            kept.put(keys[at], asdict(_answer(model, encoded[at], stop, way.longest, grammar)))
+        finally:
+            idle.put(model)
+
+    count = Count(f"evaluation: {path.name}", "answers", len(keys), len(keys) - len(missing))
     with ExitStack() as stack:
-        models = [
-            stack.enter_context(Model(path, context, way.threads, gpu_layers=way.gpu_layers)) for _ in range(workers)
-        ]
-        pool = stack.enter_context(ThreadPoolExecutor(workers))
-
-        def some(number: int) -> list[Answer]:
-            return [_answer(models[number], ids, stop, way.longest, grammar) for ids in encoded[number::workers]]
-
-        shares = list(pool.map(some, range(workers)))
-    return [shares[number % workers][number // workers] for number in range(len(encoded))]
+        for _ in range(min(way.workers, len(missing))):
+            idle.put(stack.enter_context(Model(path, context, way.threads, gpu_layers=way.gpu_layers)))
+        pool = stack.enter_context(ThreadPoolExecutor(way.workers))
+        for _ in pool.map(one, missing):
+            count.add()
+    return [_parsed(kept[key]) for key in keys]
 
 
 def encode(model: Model, prompt: Sequence[Message], fmt: ChatFormat) -> list[int]:
@@ -71,6 +97,15 @@ def encode(model: Model, prompt: Sequence[Message], fmt: ChatFormat) -> list[int
     for piece in chat.segments(prompt, fmt, generation_prompt=True):
         ids += model.tokenize(piece.text, special=piece.structure)
     return ids
+
+
+def _code() -> str:
+    """This module and what it needs: an edit of how models are asked asks them again."""
+    return repr(code.closure(__name__, {"so8t": Path(so8t.__file__).parent}))
+
+
+def _parsed(line: dict[str, Any]) -> Answer:
+    return Answer(**{name: value for name, value in line.items() if name != "key"})
 
 
 def _answer(model: Model, ids: Sequence[int], stop: frozenset[int], longest: int, grammar: str | None) -> Answer:

@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 
+from so8t.data.answers import Answers
 from so8t.data.chat import ChatFormat, Message
 from so8t.data.records import Label
 from so8t.data.thinking import ThinkingFormat
@@ -53,6 +54,7 @@ class Bench:
     chat: ChatFormat
     thinking: ThinkingFormat
     way: Way
+    kept: Answers
 
     def ask(self, sheet: Sheet, model: str, path: Path) -> None:
         """Add the free answers of one model, and say how they were."""
@@ -90,7 +92,7 @@ class Bench:
         rules: str | None,
     ) -> list[Answer]:
         flat = [(split, one) for split, asked in questions.items() for one in asked]
-        answers = ask(path, [one.prompt for _, one in flat], self.chat, way, rules)
+        answers = ask(path, [one.prompt for _, one in flat], self.chat, way, self.kept, rules)
         for (split, one), answer in zip(flat, answers, strict=True):
             outcome = judge(one.id, one.label, answer.text, answer.ended, self.thinking)
             table.setdefault(split, {}).setdefault(model, []).append(outcome)

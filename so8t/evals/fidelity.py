@@ -25,7 +25,7 @@ class Given:
     text: str
 
 
-Answers = Mapping[tuple[str, str], Given]  # (split, id)
+Reference = Mapping[tuple[str, str], Given]  # (split, id)
 
 
 def read(samples: Path) -> dict[tuple[str, str], Given]:
@@ -38,7 +38,7 @@ def read(samples: Path) -> dict[tuple[str, str], Given]:
     return found
 
 
-def demand(given: Answers, asked: Mapping[str, Sequence[str]]) -> None:
+def demand(given: Reference, asked: Mapping[str, Sequence[str]]) -> None:
     """Every record that is asked was answered in PyTorch; else the message says what to change."""
     for split, ids in asked.items():
         there = sum((split, number) in given for number in ids)
@@ -51,7 +51,7 @@ def demand(given: Answers, asked: Mapping[str, Sequence[str]]) -> None:
             )
 
 
-def compare(outcomes: Sequence[Outcome], given: Answers, split: str, kind: str, bounds: Mapping[str, float]) -> Any:
+def compare(outcomes: Sequence[Outcome], given: Reference, split: str, kind: str, bounds: Mapping[str, float]) -> Any:
     """Both accuracies, and how many answers are the same; `bound` is what `problems` holds them to."""
     beside = [(one, given[split, one.id]) for one in outcomes]
     count = len(beside)

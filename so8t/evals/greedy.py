@@ -8,24 +8,39 @@ from typing import Any
 import torch
 
 from so8t.data import chat
+from so8t.data.answers import Answers
 from so8t.data.chat import ChatFormat, Message
 from so8t.gate import attach
 from so8t.train import losses
 from so8t.train.conversations import IGNORED, collate
 from so8t.train.encoding import Encoded, Encoder
+from so8t.watch.count import Count
 
 
 def generate(
-    model: Any, tokenizer: Any, prompts: Sequence[Sequence[Message]], fmt: ChatFormat, batch: int, longest: int
+    model: Any,
+    tokenizer: Any,
+    prompts: Sequence[Sequence[Message]],
+    fmt: ChatFormat,
+    batch: int,
+    longest: int,
+    kept: Answers,
+    name: str = "",
 ) -> Iterator[str]:
-    """The answers, in the prompts' order, each up to a stop token; prompts of like length go together."""
+    """The answers, in the prompts' order, each up to a stop token; prompts of like length go together.
+
+    They are kept as `name` and a number; what is there already, a killed run has asked.
+    """
     encoder = Encoder(tokenizer)
     encoded = list(encoder.each(chat.segments(prompt, fmt, generation_prompt=True) for prompt in prompts))
     numbers = sorted(range(len(prompts)), key=lambda number: (len(encoded[number].ids), number))
     stop = [tokenizer.convert_tokens_to_ids(token) for token in fmt.stop]
-    answers: dict[int, str] = {}
+    keys = [f"{name} {number}" for number in range(len(prompts))]
+    count = Count(f"adapter_scores: {name}", "answers", len(keys), sum(key in kept for key in keys))
     for start in range(0, len(numbers), batch):
         some = numbers[start : start + batch]
+        if all(keys[number] in kept for number in some):
+            continue
         given = _left_padded([encoded[number].ids for number in some], stop[0], model.device)
         with attach.held(model):
             made = model.generate(
@@ -33,8 +48,9 @@ def generate(
             )
         for number, ids in zip(some, made[:, given["input_ids"].shape[1] :].tolist(), strict=True):
             end = next((at for at, token in enumerate(ids) if token in stop), len(ids))
-            answers[number] = tokenizer.decode(ids[:end], skip_special_tokens=False)
-    yield from (answers[number] for number in range(len(prompts)))
+            kept.put(keys[number], {"text": tokenizer.decode(ids[:end], skip_special_tokens=False)})
+            count.add()
+    yield from (kept[key]["text"] for key in keys)
 
 
 def _left_padded(rows: Sequence[Sequence[int]], fill: int, place: torch.device) -> dict[str, torch.Tensor]:

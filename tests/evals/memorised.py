@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from so8t.data import chat, records, thinking
+from so8t.data.answers import Answers
 from so8t.data.chat import PHI3
 from so8t.data.thinking import TAGS, Final, Thinking, compose
 from so8t.evals import greedy
@@ -111,4 +112,5 @@ def _learn(before: Path, after: Path, rows: Sequence[dict[str, Any]]) -> list[st
     for path in before.glob("*token*"):
         (after / path.name).write_bytes(path.read_bytes())
     prompts = [row["messages"][:-1] for row in rows]
-    return list(greedy.generate(model, words, prompts, PHI3, batch=12, longest=80))
+    with Answers(after.with_name("answers.jsonl")) as kept:
+        return list(greedy.generate(model, words, prompts, PHI3, batch=12, longest=80, kept=kept))

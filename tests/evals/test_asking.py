@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from so8t.data.answers import Answers
 from so8t.data.chat import PHI3
 from so8t.data.thinking import TAGS
 from so8t.errors import MissingExtra, StageError
@@ -34,14 +36,57 @@ def model(gguf: Path) -> Iterator[Model]:
         yield model
 
 
-def test_answers_are_the_same_whatever_the_workers_and_threads(gguf: Path) -> None:
-    one, *others = (
-        [(answer.text, answer.ended, answer.tokens) for answer in asking.ask(gguf, PROMPTS, PHI3, way)]
-        for way in (Way(12), Way(12, workers=2), Way(12, workers=9, threads=2))
-    )
+@pytest.fixture
+def kept(tmp_path: Path) -> Iterator[Answers]:
+    with Answers(tmp_path / "answers.jsonl", lag=1.0) as kept:
+        yield kept
 
-    assert others == [one, one]
-    assert len(set(one)) == len(PROMPTS)
+
+def said(answers: Sequence[Answer]) -> list[tuple[str, str, int]]:
+    return [(answer.text, answer.ended, answer.tokens) for answer in answers]
+
+
+def test_answers_are_the_same_whatever_the_workers_and_threads(gguf: Path, tmp_path: Path) -> None:
+    found = []
+    for number, way in enumerate((Way(12), Way(12, workers=2), Way(12, workers=9, threads=2))):
+        with Answers(tmp_path / f"{number}.jsonl") as fresh:
+            found.append(said(asking.ask(gguf, PROMPTS, PHI3, way, fresh)))
+
+    assert found[1:] == [found[0], found[0]]
+    assert len(set(found[0])) == len(PROMPTS)
+
+
+def test_what_was_answered_is_not_asked_again(
+    gguf: Path, tmp_path: Path, kept: Answers, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asking.ask(gguf, PROMPTS[:3], PHI3, Way(12), kept)
+    silent = capsys.readouterr().err
+    together = asking.ask(gguf, PROMPTS, PHI3, Way(12, workers=2), kept)
+    with Answers(tmp_path / "fresh.jsonl") as fresh:
+        alone = asking.ask(gguf, PROMPTS, PHI3, Way(12), fresh)
+
+    assert silent == ""
+    assert capsys.readouterr().err == "evaluation: random.gguf: 3 of 5 answers are kept from an earlier run\n"
+    assert said(together) == said(alone)
+    assert len(kept) == 5
+
+
+def test_another_length_grammar_chat_format_or_model_asks_anew(gguf: Path, tmp_path: Path, kept: Answers) -> None:
+    other = tmp_path / "other.gguf"
+    other.write_bytes(gguf.read_bytes() + b"\0")  # llama.cpp does not mind
+    sizes = []
+    for path, fmt, way, grammar in (
+        (gguf, PHI3, Way(4), None),
+        (gguf, PHI3, Way(5), None),
+        (gguf, PHI3, Way(4), 'root ::= "はい"'),
+        (gguf, replace(PHI3, stop=("<|user|>",)), Way(4), None),
+        (other, PHI3, Way(4), None),
+        (gguf, PHI3, Way(4, workers=3, threads=2), None),  # which change no answer
+    ):
+        asking.ask(path, PROMPTS[:2], fmt, way, kept, grammar)
+        sizes.append(len(kept))
+
+    assert sizes == [2, 4, 6, 8, 10, 10]
 
 
 def test_each_prompt_is_encoded_as_training_encodes_it(model: Model) -> None:
@@ -51,14 +96,14 @@ def test_each_prompt_is_encoded_as_training_encodes_it(model: Model) -> None:
     assert ids.count(model.tokenize("<|end|>", special=True)[0]) == 1  # the one in the content is text
 
 
-def test_a_prompt_beyond_the_model_s_context_is_refused(gguf: Path) -> None:
+def test_a_prompt_beyond_the_model_s_context_is_refused(gguf: Path, kept: Answers) -> None:
     with pytest.raises(StageError, match=r"^random.gguf: a prompt has 20\d\d tokens, and the model's context is 1024$"):
-        asking.ask(gguf, [[{"role": "user", "content": "😢" * 500}]], PHI3, Way(4))
+        asking.ask(gguf, [[{"role": "user", "content": "😢" * 500}]], PHI3, Way(4), kept)
 
 
-def test_the_grammar_makes_even_random_answers_valid_and_hard_questions_come_first(gguf: Path) -> None:
+def test_the_grammar_makes_even_random_answers_valid_and_hard_questions_come_first(gguf: Path, kept: Answers) -> None:
     questions = [Question(f"r{at}", "ALLOW", prompt) for at, prompt in enumerate(PROMPTS)]
-    table, sheet = Bench({"test": questions}, PHI3, TAGS, Way(8, workers=2)), Sheet()
+    table, sheet = Bench({"test": questions}, PHI3, TAGS, Way(8, workers=2), kept), Sheet()
     table.ask(sheet, "random", gguf)
     table.hold(sheet, "random", gguf, Held(records=3, text=8, longest=400))
 
@@ -67,8 +112,8 @@ def test_the_grammar_makes_even_random_answers_valid_and_hard_questions_come_fir
     assert bench.held_figures(sheet.held["test"]["random"])["format_valid"] == 1.0
 
 
-def test_an_answer_that_the_grammar_could_not_finish_fails(gguf: Path) -> None:
-    table, sheet = Bench({"test": [Question("r0", "ALLOW", PROMPTS[0])]}, PHI3, TAGS, Way(8)), Sheet()
+def test_an_answer_that_the_grammar_could_not_finish_fails(gguf: Path, kept: Answers) -> None:
+    table, sheet = Bench({"test": [Question("r0", "ALLOW", PROMPTS[0])]}, PHI3, TAGS, Way(8), kept), Sheet()
     table.ask(sheet, "random", gguf)
 
     with pytest.raises(StageError) as caught:

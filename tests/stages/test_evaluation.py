@@ -107,7 +107,8 @@ def test_times_are_in_a_log_outside_the_artifact(built: Path, inputs: Inputs) ->
 
 
 def test_equal_inputs_give_equal_bytes_whatever_the_workers(built: Path, inputs: Inputs, tmp_path: Path) -> None:
-    again = build(inputs, tmp_path / "out", grammar={"text": 10, "longest": 400}, workers=3, threads=2)
+    afresh = dataclasses.replace(inputs, scratch=tmp_path / "scratch")
+    again = build(afresh, tmp_path / "out", grammar={"text": 10, "longest": 400}, workers=3, threads=2)
 
     for path in built.rglob("*.*"):
         assert path.read_bytes() == (again / path.relative_to(built)).read_bytes()
@@ -122,7 +123,9 @@ def test_types_base_and_records_are_as_many_as_the_spec_says(inputs: Inputs, tmp
     assert "more_than_base" not in found["q8_0"]
 
 
-def test_a_model_that_answers_worse_than_pytorch_publishes_nothing(inputs: Inputs, tmp_path: Path) -> None:
+def test_a_model_that_answers_worse_than_pytorch_publishes_nothing(
+    inputs: Inputs, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     better = tmp_path / "adapter_scores"
     better.mkdir()
     lines = list(records.read(inputs["adapter_scores"] / "samples.jsonl"))
@@ -136,7 +139,21 @@ def test_a_model_that_answers_worse_than_pytorch_publishes_nothing(inputs: Input
         "try a larger type in types of gguf.yaml, or accept it with bounds in evaluation.yaml"
     )
     assert list((tmp_path / "out").iterdir()) == []
+
     build(other, tmp_path / "accepted", types=("f16",), base=False, bounds={"f16": 0.2})
+    assert "f16.gguf: 12 of 12 answers are kept from an earlier run\n" in capsys.readouterr().err
+
+
+def test_answers_that_no_figure_needs_any_more_are_let_go(inputs: Inputs, tmp_path: Path) -> None:
+    here = dataclasses.replace(inputs, scratch=tmp_path / "scratch")
+    kept = here.scratch / "answers.jsonl"
+    build(here, tmp_path / "both")
+    both = kept.read_bytes().splitlines(keepends=True)
+    build(here, tmp_path / "one", types=("q8_0",), base=False)
+
+    assert len(both) == 36
+    assert set(both) > set(kept.read_bytes().splitlines(keepends=True))
+    assert kept.read_bytes().count(b"\n") == 12
 
 
 @pytest.mark.parametrize(

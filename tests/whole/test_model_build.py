@@ -1,7 +1,8 @@
 """The whole graph with the real stages and the real doit: what a build gives, what edits rebuild, what kills leave.
 
 Two projects are built side by side, for imports fill most of the time: one straight through, the other, in another
-folder and under another hash seed and time zone, with SIGKILL to its process group twice in adapter and once in gguf.
+folder and under another hash seed and time zone, with SIGKILL to its process group twice in adapter and once in each
+of three stages behind it.
 """
 
 from __future__ import annotations
@@ -86,7 +87,14 @@ def killed(folder: Path, root: Path) -> Killed:
     going_on = chain.doit("adapter")
     chain.kill_when(lambda out: any(out.glob("models/*.gguf")), "gguf", dice.uniform(0, 0.2))
     left["gguf"] = chain.published()
+    chain.kill_when(lambda out: lines(out / "unfinished.jsonl") >= 4, "adapter_scores")
+    chain.kill_when(lambda out: lines(out.parents[2] / "scratch/evaluation/answers.jsonl") >= 5, "evaluation")
+    left["evaluation"] = chain.published()
     return Killed(kills, going_on, left, chain.doit(), chain.digests())
+
+
+def lines(path: Path) -> int:
+    return path.read_bytes().count(b"\n") if path.exists() else 0
 
 
 def _checkpoint(out: Path) -> int:
@@ -231,7 +239,26 @@ def test_a_killed_stage_publishes_nothing(interrupted: Killed) -> None:
     assert interrupted.left == {
         "adapter": BEFORE,
         "gguf": [*BEFORE, "adapter", "merged_model", "baked_model"],
+        "evaluation": [*BEFORE, "adapter", "adapter_scores", "merged_model", "baked_model", "gguf"],
     }
+
+
+def test_what_a_killed_stage_had_asked_is_not_asked_again(interrupted: Killed) -> None:
+    said = re.findall(
+        r"^(\w+: .*): (\d) of 4 answers are kept from an earlier run$", interrupted.rest.err, re.MULTILINE
+    )
+
+    assert said[0] == ("adapter_scores: test, base", "4")
+    assert said[1][0] == "evaluation: base-f16.gguf"
+    assert sum(int(kept) for stage, kept in said if stage.startswith("evaluation")) >= 5
+
+
+def test_another_interval_asks_no_model_again(through: Straight) -> None:
+    kept = re.findall(
+        r"^evaluation: (\S+): 4 of 4 answers are kept from an earlier run$", through.small.err, re.MULTILINE
+    )
+
+    assert kept == ["base-f16.gguf", "tiny-f16.gguf", "tiny-q8_0.gguf"]
 
 
 def test_kills_folder_hash_seed_and_time_zone_change_no_byte(through: Straight, interrupted: Killed) -> None:
