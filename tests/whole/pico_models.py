@@ -87,8 +87,8 @@ class Chain(Pico):
         self.write(edits)
         return self.doit(*args)
 
-    def kill_when(self, reached: Callable[[Path], bool], stage: str, later: float = 0.0) -> None:
-        """SIGKILL to the whole group, so many seconds after its work folder has come so far."""
+    def kill_when(self, reached: Callable[[Path], bool], stage: str, later: float = 0.0) -> str:
+        """SIGKILL to the whole group, so many seconds after its work folder has come so far; what it had said."""
         doing = self.start(stage)
         deadline = time.monotonic() + 120
         while not any(map(reached, self.work(stage))):
@@ -97,8 +97,9 @@ class Chain(Pico):
             time.sleep(0.002)
         time.sleep(later)
         os.killpg(doing.pid, signal.SIGKILL)
-        doing.communicate(timeout=60)
+        _, err = doing.communicate(timeout=60)
         assert doing.returncode == -signal.SIGKILL
+        return err
 
     def work(self, stage: str) -> list[Path]:
         return list((self.path / "artifacts" / "tiny" / ".so8t" / "work").glob(f"{stage}-*/out"))
