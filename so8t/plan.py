@@ -16,7 +16,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import so8t
 from so8t.errors import StageError
@@ -25,6 +25,9 @@ from so8t.store.cache import Store
 from so8t.store.digest import TICK_NS, signature
 from so8t.store.layout import Layout
 from so8t.store.mirror import Mirror
+
+if TYPE_CHECKING:
+    from so8t.store.code import Known
 
 
 @dataclass(frozen=True)
@@ -111,6 +114,8 @@ def read(project: Path, profile: str) -> tuple[dict[str, Any], list[Path]]:
     found = profiles.read(project, profile)
     models = spec.load(found, files.models(stages))
     settings = spec.settings(found)
+    modules: Known = {}
+    versions = {package: version(package) for package in sorted({p for s in stages.values() for p in s.packages})}
     rows = {}
     for name, stage in stages.items():
         model = models[name]
@@ -122,8 +127,8 @@ def read(project: Path, profile: str) -> tuple[dict[str, Any], list[Path]]:
             ships=stage.ships,
             spec=semantic(model),
             values=model.model_dump(mode="json"),
-            code=code_of(project, stage.build.__module__),
-            packages={package: version(package) for package in sorted(stage.packages)},
+            code=code_of(project, stage.build.__module__, modules),
+            packages={package: versions[package] for package in sorted(stage.packages)},
             sources=tuple(stage.sources(model)) if stage.sources else (),
             resumable=stage.resumable,
             precious=stage.precious,
@@ -160,10 +165,10 @@ def drop_stale_bytecode(project: Path) -> None:
                 cache.unlink(missing_ok=True)
 
 
-def code_of(project: Path, module: str) -> dict[str, str]:
+def code_of(project: Path, module: str, known: Known | None = None) -> dict[str, str]:
     from so8t.store import code
 
-    return code.closure(module, _roots(project))
+    return code.closure(module, _roots(project), known)
 
 
 def _roots(project: Path) -> dict[str, Path]:

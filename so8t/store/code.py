@@ -21,20 +21,30 @@ MACHINERY = ("so8t.stage", "so8t.spec", "so8t.store", "so8t.errors", "so8t.watch
 CONTENTS = "stages"  # the table of contents imports every stage and changes none
 
 
-def closure(module: str, roots: Mapping[str, Path]) -> dict[str, str]:
+Known = dict[
+    str, tuple[str, tuple[str, ...]] | None
+]  # by module: its digest and imports; None: there is no such module
+
+
+def closure(module: str, roots: Mapping[str, Path], known: Known | None = None) -> dict[str, str]:
     """Digest of each module that `module` needs, itself included, machinery left out.
 
-    `roots` maps top-level package names to their folders.
+    `roots` maps top-level package names to their folders.  Calls that share `known` look at each file once.
     """
+    known = {} if known is None else known
     digests: dict[str, str] = {}
-    waiting = [module]
+    seen, waiting = {module}, [module]
     while waiting:
         name = waiting.pop()
-        path = find(name, roots)
-        if name in digests or path is None or _is_machinery(name):
+        if _is_machinery(name):
             continue
-        digests[name], imports = _read(name, path, signature(path))
-        waiting.extend(imports)
+        if name not in known:
+            path = find(name, roots)
+            known[name] = _read(name, path, signature(path)) if path else None
+        if found := known[name]:
+            digests[name], imports = found
+            waiting += (fresh := set(imports) - seen)
+            seen |= fresh
     return dict(sorted(digests.items()))
 
 

@@ -8,6 +8,7 @@ It prints a line for each run: how often it was killed, and the digest of what i
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import importlib
 import os
@@ -62,6 +63,7 @@ def main(job_file: str, seed: str, kills: str, folder: str) -> None:
     job = pickle.loads(Path(job_file).read_bytes())
     importlib.import_module("so8t.report.throughput")
     bases.load(job.base, "float32", job.quantise)  # what libraries read once is read for all children
+    gc.freeze()  # else each child looks for garbage in it
     dice, left, number = random.Random(seed), int(kills), 0
     began = time.monotonic()
     assert ended(start(job, Path(folder) / "whole"), 600)

@@ -40,7 +40,7 @@ def after_kills(job: Job, folder: Path, seed: int, kills: int) -> list[tuple[int
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="forks and SIGKILL; Windows resumes in test_stopped_and_continued")
 def test_a_hundred_kills_change_no_byte(place: Place, tmp_path: Path) -> None:
-    job = changed(place.job(validation=Validation(every=5, records=4, publish="best")), steps=24, packing=False)
+    job = changed(place.job(validation=Validation(every=5, records=4, publish="best")), steps=16, packing=False)
 
     runs = after_kills(replace(job, checkpoints=Checkpoints(steps=2, keep=2)), tmp_path, seed=11, kills=84)
     (tmp_path / "int8").mkdir()
