@@ -16,7 +16,7 @@ from so8t.store.atomic import write_atomic
 
 
 class Answers:
-    """JSON lines with a `key`, each written out before put() returns, and synced at most `lag` seconds later.
+    """JSON lines with a `key`, each written out before put() returns, and synced by the first put() in `lag` seconds.
 
     A last line that a kill tore is cut off; its answer has to be asked for again.
     In memory stands only where each line begins.

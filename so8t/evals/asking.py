@@ -31,6 +31,8 @@ from so8t.store.digest import blake3_of
 from so8t.watch.count import Count
 
 _LEAST = 256  # tokens of a context: llama.cpp gives no less
+# An edit of how models are asked asks them again.  Taken here, so that it is the code that was imported.
+_CODE = code.closure(__name__, {"so8t": Path(so8t.__file__).parent})
 
 
 @dataclass(frozen=True)
@@ -68,9 +70,9 @@ def ask(
         encoded = [encode(words, prompt, fmt) for prompt in prompts]
         stop = words.ends.union(_single(words, token) for token in fmt.stop)
         context = _context(words, max(map(len, encoded)), way.longest)
-    made_by = [_code(), llamacpp.version(), blake3_of(path), sorted(stop), way.longest, grammar]
+    made_by = [_CODE, llamacpp.version(), blake3_of(path), sorted(stop), way.longest, grammar]
     keys = [blake2b(orjson.dumps([*made_by, ids]), digest_size=16).hexdigest() for ids in encoded]
-    missing = [at for at, key in enumerate(keys) if kept.get(key) is None]
+    missing = [at for at, key in enumerate(keys) if key not in kept]
     idle: SimpleQueue[Model] = SimpleQueue()
 
     def one(at: int) -> None:
@@ -97,11 +99,6 @@ def encode(model: Model, prompt: Sequence[Message], fmt: ChatFormat) -> list[int
     for piece in chat.segments(prompt, fmt, generation_prompt=True):
         ids += model.tokenize(piece.text, special=piece.structure)
     return ids
-
-
-def _code() -> str:
-    """This module and what it needs: an edit of how models are asked asks them again."""
-    return repr(code.closure(__name__, {"so8t": Path(so8t.__file__).parent}))
 
 
 def _parsed(line: dict[str, Any]) -> Answer:
