@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pairs import Cost, as_json, median, ratio, table, write_json
+from pairs import Cost, as_json, median, ratio, status, table, write_json
 
 
 @dataclass(frozen=True)
@@ -143,9 +143,7 @@ def memory() -> tuple[int, int]:
 
     if device() == "cuda":
         return torch.cuda.memory_allocated(), torch.cuda.max_memory_allocated()
-    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-    fields = {line.split(":")[0]: line.split()[1] for line in lines if line.startswith(("VmRSS", "VmHWM"))}
-    return int(fields["VmRSS"]) * 1024, int(fields["VmHWM"]) * 1024
+    return status("self", "VmRSS"), status("self", "VmHWM")
 
 
 def peak_elsewhere(name: str, gated: bool, options: argparse.Namespace) -> dict[str, int]:

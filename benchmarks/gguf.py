@@ -27,7 +27,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pairs import Command, Cost, as_json, in_turn, ratio, table, write_json
+from pairs import Command, Cost, as_json, in_turn, ratio, status, table, write_json
 from weights import SHAPES, Shape, _tensors
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -188,12 +188,7 @@ WORKS = {
 def work(name: str, folder: Path, shape: Shape) -> None:
     (folder / "running").write_text(f"{os.getpid()} {name}", "utf-8")
     WORKS[name].do(folder / WORKS[name].takes, folder / f"{name}.gguf", shape)
-    (folder / f"{name}.peak").write_text(str(_status(os.getpid(), "VmHWM")), "ascii")  # rusage has the parent's, too
-
-
-def _status(process: int, what: str) -> int:
-    lines = Path(f"/proc/{process}/status").read_text("ascii").splitlines()
-    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{what}:"))
+    (folder / f"{name}.peak").write_text(str(status("self", "VmHWM")), "ascii")  # rusage has the parent's, too
 
 
 def command(name: str, folder: Path, shape: str) -> Command:
@@ -225,7 +220,7 @@ def sampled(folder: Path) -> Iterator[dict[str, int]]:
         while not over.wait(0.02):
             with suppress(OSError, ValueError):  # nothing has begun, or it has just ended
                 process, name = (folder / "running").read_text("utf-8").split(" ", 1)
-                most[name] = max(most.get(name, 0), _status(int(process), "RssAnon"))
+                most[name] = max(most.get(name, 0), status(int(process), "RssAnon"))
 
     watcher = threading.Thread(target=watch)
     watcher.start()

@@ -84,6 +84,12 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
+def status(process: int | str, what: str) -> int:
+    """Bytes that Linux tells of a process ("self", too): VmRSS, its peak VmHWM, RssAnon."""
+    lines = Path(f"/proc/{process}/status").read_text("ascii").splitlines()
+    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{what}:"))
+
+
 def as_json(costs: Mapping[str, Sequence[Cost]]) -> dict[str, dict[str, object]]:
     return {
         name: {

@@ -24,7 +24,7 @@ from statistics import median
 from typing import Any
 
 import weights
-from pairs import surroundings, table, write_json
+from pairs import status, surroundings, table, write_json
 
 
 @dataclass(frozen=True)
@@ -94,30 +94,15 @@ def so8t(folder: Path, size: Size, options: argparse.Namespace) -> Any:
 
 
 def peft(folder: Path, size: Size, options: argparse.Namespace) -> Any:
-    """What PEFT's guide to quantised training does."""
+    """What PEFT's guide to quantised training does, on a base that was loaded as ours."""
     import torch
     from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
-    from transformers import AutoModelForCausalLM, BitsAndBytesConfig, PrinterCallback, Trainer, TrainingArguments
+    from transformers import PrinterCallback, Trainer, TrainingArguments
 
-    cuda = torch.cuda.is_available()
-    if options.quantise == "int8":
-        bits = BitsAndBytesConfig(load_in_8bit=True)
-    else:
-        bits = BitsAndBytesConfig(
-            load_in_4bit=True,
-            bnb_4bit_quant_type="nf4",
-            bnb_4bit_use_double_quant=True,
-            bnb_4bit_compute_dtype=torch.bfloat16,
-        )
-    model: Any = AutoModelForCausalLM.from_pretrained(
-        str(folder / "base"),
-        dtype=torch.bfloat16,
-        quantization_config=bits,
-        device_map={"": "cuda" if cuda else "cpu"},
-        attn_implementation="sdpa",
-    )
-    model.config.use_cache = False
-    how = {"use_reentrant": False}
+    from so8t.train import bases
+
+    cuda, how = torch.cuda.is_available(), {"use_reentrant": False}
+    model = bases.load(folder / "base", "bfloat16", options.quantise, torch.device("cuda" if cuda else "cpu"))
     model = prepare_model_for_kbit_training(model, gradient_checkpointing_kwargs=how)
     rank, targets = size.shape.rank, ["qkv_proj", "o_proj", "gate_up_proj", "down_proj"]
     model = get_peft_model(
@@ -197,15 +182,10 @@ def measured(side: str, folder: Path, options: argparse.Namespace) -> dict[str, 
         "step_s": median(clock.seconds[1:]),
         "tokens_per_s": tokens / median(clock.seconds[1:]),
         "allocated": torch.cuda.max_memory_allocated() if cuda else None,
-        "reserved": torch.cuda.max_memory_reserved() if cuda else _resident(),
+        "reserved": torch.cuda.max_memory_reserved() if cuda else status("self", "VmHWM"),
         "loss": loss,
         "steps_s": clock.seconds,
     }
-
-
-def _resident() -> int:
-    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
 
 
 def elsewhere(side: str, folder: Path, options: argparse.Namespace) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pairs import Command, as_json, in_turn, median, ratio, table, write_json
+from pairs import Command, as_json, in_turn, median, ratio, status, table, write_json
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARD = 5_000_000_000
@@ -222,9 +222,7 @@ WORKS: dict[str, tuple[Callable[[Path, Shape], None], str]] = {
 
 def work(name: str, folder: Path, shape: Shape) -> None:
     WORKS[name][0](folder, shape)
-    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-    (peak,) = (line.split()[1] for line in lines if line.startswith("VmHWM"))  # rusage has the parent's, too
-    (folder / f"{name}.peak").write_text(str(int(peak) * 1024), encoding="ascii")
+    (folder / f"{name}.peak").write_text(str(status("self", "VmHWM")), encoding="ascii")  # rusage has the parent's, too
 
 
 def command(name: str, folder: Path, shape: str) -> Command:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from hashlib import blake2b
 from pathlib import Path
 from queue import SimpleQueue
@@ -27,7 +28,7 @@ from so8t.errors import StageError
 from so8t.gguf import llamacpp
 from so8t.gguf.llamacpp import Model
 from so8t.store import code
-from so8t.store.digest import blake3_of
+from so8t.store.digest import Signature, blake3_of, signature
 from so8t.watch.count import Count
 
 _LEAST = 256  # tokens of a context: llama.cpp gives no less
@@ -70,7 +71,7 @@ def ask(
         encoded = [encode(words, prompt, fmt) for prompt in prompts]
         stop = words.ends.union(_single(words, token) for token in fmt.stop)
         context = _context(words, max(map(len, encoded)), way.longest)
-    made_by = [_CODE, llamacpp.version(), blake3_of(path), sorted(stop), way.longest, grammar]
+    made_by = [_CODE, llamacpp.version(), _digest(path, signature(path)), sorted(stop), way.longest, grammar]
     keys = [blake2b(orjson.dumps([*made_by, ids]), digest_size=16).hexdigest() for ids in encoded]
     missing = [at for at, key in enumerate(keys) if key not in kept]
     idle: SimpleQueue[Model] = SimpleQueue()
@@ -82,7 +83,7 @@ def ask(
         finally:
             idle.put(model)
 
-    count = Count(f"evaluation: {path.name}", "answers", len(keys), len(keys) - len(missing))
+    count = Count(f"evaluation: {path.name}", len(keys), len(keys) - len(missing))
     with ExitStack() as stack:
         for _ in range(min(way.workers, len(missing))):
             idle.put(stack.enter_context(Model(path, context, way.threads, gpu_layers=way.gpu_layers)))
@@ -99,6 +100,12 @@ def encode(model: Model, prompt: Sequence[Message], fmt: ChatFormat) -> list[int
     for piece in chat.segments(prompt, fmt, generation_prompt=True):
         ids += model.tokenize(piece.text, special=piece.structure)
     return ids
+
+
+@lru_cache
+def _digest(path: Path, _sig: Signature | None) -> str:
+    """A file is asked freely and under the grammar, and hashed once."""
+    return blake3_of(path)
 
 
 def _parsed(line: dict[str, Any]) -> Answer:

@@ -25,7 +25,7 @@ def generate(
     batch: int,
     longest: int,
     kept: Answers,
-    name: str = "",
+    name: str,
 ) -> Iterator[str]:
     """The answers, in the prompts' order, each up to a stop token; prompts of like length go together.
 
@@ -36,11 +36,10 @@ def generate(
     numbers = sorted(range(len(prompts)), key=lambda number: (len(encoded[number].ids), number))
     stop = [tokenizer.convert_tokens_to_ids(token) for token in fmt.stop]
     keys = [f"{name} {number}" for number in range(len(prompts))]
-    count = Count(f"adapter_scores: {name}", "answers", len(keys), sum(key in kept for key in keys))
-    for start in range(0, len(numbers), batch):
-        some = numbers[start : start + batch]
-        if all(keys[number] in kept for number in some):
-            continue
+    batches = [numbers[start : start + batch] for start in range(0, len(numbers), batch)]
+    missing = [some for some in batches if any(keys[number] not in kept for number in some)]
+    count = Count(f"adapter_scores: {name}", len(keys), len(keys) - sum(map(len, missing)))
+    for some in missing:
         given = _left_padded([encoded[number].ids for number in some], stop[0], model.device)
         with attach.held(model):
             made = model.generate(

@@ -92,7 +92,7 @@ class Gate(nn.Module):
 
 def matrices(gates: Sequence[Gate]) -> tuple[Tensor, ...]:
     """M of each of several gates of one kind on one device, in the finest dtype, by a single exponential."""
-    if shared := [gate._shared for gate in gates if gate._shared is not None]:
+    if len(shared := [gate._shared for gate in gates if gate._shared is not None]) == len(gates):
         return tuple(shared)
     first = next(gates[0].parameters())
     finest = rotation.finest(first.device)

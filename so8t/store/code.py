@@ -21,9 +21,8 @@ MACHINERY = ("so8t.stage", "so8t.spec", "so8t.store", "so8t.errors", "so8t.watch
 CONTENTS = "stages"  # the table of contents imports every stage and changes none
 
 
-Known = dict[
-    str, tuple[str, tuple[str, ...]] | None
-]  # by module: its digest and imports; None: there is no such module
+# By module: its digest and imports; None: there is no such module.
+Known = dict[str, tuple[str, tuple[str, ...]] | None]
 
 
 def closure(module: str, roots: Mapping[str, Path], known: Known | None = None) -> dict[str, str]:

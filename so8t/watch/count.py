@@ -1,4 +1,4 @@
-"""How many of many are done, for a person: a line now and then."""
+"""How many answers of many there are, for a person: a line now and then."""
 
 from __future__ import annotations
 
@@ -13,33 +13,32 @@ _SPEAK = 10.0  # seconds between two lines
 
 
 class Count:
-    """`before` were done in an earlier run, which the first line says."""
+    """`before` are there from an earlier run, which the first line says."""
 
     def __init__(
         self,
         label: str,
-        what: str,
         total: int,
         before: int = 0,
         stream: TextIO | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._label, self._what, self._total, self._before = label, what, total, before
+        self._label, self._total, self._before = label, total, before
         self._stream, self._clock = stream or sys.stderr, clock
         self._done = 0
         self._begun = self._spoken = clock()
         if before:
-            self._say(f"{before:,} of {total:,} {what} are kept from an earlier run")
+            self._say(f"{before:,} of {total:,} answers are kept from an earlier run")
 
     def add(self) -> None:
-        """One more is done."""
+        """One more is there."""
         self._done += 1
         now = self._clock()
         left = self._total - self._before - self._done
         if left and now - self._spoken >= _SPEAK:
             self._spoken = now
             eta = clock_face((now - self._begun) / self._done * left)
-            self._say(f"{self._before + self._done:,} of {self._total:,} {self._what}, ETA {eta}")
+            self._say(f"{self._before + self._done:,} of {self._total:,} answers, ETA {eta}")
 
     def _say(self, text: str) -> None:
         print(f"{self._label}: {text}", file=self._stream, flush=True)

@@ -113,4 +113,4 @@ def _learn(before: Path, after: Path, rows: Sequence[dict[str, Any]]) -> list[st
         (after / path.name).write_bytes(path.read_bytes())
     prompts = [row["messages"][:-1] for row in rows]
     with Answers(after.with_name("answers.jsonl")) as kept:
-        return list(greedy.generate(model, words, prompts, PHI3, batch=12, longest=80, kept=kept))
+        return list(greedy.generate(model, words, prompts, PHI3, batch=12, longest=80, kept=kept, name="test"))

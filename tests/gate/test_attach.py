@@ -12,7 +12,7 @@ from torch import nn
 from so8t.errors import StageError
 from so8t.gate import attach
 from so8t.gate.fold import fold
-from so8t.gate.layer import KINDS, Kind
+from so8t.gate.layer import KINDS, Gate, Kind
 from so8t.gate.orthogonality import orthogonality_loss
 from tests.gate.families import DIM, FAMILIES, LAYERS, model, open_up, tokens
 
@@ -201,18 +201,24 @@ def test_the_saved_config_knows_nothing_of_gates(tmp_path: Any) -> None:
     assert "so8t" not in (tmp_path / "config.json").read_text(encoding="utf-8")
 
 
+def learning(kind: Kind, checkpointing: bool, reentrant: bool = False) -> tuple[Any, dict[int, Gate]]:
+    """A frozen model, and its gates on every layer, which learn."""
+    made = model("phi3").train()
+    gates = attach.attach(made, "all", kind)
+    open_up(gates)
+    made.requires_grad_(False)
+    attach.train(gates)
+    made.enable_input_require_grads()
+    if checkpointing:
+        made.gradient_checkpointing_enable({"use_reentrant": reentrant})
+    return made, gates
+
+
 @pytest.mark.parametrize("reentrant", [False, True])
 @pytest.mark.parametrize("kind", KINDS)
 def test_gradient_checkpointing_gives_the_same_gradients(kind: Kind, reentrant: bool) -> None:
     def gradients(checkpointing: bool) -> dict[str, torch.Tensor]:
-        made = model("phi3").train()
-        gates = attach.attach(made, "all", kind)
-        open_up(gates)
-        made.requires_grad_(False)
-        attach.train(gates)
-        made.enable_input_require_grads()
-        if checkpointing:
-            made.gradient_checkpointing_enable({"use_reentrant": reentrant})
+        made, _ = learning(kind, checkpointing, reentrant)
         made(input_ids=tokens(), labels=tokens()).loss.backward()
         return {name: p.grad for name, p in made.named_parameters() if p.grad is not None}
 
@@ -226,14 +232,7 @@ def test_gradient_checkpointing_gives_the_same_gradients(kind: Kind, reentrant: 
 @pytest.mark.parametrize("checkpointing", [False, True])
 @pytest.mark.parametrize("kind", KINDS)
 def test_shared_matrices_teach_the_same_and_are_taken_back(kind: Kind, checkpointing: bool) -> None:
-    made = model("phi3").train()
-    gates = attach.attach(made, "all", kind)
-    open_up(gates)
-    made.requires_grad_(False)
-    attach.train(gates)
-    made.enable_input_require_grads()
-    if checkpointing:
-        made.gradient_checkpointing_enable({"use_reentrant": False})
+    made, gates = learning(kind, checkpointing)
 
     def gradients() -> dict[str, torch.Tensor]:
         made.zero_grad()

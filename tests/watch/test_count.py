@@ -9,7 +9,7 @@ from so8t.watch.count import Count
 
 def test_a_line_every_ten_seconds_says_how_many_are_left() -> None:
     said, now = io.StringIO(), [0.0]
-    count = Count("evaluation: f16.gguf", "answers", 1240, before=1000, stream=said, clock=lambda: now[0])
+    count = Count("evaluation: f16.gguf", 1240, before=1000, stream=said, clock=lambda: now[0])
     for _ in range(240):
         now[0] += 0.25
         count.add()
@@ -26,7 +26,7 @@ def test_a_line_every_ten_seconds_says_how_many_are_left() -> None:
 
 def test_what_is_quick_says_nothing() -> None:
     said = io.StringIO()
-    count = Count("evaluation: f16.gguf", "answers", 3, stream=said, clock=lambda: 0.0)
+    count = Count("evaluation: f16.gguf", 3, stream=said, clock=lambda: 0.0)
     for _ in range(3):
         count.add()
 

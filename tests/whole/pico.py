@@ -113,6 +113,10 @@ class Pico:
     def plan(self) -> plans.Plan:
         return plans.load(self.path, "tiny")
 
+    def specs(self) -> dict[str, Any]:
+        """The values of each stage's own spec that enter its key."""
+        return {name: row.spec for name, row in self.plan().rows.items()}
+
     def build(self) -> dict[str, str]:
         """How each data stage came to be current."""
         return {name: ensure(self.path, "tiny", name).how for name in DATA}

@@ -67,7 +67,6 @@ class Chain(Pico):
         folder.mkdir()
         super().__init__(folder, root)
         self.env = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", **env}
-        self.env.pop("PYTHONDONTWRITEBYTECODE", None)  # a score of processes imports the same code
         self.write(MODELS)
 
     def start(self, *args: str) -> subprocess.Popen[str]:

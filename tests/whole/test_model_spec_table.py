@@ -261,9 +261,9 @@ def test_a_field_makes_its_stage_stale_or_none(
 ) -> None:
     after = value if isinstance(value, dict) and "source" in value else merged(before, nested(field, value))
     pico.write({stage: before})
-    then = {name: row.spec for name, row in pico.plan().rows.items()}
+    then = pico.specs()
     pico.write({stage: after})
-    now = {name: row.spec for name, row in pico.plan().rows.items()}
+    now = pico.specs()
     pico.write({stage: {}})
 
     assert [name for name in now if now[name] != then[name]] == ([stage] if expected else [])

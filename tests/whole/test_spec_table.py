@@ -265,14 +265,14 @@ def test_a_field_rebuilds_exactly_its_stages(
         after = {"teacher": {"model": "m", "prompt": f"{default}\n短く。"}}
     start = merged(SPECS[stage], before)
     pico.write({**SPECS, stage: start})
-    then = specs(pico)
+    then = pico.specs()
     buildable = expected != "?" and "hub" not in str(start) and "teacher" not in start
     if buildable:
         pico.build()
         collect(pico.plan().store, in_use(pico.plan()), budget=0)  # or a result of another row is restored
 
     pico.write({stage: merged(start, copy.deepcopy(after))})
-    now = specs(pico)
+    now = pico.specs()
     built = "".join(LETTERS[name] for name in pico.built()) if buildable else expected
     pico.write({stage: start})
     undone = pico.built() if buildable else []
@@ -281,11 +281,6 @@ def test_a_field_rebuilds_exactly_its_stages(
     assert [name for name in now if now[name] != then[name]] == ([stage] if expected else [])
     assert built == expected
     assert undone == []
-
-
-def specs(pico: Pico) -> dict[str, Any]:
-    """The values of each stage's own spec that enter its key."""
-    return {name: row.spec for name, row in pico.plan().rows.items()}
 
 
 def leaves(model: type[BaseModel], path: str = "") -> Iterator[str]:
