@@ -2,7 +2,7 @@
 
 from doit import get_var
 
-from so8t.tasks import Graph
+from so8t.engine.tasks import Graph
 
 graph = Graph(get_var("profile"))
 DOIT_CONFIG = graph.config()

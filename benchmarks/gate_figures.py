@@ -27,8 +27,8 @@ MEASURES = ("loss", "accuracy", "format_valid", "unsafe_compliance", "over_refus
 def one(profile: str, seed: int, gates: bool, folder: Path) -> None:
     """Train and score in this process; scores.json in `folder`."""
     sys.path.insert(0, str(ROOT))
-    from so8t.plan import load
-    from so8t.stage import Inputs
+    from so8t.engine.plan import load
+    from so8t.engine.stage import Inputs
     from stages import adapter, adapter_scores
 
     rows = load(ROOT, profile).rows

@@ -57,17 +57,17 @@ class Monitored:
         with self.probes.armed(self.real, self.learned):
             loss = self.model(input_ids=self.ids, labels=self.ids).loss
         self._learn(loss)
-        turns = self.probes.gates()
+        seen = self.probes.gates()
         sample: dict[str, Any] = {
             "step": self.done,
             "loss": float(loss.detach()),
-            **turns.figures,
+            **seen.figures,
             **self.probes.activity(),
         }
         self.series.append(sample)
         pace = self.pace.sample(self.done, self.ids.numel())
         if self.board:
-            self.board.write(sample, turns.angles, pace)
+            self.board.write(sample, seen.angles, pace)
 
     def _learn(self, loss: Any) -> None:
         loss.backward()

@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from so8t.data import neardup
+from so8t.corpus import neardup
 
 SETTINGS = neardup.Settings()
 _KANJI = "日本東京会社員学校時間人生方法問題相談確認申請手続契約費用年月部長課書類電話番号予定変更連絡報告資料"

@@ -59,8 +59,8 @@ class Rows:
 
 def so8t(folder: Path, size: Size, options: argparse.Namespace) -> Any:
     """The trainer of the adapter stage, gates and all their losses included."""
-    from so8t.data.chat import PHI3
-    from so8t.train import loading, optimizer, run
+    from so8t.formats.chat import PHI3
+    from so8t.train import lora, optimizer, run
     from so8t.train.job import Job
     from so8t.train.settings import Checkpoints, Gates, Lora, Monitor, Pet, Train, Validation
     from so8t.train.trainer import GatedTrainer, Plan
@@ -86,9 +86,9 @@ def so8t(folder: Path, size: Size, options: argparse.Namespace) -> Any:
         chat=PHI3,
         logs=folder,
     )
-    place = loading.device(train)
-    learner, gates = run.model(job, place)
-    form, _ = optimizer.choose("auto", place)
+    device = lora.device(train)
+    learner, gates = run.model(job, device)
+    form, _ = optimizer.choose("auto", device)
     plan = Plan(train, job.gates, job.pet, options.steps, 1, form, job.precision, fill=0)
     return GatedTrainer(learner, Rows(size, options.steps * size.batch), plan, gates, folder / "so8t")  # type: ignore[arg-type]
 
@@ -99,10 +99,10 @@ def peft(folder: Path, size: Size, options: argparse.Namespace) -> Any:
     from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
     from transformers import PrinterCallback, Trainer, TrainingArguments
 
-    from so8t.train import bases
+    from so8t.models import loading
 
     cuda, how = torch.cuda.is_available(), {"use_reentrant": False}
-    model = bases.load(folder / "base", "bfloat16", options.quantise, torch.device("cuda" if cuda else "cpu"))
+    model = loading.load(folder / "base", "bfloat16", options.quantise, torch.device("cuda" if cuda else "cpu"))
     model = prepare_model_for_kbit_training(model, gradient_checkpointing_kwargs=how)
     rank, targets = size.shape.rank, ["qkv_proj", "o_proj", "gate_up_proj", "down_proj"]
     model = get_peft_model(

@@ -22,8 +22,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from so8t.data.chat import PHI3  # noqa: E402
-from so8t.data.thinking import TAGS, Final, Thinking, compose  # noqa: E402
+from so8t.formats.chat import PHI3  # noqa: E402
+from so8t.formats.thinking import TAGS, Final, Thinking, compose  # noqa: E402
 from so8t.serve import audit, chain, keys  # noqa: E402
 from so8t.serve.app import create  # noqa: E402
 from so8t.serve.backend import Conversation  # noqa: E402

@@ -136,7 +136,7 @@ def bare(folder: Path, out: Path) -> None:
 
 
 def stage(folder: Path, out: Path, threshold: float | None) -> Callable[[], None]:
-    from so8t.stage import Inputs
+    from so8t.engine.stage import Inputs
     from stages.thinking_sft import Spec, build
 
     spec = Spec(system=SYSTEM, fractions=FRACTIONS, near_duplicate_threshold=threshold)  # type: ignore[arg-type]

@@ -49,7 +49,7 @@ STAGE = '''
 from pathlib import Path
 from stages import program
 from so8t.spec.fields import SpecModel
-from so8t.stage import Stage
+from so8t.engine.stage import Stage
 
 
 class Spec(SpecModel):
@@ -88,7 +88,7 @@ CHAINS = '''
 from pathlib import Path
 from stages import program
 from so8t.spec.fields import SpecModel
-from so8t.stage import Stage
+from so8t.engine.stage import Stage
 
 
 class Spec(SpecModel):
@@ -117,7 +117,7 @@ DODO = '''"""The toy pipeline, one task per stage."""
 
 from doit import get_var
 
-from so8t.tasks import Graph
+from so8t.engine.tasks import Graph
 
 graph = Graph(get_var("profile"))
 DOIT_CONFIG = graph.config()
@@ -214,7 +214,7 @@ BUILD_ALL = """
 import sys
 from pathlib import Path
 from so8t import plan
-from so8t.build import ensure
+from so8t.engine.bring import ensure
 sys.path.insert(0, "")
 for name in plan.load(Path.cwd(), "tiny").rows:
     ensure(Path.cwd(), "tiny", name)

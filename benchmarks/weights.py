@@ -159,9 +159,8 @@ def merge(folder: Path, shape: Shape) -> None:
 
 
 def bake(folder: Path, shape: Shape) -> None:
-    from so8t.gate import storage
     from so8t.weights import bake as baking
-    from so8t.weights import lora, reader
+    from so8t.weights import gatefiles, lora, reader
     from so8t.weights import merge as merging
 
     with (
@@ -169,7 +168,7 @@ def bake(folder: Path, shape: Shape) -> None:
         reader.open_folder(folder / "merged", "merged_model") as merged,
         closing(lora.read(folder / "adapter", base)) as adapter,
     ):
-        gates = storage.read(folder / "adapter").matrices()
+        gates = gatefiles.read(folder / "adapter").matrices()
         exact = merging.Merging(base, adapter)
         baking.bake(folder / "merged", merged, exact, gates, folder / "baked", shape.shard, workers=4)
 
@@ -193,12 +192,12 @@ def parity(folder: Path, shape: Shape) -> None:
     """As baked_model proves itself: 8 prompts of 64 tokens."""
     import torch
 
-    from so8t.gate import storage
-    from so8t.weights import layerwise, lora, reader, streamed
+    from so8t.parity import layerwise
+    from so8t.weights import gatefiles, lora, reader, streamed
 
     torch.set_num_threads(2)
     ids = torch.randint(3, shape.words, (8, 64), generator=torch.Generator().manual_seed(0))
-    gates = storage.read(folder / "adapter")
+    gates = gatefiles.read(folder / "adapter")
     with (
         reader.open_folder(folder / "base", "base_model") as base,
         reader.open_folder(folder / "baked", "baked_model") as baked,

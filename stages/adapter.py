@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import orjson
 
+from so8t.engine.stage import Inputs, Stage
 from so8t.spec.fields import SpecModel
-from so8t.stage import Inputs, Stage
-from so8t.train.settings import Checkpoints, Gates, Lora, Monitor, Pet, Train, Validation
+from so8t.train.settings import Checkpoints, Gates, Lora, Pet, Train, Validation
+from so8t.train.settings import Monitor as MonitorSpec
 
 if TYPE_CHECKING:
     from so8t.train.job import Job
@@ -35,7 +37,7 @@ class Spec(SpecModel):
     """What is watched on held-out conversations."""
     checkpoints: Checkpoints = Checkpoints()
     """What a killed run goes on from."""
-    monitor: Monitor = Monitor()
+    monitor: MonitorSpec = MonitorSpec()
     """The series."""
 
 
@@ -45,10 +47,12 @@ def build(inputs: Inputs, out: Path, spec: Spec) -> None:
     with quiet():  # while they are imported, too
         from so8t.train import run
         from so8t.watch import memory
+        from so8t.watch.monitor import Monitor
 
     job = _job(inputs, spec)
+    logs = Path(spec.monitor.logs) if spec.monitor.logs else inputs.scratch
     with quiet(), memory.explained(spec.train, spec.quantise):
-        result = run.train(job, out)
+        result = run.train(job, out, partial(Monitor, "adapter", logs, spec.monitor.tensorboard))
     print(
         f"adapter: {result.steps:,} steps, loss {result.loss:.4f}, {result.trainable:,} parameters trained",
         file=sys.stderr,
@@ -56,7 +60,7 @@ def build(inputs: Inputs, out: Path, spec: Spec) -> None:
 
 
 def _job(inputs: Inputs, spec: Spec) -> Job:
-    from so8t.data import chat
+    from so8t.formats import chat
     from so8t.train.job import Job
 
     sft = inputs["thinking_sft"]
@@ -77,7 +81,6 @@ def _job(inputs: Inputs, spec: Spec) -> Job:
         train_split=sft / "splits" / "train.jsonl",
         validation_split=sft / "splits" / "validation.jsonl",
         chat=chat.from_json(orjson.loads((sft / "chat_format.json").read_bytes())["chat"]),
-        logs=Path(spec.monitor.logs) if spec.monitor.logs else inputs.scratch,
     )
 
 

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import orjson
 from pydantic import Field
 
+from so8t.engine.stage import Inputs, Stage
 from so8t.errors import StageError
 from so8t.spec.fields import SpecModel, execution
-from so8t.stage import Inputs, Stage
 
 if TYPE_CHECKING:
-    from so8t.data.answers import Answers
+    from so8t.store.answers import Answers
 
 
 class Spec(SpecModel):
@@ -39,24 +39,25 @@ class Spec(SpecModel):
 def build(inputs: Inputs, out: Path, spec: Spec) -> None:
     import torch
 
-    from so8t.data.answers import Answers
+    from so8t.store.answers import Answers
     from so8t.watch.quiet import quiet
 
     with quiet():  # while they are imported, too
         from peft import PeftModel
         from transformers import AutoTokenizer
 
-        from so8t.gate import attach, storage
-        from so8t.train import bases
+        from so8t.gate import attach
+        from so8t.models import loading
+        from so8t.weights import gatefiles
 
     torch.set_num_threads(spec.threads)
     folder = inputs["base_model"] / "model"
     code = orjson.loads((inputs["base_model"] / "base.json").read_bytes())["remote_code"]
-    place = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True, trust_remote_code=code)
     with quiet():
-        base = bases.load(folder, spec.precision, place=place, remote_code=code)
-        storage.load(base, inputs["adapter"])
+        base = loading.load(folder, spec.precision, device=device, remote_code=code)
+        gatefiles.load(base, inputs["adapter"])
         model: Any = PeftModel.from_pretrained(base, str(inputs["adapter"])).eval()
     scores: dict[str, Any] = {}
     unfinished = out / "unfinished.jsonl"  # what a killed run goes on from
@@ -82,7 +83,7 @@ def build(inputs: Inputs, out: Path, spec: Spec) -> None:
 
 
 def _records(path: Path, spec: Spec) -> list[dict[str, Any]]:
-    from so8t.data import records
+    from so8t.formats import records
 
     if not path.is_file():
         there = ", ".join(sorted(each.stem for each in path.parent.glob("*.jsonl")))
@@ -102,10 +103,10 @@ def _ask(
     kept: Answers,
     name: str,
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    from so8t.data import chat, thinking
     from so8t.evals import greedy
     from so8t.evals.scores import Scores
-    from so8t.train.encoding import Encoder
+    from so8t.formats import chat, thinking
+    from so8t.formats.encoding import Encoder
 
     declared = orjson.loads((inputs["thinking_sft"] / "chat_format.json").read_bytes())
     fmt, thinks = chat.from_json(declared["chat"]), thinking.from_json(declared["thinking"])

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from pydantic import Field
 
+from so8t.engine.stage import Inputs, Stage
+from so8t.parity.bounds import Bounds, Parity
 from so8t.spec.fields import SpecModel, execution
-from so8t.stage import Inputs, Stage
 from so8t.store.manifest import File
-from so8t.weights.bounds import Bounds, Parity
 
 if TYPE_CHECKING:
     from so8t.weights.lora import Adapter
@@ -42,13 +42,12 @@ def build(inputs: Inputs, out: Path, spec: Spec) -> dict[str, File]:
 
     import torch
 
-    from so8t.gate import storage
     from so8t.watch.quiet import quiet
-    from so8t.weights import bake, lora, merge, reader
+    from so8t.weights import bake, gatefiles, lora, merge, reader
 
     remote_code = orjson.loads((inputs["base_model"] / "base.json").read_bytes())["remote_code"]
     folder, before, target = inputs["base_model"] / "model", inputs["merged_model"] / "model", out / "model"
-    gates = storage.read(inputs["merged_model"])
+    gates = gatefiles.read(inputs["merged_model"])
     torch.set_num_threads(spec.threads)
     with (
         reader.open_folder(folder, "base_model") as base,
@@ -80,11 +79,11 @@ def _prove(
     baked: Checkpoint,
     remote_code: bool,
 ) -> Mapping[str, Any]:
-    from so8t.gate import storage
-    from so8t.weights import bake, bounds, layerwise, probes, streamed
+    from so8t.parity import bounds, layerwise, probes
+    from so8t.weights import bake, gatefiles, streamed
 
     folder, target = inputs["base_model"] / "model", out / "model"
-    gates = storage.read(inputs["adapter"])  # as they were trained, whatever the bake folded in
+    gates = gatefiles.read(inputs["adapter"])  # as they were trained, whatever the bake folded in
     prompts = probes.read(inputs["thinking_sft"], target, spec.parity, remote_code)
     wanted = {"baked": (bake.projected(gates), bounds.of(spec.parity, baked.dtypes))}
     if gates.kind == "free":

@@ -10,13 +10,13 @@ from typing import Annotated, Any
 import orjson
 from pydantic import Discriminator, Tag
 
-from so8t.base import checkpoint, folder, hub, local, tiny
-from so8t.base.checkpoint import Checkpoint
-from so8t.base.hub import Hub
-from so8t.base.local import Local
-from so8t.base.tiny import Tiny
+from so8t.engine.stage import Inputs, Stage
+from so8t.models import checkpoint, folder, hub, local, tiny
+from so8t.models.checkpoint import Checkpoint
+from so8t.models.hub import Hub
+from so8t.models.local import Local
+from so8t.models.tiny import Tiny
 from so8t.spec.fields import SpecModel
-from so8t.stage import Inputs, Stage
 
 
 def _kind(value: Any) -> Any:

@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal, get_args
 import orjson
 from pydantic import Field, field_validator, model_validator
 
-from so8t.data import harm, records
+from so8t.corpus import harm
+from so8t.engine.stage import Inputs, Stage
 from so8t.errors import StageError
+from so8t.formats import records
 from so8t.spec.fields import SpecModel, execution
-from so8t.stage import Inputs, Stage
 
 if TYPE_CHECKING:
-    from so8t.data.cleaning import Step
-    from so8t.data.neardup import Settings
-    from so8t.data.sifting import Outcome
+    from so8t.corpus.cleaning import Step
+    from so8t.corpus.neardup import Settings
+    from so8t.corpus.sifting import Outcome
 
 PiiKind = Literal["secret", "email", "ip", "card", "my_number", "address", "phone"]
 
@@ -139,7 +140,7 @@ class Spec(SpecModel):
 
 
 def build(inputs: Inputs, out: Path, spec: Spec) -> None:
-    from so8t.data import neardup, sifting, workers
+    from so8t.corpus import neardup, sifting, workers
 
     taken = 0
 
@@ -165,8 +166,8 @@ def build(inputs: Inputs, out: Path, spec: Spec) -> None:
 
 def cleaner(spec: Spec) -> Callable[[list[bytes]], list[Outcome]]:
     """What a worker runs on a batch of lines of raw.jsonl."""
-    from so8t.data.cleaning import Drop, clean, dropped, is_held_out
-    from so8t.data.sifting import Outcome
+    from so8t.corpus.cleaning import Drop, clean, dropped, is_held_out
+    from so8t.corpus.sifting import Outcome
 
     chain = steps(spec)
 
@@ -185,7 +186,7 @@ def cleaner(spec: Spec) -> Callable[[list[bytes]], list[Outcome]]:
 
 def steps(spec: Spec) -> list[Step]:
     """The chain; language comes before personal data, so that placeholders do not pass for Japanese."""
-    from so8t.data import cleaning
+    from so8t.corpus import cleaning
 
     entries = spec.harm.categories.items()
     table = harm.Table({name: {"patterns": entry.patterns, "unless": entry.unless} for name, entry in entries})
@@ -210,7 +211,7 @@ def check(taken: int, stats: Mapping[str, Any]) -> None:
 
 
 def _settings(spec: Duplicates) -> Settings:
-    from so8t.data.neardup import Settings
+    from so8t.corpus.neardup import Settings
 
     return Settings(
         exact=spec.exact,

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from pydantic import Field
 
+from so8t.engine.stage import Inputs, Stage
 from so8t.spec.fields import SpecModel
-from so8t.stage import Inputs, Stage
 
 
 class Spec(SpecModel):
@@ -21,8 +21,8 @@ class Spec(SpecModel):
 
 
 def build(inputs: Inputs, out: Path, spec: Spec) -> None:
-    from so8t.report import curves
-    from so8t.report.canvas import Look
+    from so8t.plots import curves
+    from so8t.plots.canvas import Look
 
     made = curves.draw(inputs["adapter"] / "monitoring" / "series.npz", out / "plots", Look(spec.width, spec.dpi))
     print(f"curves: {', '.join(path.name for path in made)}", file=sys.stderr)

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import orjson
 from pydantic import Field, model_validator
 
+from so8t.engine.stage import Inputs, Stage
 from so8t.errors import StageError
 from so8t.spec.fields import SpecModel, execution
-from so8t.stage import Inputs, Stage
 
 if TYPE_CHECKING:
-    from so8t.data.answers import Answers
     from so8t.evals.bench import Bench, Question, Sheet
     from so8t.evals.fidelity import Reference
+    from so8t.store.answers import Answers
 
 BASE = "base"
 
@@ -99,10 +99,10 @@ class Spec(SpecModel):
 
 
 def build(inputs: Inputs, out: Path, spec: Spec) -> None:
-    from so8t.data.answers import Answers
     from so8t.evals import bench, fidelity, harness, pace
     from so8t.gguf import llamacpp
-    from so8t.report import verdicts
+    from so8t.plots import verdicts
+    from so8t.store.answers import Answers
 
     files = _files(inputs["gguf"], spec)
     questions = {split: _questions(inputs["thinking_sft"] / "splits", split, spec) for split in spec.splits}
@@ -132,8 +132,8 @@ def _files(folder: Path, spec: Spec) -> dict[str, Path]:
 
 
 def _questions(folder: Path, split: str, spec: Spec) -> list[Question]:
-    from so8t.data import records
     from so8t.evals.bench import Question
+    from so8t.formats import records
 
     if not (folder / f"{split}.jsonl").is_file():
         there = ", ".join(sorted(each.stem for each in folder.glob("*.jsonl")))
@@ -174,9 +174,9 @@ def _convert(inputs: Inputs, path: Path, spec: Spec) -> None:
 
 
 def _bench(inputs: Inputs, spec: Spec, questions: Mapping[str, Sequence[Question]], kept: Answers) -> Bench:
-    from so8t.data import chat, thinking
     from so8t.evals.asking import Way
     from so8t.evals.bench import Bench
+    from so8t.formats import chat, thinking
 
     declared = _declared(inputs)
     way = Way(spec.longest, spec.workers, spec.threads, spec.gpu_layers)

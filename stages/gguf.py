@@ -12,18 +12,19 @@ from typing import TYPE_CHECKING, Annotated
 import orjson
 from pydantic import AfterValidator, Field, model_validator
 
-from so8t import uncached
-from so8t.data import chat, thinking
-from so8t.gguf import heldout, quantise
-from so8t.gguf.bounds import Bound
-from so8t.gguf.heldout import Precision
+from so8t.engine.stage import Inputs, Stage
+from so8t.formats import chat, thinking
+from so8t.gguf import quantise
 from so8t.gguf.metadata import Provenance
+from so8t.parity import heldout
+from so8t.parity.heldout import Precision
+from so8t.parity.types import Bound
 from so8t.spec.fields import SpecModel, execution
-from so8t.stage import Inputs, Stage
 from so8t.store.manifest import File
+from so8t.stream import uncached
 
 if TYPE_CHECKING:
-    from so8t.chat.equality import Formats
+    from so8t.formats.equality import Formats
     from so8t.gguf.layout import Source
 
 FOLDER = "models"
@@ -110,8 +111,9 @@ class Spec(SpecModel):
 
 def build(inputs: Inputs, out: Path, spec: Spec) -> dict[str, File]:
     """Gives the digests that were taken while files were written."""
-    from so8t.chat.equality import Formats
-    from so8t.gguf import grammar, layout, llamacpp, making
+    from so8t.formats import grammar
+    from so8t.formats.equality import Formats
+    from so8t.gguf import layout, llamacpp, making
     from so8t.watch.quiet import quiet
 
     declared = orjson.loads((inputs["thinking_sft"] / "chat_format.json").read_bytes())
@@ -147,7 +149,7 @@ def _same_tokens(file: Path, folder: Path, formats: Formats) -> int:
     """What training made of a conversation, this file makes of it too, by its own template and tokenizer."""
     from transformers import AutoTokenizer
 
-    from so8t.chat import equality
+    from so8t.formats import equality
     from so8t.gguf.llamacpp import Model
 
     tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)

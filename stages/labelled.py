@@ -9,13 +9,14 @@ from typing import Any, Literal
 import orjson
 from pydantic import Field
 
-from so8t.data import labelling, records
-from so8t.data.classifier import Classifier, Model, shortage, train
-from so8t.data.records import Label
-from so8t.data.rules import Harm, RuleBook, Rules
+from so8t.corpus import labelling
+from so8t.corpus.classifier import Classifier, Model, shortage, train
+from so8t.corpus.rules import Harm, RuleBook, Rules
+from so8t.engine.stage import Inputs, Stage
 from so8t.errors import StageError
+from so8t.formats import records
+from so8t.formats.records import Label
 from so8t.spec.fields import SpecModel, execution
-from so8t.stage import Inputs, Stage
 
 
 class Reasons(SpecModel):

@@ -10,10 +10,10 @@ from pathlib import Path
 import orjson
 from pydantic import Field
 
+from so8t.engine.stage import Inputs, Stage
+from so8t.parity.bounds import Parity
 from so8t.spec.fields import SpecModel, execution
-from so8t.stage import Inputs, Stage
 from so8t.store.manifest import File
-from so8t.weights.bounds import Parity
 
 _GATES = ("gates.safetensors", "so8t.json")
 
@@ -37,13 +37,13 @@ def build(inputs: Inputs, out: Path, spec: Spec) -> dict[str, File]:
 
     import torch
 
-    from so8t.gate import storage
+    from so8t.parity import bounds, layerwise, probes
     from so8t.watch.quiet import quiet
-    from so8t.weights import bounds, layerwise, lora, merge, probes, reader, streamed
+    from so8t.weights import gatefiles, lora, merge, reader, streamed
 
     remote_code = orjson.loads((inputs["base_model"] / "base.json").read_bytes())["remote_code"]
     folder, trained, target = inputs["base_model"] / "model", inputs["adapter"], out / "model"
-    gates = storage.read(trained)
+    gates = gatefiles.read(trained)
     torch.set_num_threads(spec.threads)
     with reader.open_folder(folder, "base_model") as base, closing(lora.read(trained, base)) as adapter, quiet():
         prompts = probes.read(inputs["thinking_sft"], folder, spec.parity, remote_code)

@@ -7,16 +7,15 @@ from pathlib import Path
 
 import orjson
 
-from so8t.chat import capability, equality, gotemplate
-from so8t.chat.equality import Formats
-from so8t.data import chat, thinking
+from so8t.engine.stage import Inputs, Stage
 from so8t.errors import StageError
+from so8t.formats import capability, chat, equality, gotemplate, thinking
+from so8t.formats.equality import Formats
 from so8t.gguf.llamacpp import Model
 from so8t.ollama import modelfile
 from so8t.ollama.modelfile import Modelfile
 from so8t.ollama.parameters import Parameters
 from so8t.spec.fields import SpecModel
-from so8t.stage import Inputs, Stage
 
 FOLDER = "ollama"
 GGUF = "../../gguf/"  # the artifact's folder, seen from the Modelfiles'

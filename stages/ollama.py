@@ -10,13 +10,13 @@ from typing import Any
 import orjson
 from pydantic import Field
 
-from so8t.data import thinking
-from so8t.data.thinking import ThinkingFormat
+from so8t.engine.stage import Inputs, Stage
 from so8t.errors import StageError
+from so8t.formats import thinking
+from so8t.formats.thinking import ThinkingFormat
 from so8t.ollama import client, host, proof, request
 from so8t.ollama.client import Client
 from so8t.spec.fields import SpecModel, execution
-from so8t.stage import Inputs, Stage
 
 PREFIX = "Modelfile."
 GGUF = "../../gguf/"

@@ -10,11 +10,11 @@ from typing import Any, Literal
 import orjson
 from pydantic import Field, field_validator
 
-from so8t.data.ingest import Tally, ingest, open_door
-from so8t.data.sources import Declaration, assign, patterns
+from so8t.corpus.ingest import Tally, ingest, open_door
+from so8t.corpus.sources import Declaration, assign, patterns
+from so8t.engine.stage import Inputs, Stage
 from so8t.errors import DataError
 from so8t.spec.fields import SpecModel
-from so8t.stage import Inputs, Stage
 
 
 class Spec(SpecModel):

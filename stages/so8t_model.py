@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Literal
 import orjson
 from pydantic import Field
 
+from so8t.engine.stage import Inputs, Stage
 from so8t.errors import StageError
 from so8t.spec.fields import SpecModel, execution
-from so8t.stage import Inputs, Stage
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,14 +33,15 @@ class Spec(SpecModel):
 def build(inputs: Inputs, out: Path, spec: Spec) -> None:
     import torch
 
-    from so8t.gate import attach, integration, storage
-    from so8t.train import bases
+    from so8t.gate import attach, integration
+    from so8t.models import loading
     from so8t.watch.quiet import quiet
+    from so8t.weights import gatefiles
 
     facts = orjson.loads((inputs["base_model"] / "base.json").read_bytes())
     torch.set_num_threads(spec.threads)
     with quiet():
-        model = bases.load(inputs["base_model"] / "model", remote_code=facts["remote_code"])
+        model = loading.load(inputs["base_model"] / "model", remote_code=facts["remote_code"])
     if not attach.attach(model, spec.layers, spec.kind, spec.alpha):
         raise StageError(
             f"so8t_model: layers: {spec.layers!r} leaves none of the base's {model.config.num_hidden_layers} layers; "
@@ -48,7 +49,7 @@ def build(inputs: Inputs, out: Path, spec: Spec) -> None:
         )
     report = integration.integrate(model, _probe(facts["vocab_size"]))
     integration.demand(report)
-    storage.save(model, out, report.as_json())
+    gatefiles.save(model, out, report.as_json())
     print(
         f"so8t_model: {report.blocks:,} {spec.kind} blocks on layers {', '.join(map(str, report.layers))}; "
         "at identity the logits are the base's, bit for bit",

@@ -11,20 +11,21 @@ from typing import Any, Literal
 import orjson
 from pydantic import Field, model_validator
 
-from so8t.data import chat, records, tokens
-from so8t.data import thinking as think
-from so8t.data.answers import Answers
-from so8t.data.chat import ChatFormat
-from so8t.data.heldout import HeldOut
-from so8t.data.ledger import Ledger
-from so8t.data.records import Record
-from so8t.data.sft import Composer, Conversation, Policies, Target, policy_problems
-from so8t.data.splits import Fractions, Splitter
-from so8t.data.teacher import Teacher, TeacherSpec
-from so8t.data.thinking import FormatError, Thinking, ThinkingFormat
+from so8t.corpus import tokens
+from so8t.corpus.leakage import HeldOut
+from so8t.corpus.ledger import Ledger
+from so8t.corpus.sft import Composer, Conversation, Policies, Target, policy_problems
+from so8t.corpus.splits import Fractions, Splitter
+from so8t.corpus.teacher import Teacher, TeacherSpec
+from so8t.engine.stage import Inputs, Stage
 from so8t.errors import StageError
+from so8t.formats import chat, records
+from so8t.formats import thinking as think
+from so8t.formats.chat import ChatFormat
+from so8t.formats.records import Record
+from so8t.formats.thinking import FormatError, Thinking, ThinkingFormat
 from so8t.spec.fields import SpecModel
-from so8t.stage import Inputs, Stage
+from so8t.store.answers import Answers
 
 
 class Spec(SpecModel):

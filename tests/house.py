@@ -20,7 +20,7 @@ DOIT = [sys.executable, "-m", "doit"]
 
 DODO = """
 from doit import get_var
-from so8t.tasks import Graph
+from so8t.engine.tasks import Graph
 
 graph = Graph(get_var("profile"))
 DOIT_CONFIG = graph.config()
@@ -42,7 +42,7 @@ NUMBERS = '''
 from pathlib import Path
 from stages import log
 from so8t.spec.fields import SpecModel, execution
-from so8t.stage import Stage
+from so8t.engine.stage import Stage
 
 
 class Spec(SpecModel):
@@ -72,7 +72,7 @@ DOUBLED = '''
 from pathlib import Path
 from stages import arithmetic, log
 from so8t.spec.fields import SpecModel
-from so8t.stage import Stage
+from so8t.engine.stage import Stage
 
 
 class Spec(SpecModel):
@@ -101,7 +101,7 @@ TOTAL = '''
 from pathlib import Path
 from stages import log
 from so8t.spec.fields import SpecModel
-from so8t.stage import Stage
+from so8t.engine.stage import Stage
 
 
 class Spec(SpecModel):
@@ -124,7 +124,7 @@ CARD = '''
 from pathlib import Path
 from stages import log
 from so8t.spec.fields import SpecModel
-from so8t.stage import Stage
+from so8t.engine.stage import Stage
 
 
 class Spec(SpecModel):
@@ -146,7 +146,7 @@ PARITY = '''
 from pathlib import Path
 from stages import log
 from so8t.spec.fields import SpecModel
-from so8t.stage import Stage
+from so8t.engine.stage import Stage
 
 
 class Spec(SpecModel):

@@ -60,7 +60,7 @@ class Yard:
         return manifest
 
     def ensure(self, version: str, stage: str = "thing") -> str:
-        """What `so8t.build` does under a stage's lock, and how it came by the artifact."""
+        """What `so8t.engine.bring` does under a stage's lock, and how it came by the artifact."""
         wanted = fingerprint(version, stage)
         have = self.inspect(stage)
         if have.manifest is not None and have.manifest.key == wanted.key and not have.damage and not have.dropped:

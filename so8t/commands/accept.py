@@ -10,12 +10,12 @@ import shutil
 from doit.cmd_base import DoitCmdBase, check_tasks_exist
 from doit.exceptions import InvalidCommand
 
-from so8t.status import Status
+from so8t.engine.status import Status
+from so8t.engine.tasks import current_graph
 from so8t.store import artifact, journal
 from so8t.store.locks import stage_lock
 from so8t.store.manifest import Manifest
 from so8t.store.publish import write_manifest
-from so8t.tasks import current_graph
 
 
 class Accept(DoitCmdBase):

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from doit.cmd_base import DoitCmdBase
 from doit.exceptions import InvalidCommand
 
+from so8t.engine.tasks import current_graph
 from so8t.errors import UserError
-from so8t.tasks import current_graph
 
 if TYPE_CHECKING:
     from so8t.serve.chain import Finding

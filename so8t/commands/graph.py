@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from doit.cmd_base import DoitCmdBase
 
-from so8t.status import Session
-from so8t.tasks import current_graph
+from so8t.engine.status import Session
+from so8t.engine.tasks import current_graph
 
 
 class DrawGraph(DoitCmdBase):

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import sys
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from doit.cmd_base import Command
 from doit.exceptions import InvalidCommand
 
+from so8t.engine import contents
 from so8t.errors import UserError
-from so8t.spec import files, schema
+from so8t.spec import schema
 from so8t.spec.profile import label
 
 
@@ -41,7 +40,7 @@ class Schema(Command):
 
 def run(project: Path, check: bool) -> int:
     """Print a line for each file that changed, or that would, and give the exit code."""
-    models = _models(project)
+    models = contents.read(project).models
     changed = schema.stale(project, models) if check else schema.write(project, models)
     unmarked = schema.unmarked(project, models)
     for path in changed:
@@ -55,10 +54,3 @@ def _word(path: Path, check: bool) -> str:
     if check:
         return "stale: run doit schema"
     return "written" if path.exists() else "removed"
-
-
-def _models(project: Path) -> dict[str, Any]:
-    if str(project) not in sys.path:
-        sys.path.insert(0, str(project))  # doit does that only for commands that load dodo.py
-    stages = import_module("stages").STAGES
-    return files.models(stages)

@@ -7,8 +7,8 @@ from typing import Any
 from doit.cmd_base import DoitCmdBase
 from doit.exceptions import InvalidCommand
 
+from so8t.engine.tasks import current_graph
 from so8t.errors import UserError
-from so8t.tasks import current_graph
 
 
 class Serve(DoitCmdBase):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from doit.cmd_base import DoitCmdBase, check_tasks_exist
 
+from so8t.engine.tasks import build, current_graph
 from so8t.store import artifact
-from so8t.tasks import build, current_graph
 
 
 class Verify(DoitCmdBase):

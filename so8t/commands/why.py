@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from doit.cmd_base import DoitCmdBase, check_tasks_exist
 
-from so8t.status import Session, Status
-from so8t.tasks import current_graph
+from so8t.engine.status import Session, Status
+from so8t.engine.tasks import current_graph
 
 
 class Why(DoitCmdBase):

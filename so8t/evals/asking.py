@@ -21,13 +21,13 @@ from typing import Any
 import orjson
 
 import so8t
-from so8t.data import chat
-from so8t.data.answers import Answers
-from so8t.data.chat import ChatFormat, Message
 from so8t.errors import StageError
+from so8t.formats import chat
+from so8t.formats.chat import ChatFormat, Message
 from so8t.gguf import llamacpp
 from so8t.gguf.llamacpp import Model
 from so8t.store import code
+from so8t.store.answers import Answers
 from so8t.store.digest import Signature, blake3_of, signature
 from so8t.watch.count import Count
 

@@ -10,15 +10,15 @@ from typing import Any
 
 import orjson
 
-from so8t.data.answers import Answers
-from so8t.data.chat import ChatFormat, Message
-from so8t.data.records import Label
-from so8t.data.thinking import ThinkingFormat
 from so8t.errors import StageError
 from so8t.evals import bootstrap, outcomes, pace
 from so8t.evals.asking import Answer, Way, ask
 from so8t.evals.outcomes import Outcome, judge
-from so8t.gguf.grammar import grammar
+from so8t.formats.chat import ChatFormat, Message
+from so8t.formats.grammar import grammar
+from so8t.formats.records import Label
+from so8t.formats.thinking import ThinkingFormat
+from so8t.store.answers import Answers
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from so8t.data.agreement import BINS
-from so8t.data.records import LABELS
+from so8t.corpus.agreement import BINS
 from so8t.evals.outcomes import Outcome
+from so8t.formats.records import LABELS
 
 if TYPE_CHECKING:
     import numpy as np

@@ -7,13 +7,13 @@ from typing import Any
 
 import torch
 
-from so8t.data import chat
-from so8t.data.answers import Answers
-from so8t.data.chat import ChatFormat, Message
+from so8t.formats import chat
+from so8t.formats.chat import ChatFormat, Message
+from so8t.formats.encoding import Encoded, Encoder
 from so8t.gate import attach
+from so8t.store.answers import Answers
 from so8t.train import losses
 from so8t.train.conversations import IGNORED, collate
-from so8t.train.encoding import Encoded, Encoder
 from so8t.watch.count import Count
 
 
@@ -52,10 +52,10 @@ def generate(
     yield from (kept[key]["text"] for key in keys)
 
 
-def _left_padded(rows: Sequence[Sequence[int]], fill: int, place: torch.device) -> dict[str, torch.Tensor]:
+def _left_padded(rows: Sequence[Sequence[int]], fill: int, device: torch.device) -> dict[str, torch.Tensor]:
     width = max(map(len, rows))
-    ids = torch.tensor([[fill] * (width - len(row)) + list(row) for row in rows], device=place)
-    mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows], device=place)
+    ids = torch.tensor([[fill] * (width - len(row)) + list(row) for row in rows], device=device)
+    mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows], device=device)
     return {"input_ids": ids, "attention_mask": mask}
 
 

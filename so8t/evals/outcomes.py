@@ -6,12 +6,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from so8t.data.agreement import BINS, OPEN
-from so8t.data.records import Label
-from so8t.data.thinking import FormatError, ThinkingFormat, split
+from so8t.corpus.agreement import BINS, OPEN
 from so8t.evals.scores import Scores
-
-NO_FORMAT = "(no format)"  # the column of answers that decide nothing
+from so8t.formats.records import NO_FORMAT, Label
+from so8t.formats.thinking import FormatError, ThinkingFormat, split
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from so8t.data.agreement import Tally
-from so8t.data.records import Label
-from so8t.data.thinking import FormatError, ThinkingFormat, split
+from so8t.corpus.agreement import Tally
+from so8t.formats.records import Label
+from so8t.formats.thinking import FormatError, ThinkingFormat, split
 
 _REFUSING = ("DENY", "REFUSE")
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from so8t.rooms import Rooms
+from so8t.stream.buffers import Buffers
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,7 +33,7 @@ class Encoder:
     """Bytes of values; what a call returns is good until the next."""
 
     def __init__(self) -> None:
-        self._rooms = Rooms()
+        self._buffers = Buffers()
 
     def encode(self, values: torch.Tensor, kind: str) -> np.ndarray:
         """The bytes of `values`, rows of one tensor."""
@@ -50,22 +50,22 @@ class Encoder:
         if values.dtype == dtype:
             return values.contiguous()
         if values.dtype == torch.bfloat16 and kind == "f16":  # directly, torch takes three times as long
-            values = self._rooms.get("single", tuple(values.shape), torch.float32).copy_(values)
-        return self._rooms.get(kind, tuple(values.shape), dtype).copy_(values)
+            values = self._buffers.get("single", tuple(values.shape), torch.float32).copy_(values)
+        return self._buffers.get(kind, tuple(values.shape), dtype).copy_(values)
 
     def _q8_0(self, values: torch.Tensor) -> torch.Tensor:
         import torch
 
         count = values.numel()
-        steps = self._rooms.get("single", (count,), torch.float32).copy_(values.reshape(-1)).view(-1, BLOCK)
-        other = self._rooms.get("other", (count // BLOCK, BLOCK), torch.float32)
+        steps = self._buffers.get("single", (count,), torch.float32).copy_(values.reshape(-1)).view(-1, BLOCK)
+        other = self._buffers.get("other", (count // BLOCK, BLOCK), torch.float32)
         scale = torch.abs(steps, out=other).amax(dim=1, keepdim=True) / 127
         steps.mul_(torch.where(scale == 0, scale, 1 / scale))
         torch.copysign(torch.tensor(_BELOW_HALF), steps, out=other).add_(steps)
-        whole = self._rooms.get("whole", (count // BLOCK, BLOCK), torch.int8).copy_(
+        whole = self._buffers.get("whole", (count // BLOCK, BLOCK), torch.int8).copy_(
             other
         )  # cuts off what is behind the point
-        out = self._rooms.get("q8_0", (count // BLOCK, BLOCK_BYTES), torch.uint8)
+        out = self._buffers.get("q8_0", (count // BLOCK, BLOCK_BYTES), torch.uint8)
         out[:, :2] = scale.to(torch.float16).view(torch.uint8)
         out[:, 2:] = whole.view(torch.uint8)
         return out

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from so8t.gguf import bounds, encode, llamacpp, parity, writer
-from so8t.gguf.bounds import Bound
+from so8t.gguf import encode, llamacpp, writer
 from so8t.gguf.layout import Source
 from so8t.gguf.metadata import Provenance
-from so8t.gguf.parity import Figures, Logits
 from so8t.gguf.vocabulary import Vocabulary
-from so8t.line import Written
+from so8t.parity import engines, types
+from so8t.parity.engines import Figures, Logits
+from so8t.parity.types import Bound
+from so8t.stream.pipeline import Written
 
 FULL = ("f32", "f16", "bf16")  # compared with PyTorch; the others with f16
 Quantise = Callable[[Path, Path, str], None]  # f16 file, target, type
@@ -54,7 +55,7 @@ def prove_full(
     for kind in FULL:
         if path := files.by_kind.get(kind):
             with llamacpp.Model(path, max(map(len, texts)), threads) as model:
-                figures = parity.compare(baked, model.logits, texts)
+                figures = engines.compare(baked, model.logits, texts)
             proven[kind] = _judged("baked", kind, figures, named)
     return proven
 
@@ -68,12 +69,12 @@ def prove_quantised(
     for kind, path in files.by_kind.items():
         if kind not in FULL:
             with llamacpp.Model(files.reference, room, threads) as full, llamacpp.Model(path, room, threads) as model:
-                figures = parity.compare(full.logits, model.logits, texts)
+                figures = engines.compare(full.logits, model.logits, texts)
             proven[kind] = _judged("f16", kind, figures, named)
     return proven
 
 
 def _judged(against: str, kind: str, figures: Figures, named: Mapping[str, Bound]) -> dict[str, Any]:
-    bound = bounds.of(kind, named)
-    bounds.check(f"{against} -> {kind}", kind, figures, bound)
+    bound = types.of(kind, named)
+    types.check(f"{against} -> {kind}", kind, figures, bound)
     return {"against": against, **figures.as_json(), "bound": bound.model_dump()}

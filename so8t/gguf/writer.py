@@ -12,15 +12,15 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from so8t import line
 from so8t.errors import MissingExtra, StageError
 from so8t.gguf import encode, hyperparameters, metadata
 from so8t.gguf.layout import Entry, Source, plan
 from so8t.gguf.metadata import Pair, Provenance
 from so8t.gguf.vocabulary import Vocabulary
-from so8t.line import Line, evenly
-from so8t.rooms import Rooms
-from so8t.threads import one_each
+from so8t.stream import pipeline
+from so8t.stream.buffers import Buffers
+from so8t.stream.pipeline import Pipeline, evenly
+from so8t.stream.threads import one_each
 from so8t.weights import reader
 from so8t.weights.sound import is_sound
 
@@ -38,7 +38,7 @@ class Written:
 
     parameters: int
     kinds: dict[str, int]
-    digests: line.Written
+    digests: pipeline.Written
 
 
 def write(
@@ -61,7 +61,7 @@ def write(
         writer.close()
     with (
         reader.open_folder(source.folder, "gguf") as weights,
-        Line(_Filling(source, weights, chunk).fill, _WORKERS, sha256=True) as pieces,
+        Pipeline(_Filling(source, weights, chunk).fill, _WORKERS, sha256=True) as pieces,
         one_each(),
         target.open("r+b") as out,
     ):
@@ -115,7 +115,7 @@ def _parts(entries: Sequence[Entry], source: Source, alignment: int) -> Iterator
         rows = entry.shape[0] if entry.shape else 1
         size = encode.size(entry.kind, prod(entry.shape))
         unit = rows // heads if (heads := _heads(entry, source)) else 1  # rows from all over a head come together
-        for start, stop in evenly(rows // unit, max(1, line.PIECE * rows // (unit * max(1, size)))):
+        for start, stop in evenly(rows // unit, max(1, pipeline.PIECE * rows // (unit * max(1, size)))):
             last = stop * unit == rows
             yield _Part(entry, start * unit, stop * unit, -size % alignment if last else 0)
 
@@ -132,7 +132,7 @@ class _Filling:
 
     def __init__(self, source: Source, weights: reader.Checkpoint, chunk: int) -> None:
         self._source, self._weights, self._chunk = source, weights, chunk
-        self._rooms, self._encoder = Rooms(), encode.Encoder()
+        self._buffers, self._encoder = Buffers(), encode.Encoder()
 
     def fill(self, part: _Part, into: memoryview) -> None:
         import torch
@@ -152,7 +152,7 @@ class _Filling:
         if entry.tensor is None:
             return torch.tensor(entry.values[part.start : part.stop], dtype=torch.float32)
         size = (part.stop - part.start) * entry.tensor.row_bytes
-        memory = self._rooms.get("rows", (size,), torch.uint8).numpy().data
+        memory = self._buffers.get("rows", (size,), torch.uint8).numpy().data
         self._weights.read(entry.tensor.name, part.start, part.stop, memory)
         rows = reader.as_rows(memory, entry.tensor, part.stop - part.start)
         if heads := _heads(entry, self._source):

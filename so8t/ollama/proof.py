@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from so8t.chat.gotemplate import closing, opening
-from so8t.data import thinking as think
-from so8t.data.thinking import FormatError, Thinking, ThinkingFormat
 from so8t.errors import StageError
+from so8t.formats import thinking as think
+from so8t.formats.gotemplate import closing, opening
+from so8t.formats.thinking import FormatError, Thinking, ThinkingFormat
 from so8t.ollama.client import Reply
 
 SHOWN = 200  # characters of an answer in a message

@@ -12,10 +12,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from so8t.data import chat
-from so8t.data import thinking as think
-from so8t.data.chat import ChatFormat, Message, Segment
-from so8t.data.thinking import ThinkingFormat
+from so8t.formats import chat
+from so8t.formats import thinking as think
+from so8t.formats.chat import ChatFormat, Message, Segment
+from so8t.formats.thinking import ThinkingFormat
 
 Emit = Callable[[bytes], None]
 

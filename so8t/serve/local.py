@@ -9,8 +9,8 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from so8t.data.chat import ChatFormat, Segment
 from so8t.errors import UserError
+from so8t.formats.chat import ChatFormat, Segment
 from so8t.gguf.llamacpp import Model
 from so8t.serve.backend import Emit, Failed, Prompt
 from so8t.serve.settings import LlamaCpp

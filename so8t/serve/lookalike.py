@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
 
-from so8t.data.thinking import FORMATS, ThinkingFormat
+from so8t.formats.thinking import FORMATS, ThinkingFormat
 
 ANGLES = frozenset("<＜﹤‹«≪⟨⟪〈《˂ᐸ❮❬⋖≺⊂⧼≤⪡")
 HASHES = frozenset("#＃﹟♯⌗")

@@ -15,8 +15,8 @@ from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnec
 from typing import Any
 from urllib.parse import urlsplit
 
-from so8t.data.chat import ChatFormat, Segment
 from so8t.errors import UserError
+from so8t.formats.chat import ChatFormat, Segment
 from so8t.serve.backend import Emit, Failed, Prompt
 from so8t.serve.settings import Ollama
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 
-from so8t.data.records import LABELS
+from so8t.formats.records import LABELS
 from so8t.serve.splitter import Verdict
 
 LONGEST_REASON = 200

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Sequence
 
-from so8t.data.chat import Segment
+from so8t.formats.chat import Segment
 from so8t.serve.backend import Emit, Prompt
 
 Script = Callable[[str], Iterable[bytes]]

@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from so8t.data.chat import Message
+from so8t.formats.chat import Message
 from so8t.serve import audit
 from so8t.serve.audit import Log, Unavailable
 from so8t.serve.backend import Backend, Conversation, Emit, Failed

@@ -1,6 +1,6 @@
 """Model output in, certain answer text out: an automaton over the thinking format that fails closed.
 
-It accepts no text that `so8t.data.thinking.split` refuses, and refuses some that split takes for text: markers in
+It accepts no text that `so8t.formats.thinking.split` refuses, and refuses some that split takes for text: markers in
 disguise, even behind the backslash that makes them text, and bare tokens of the chat format.
 Text is handed on only when nothing that may follow could make it anything but answer; a text that turns out to break
 the format ends in Broken, and nothing comes out any more.
@@ -12,8 +12,8 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
-from so8t.data.records import LABELS
-from so8t.data.thinking import ThinkingFormat
+from so8t.formats.records import LABELS
+from so8t.formats.thinking import ThinkingFormat
 from so8t.serve.lookalike import LONGEST, Look, fold, look, names, opens
 
 _CONFIDENCE = re.compile(r"0(\.[0-9]+)?|1(\.0+)?")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import sys
@@ -11,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from so8t.data.records import LABELS
-from so8t.data.sft import Policies
+from so8t.corpus.sft import Policies
+from so8t.engine import contents
 from so8t.errors import MissingExtra, UserError
+from so8t.formats.records import LABELS
 from so8t.serve import keys
 from so8t.serve.settings import Ollama, Serve
-from so8t.spec import files
 from so8t.spec import load as spec
 from so8t.spec import profile as profiles
 from so8t.store.layout import Layout
@@ -47,11 +46,8 @@ class Plan:
 
 def read(project: Path, profile: str, development: bool = False) -> Plan:
     """serve.yaml beside the stages' own specs; all problems of all files at once."""
-    if str(project) not in sys.path:
-        sys.path.insert(0, str(project))
-    stages = importlib.import_module("stages").STAGES
     found = profiles.read(project, profile)
-    models = spec.load(found, files.models(stages))
+    models = spec.load(found, contents.read(project).models)
     settings, sft = models["serve"], models[STAGE]
     assert isinstance(settings, Serve)
     if development:
@@ -118,7 +114,7 @@ def open_backend(plan: Plan, conversation: Conversation) -> Backend:
         from so8t.serve.ollama import OllamaBackend
 
         return OllamaBackend(wanted, plan.settings.name, conversation.chat, plan.settings.limits.seconds)
-    from so8t.gguf.grammar import grammar
+    from so8t.formats.grammar import grammar
     from so8t.serve.local import LocalBackend
 
     model = plan.layout.folder(GGUF) / MODELS / f"{plan.model}-{wanted.quantisation}.gguf"

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from so8t.data.records import Label
+from so8t.formats.records import Label
 
 
 def _whole(text: str) -> str:

@@ -17,7 +17,7 @@ from so8t.store.digest import Signature, signature
 
 # The engine carries builds and does not take part in them, and `watch` only tells of them on the side:
 # editing either must never retrain a model.
-MACHINERY = ("so8t.stage", "so8t.spec", "so8t.store", "so8t.errors", "so8t.watch")
+MACHINERY = ("so8t.engine", "so8t.spec", "so8t.store", "so8t.errors", "so8t.watch")
 CONTENTS = "stages"  # the table of contents imports every stage and changes none
 
 

@@ -10,8 +10,8 @@ import os
 import time
 from pathlib import Path
 
-from so8t import uncached
 from so8t.store.atomic import write_atomic
+from so8t.stream import uncached
 
 Signature = tuple[int, int, int, int]
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from so8t.data import chat, records
-from so8t.data.chat import ChatFormat
 from so8t.errors import StageError
-from so8t.train.encoding import Encoded, Encoder
+from so8t.formats import chat, records
+from so8t.formats.chat import ChatFormat
+from so8t.formats.encoding import Encoded, Encoder
 
 if TYPE_CHECKING:
     import numpy

@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from so8t.data.chat import ChatFormat
-from so8t.train.bases import Bits, Precision
+from so8t.formats.chat import ChatFormat
+from so8t.models.loading import Bits, Precision
 from so8t.train.conversations import Counts
 from so8t.train.settings import Checkpoints, Gates, Lora, Monitor, Pet, Train, Validation
 
@@ -29,7 +29,6 @@ class Job:
     train_split: Path
     validation_split: Path
     chat: ChatFormat
-    logs: Path  # for what differs from run to run
 
 
 @dataclass(frozen=True)

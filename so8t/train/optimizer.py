@@ -9,18 +9,18 @@ import torch
 from torch import nn
 
 from so8t.errors import MissingExtra, StageError
-from so8t.train.loading import is_gate, trainable
+from so8t.train.lora import is_gate, trainable
 from so8t.train.settings import Gates, Train
 
 FORMS = {"adamw": "AdamW", "adamw8bit": "AdamW8bit", "paged_adamw8bit": "PagedAdamW8bit"}
 
 
-def choose(wanted: str, place: torch.device) -> tuple[str, str]:
+def choose(wanted: str, device: torch.device) -> tuple[str, str]:
     """The form, and why it was taken."""
     if wanted != "auto":
         return wanted, "the spec says so"
-    if place.type != "cuda":
-        return "adamw", f"the device is {place.type}: there is memory for full moments"
+    if device.type != "cuda":
+        return "adamw", f"the device is {device.type}: there is memory for full moments"
     if importlib.util.find_spec("bitsandbytes") is None:
         return "adamw", "bitsandbytes is not installed"
     return "paged_adamw8bit", "the device is CUDA: 8-bit moments, paged out when memory is short"
@@ -37,12 +37,12 @@ def groups(model: nn.Module, train: Train, gates: Gates) -> list[dict[str, Any]]
     return made
 
 
-def create(form: str, model: nn.Module, train: Train, gates: Gates, place: torch.device) -> torch.optim.Optimizer:
+def create(form: str, model: nn.Module, train: Train, gates: Gates, device: torch.device) -> torch.optim.Optimizer:
     if form == "adamw":
         return torch.optim.AdamW(groups(model, train, gates), betas=train.betas, fused=True)
     if importlib.util.find_spec("bitsandbytes") is None:
         raise MissingExtra("bitsandbytes", "train", f"train.optimizer: {form}")
-    if form.startswith("paged") and place.type != "cuda":
+    if form.startswith("paged") and device.type != "cuda":
         raise StageError(f"train.optimizer: {form} needs CUDA, whose memory it pages; take adamw8bit or adamw")
     import bitsandbytes
 

@@ -1,4 +1,4 @@
-"""What is read off a model in training for a sample: its gates' turns, and what one forward pass went through.
+"""What is read off a model in training for a sample: its gates, and what one forward pass went through.
 
 Nothing here draws a random number, enters the graph or stays on the model.
 """
@@ -21,7 +21,7 @@ _ROWS_AT_ONCE = 256  # of logits in float32
 
 
 @dataclass(frozen=True)
-class Turns:
+class GateSample:
     """The gates at one moment, by layer; angles in degrees, deviation is ||MᵀM - I||_F."""
 
     layers: tuple[int, ...]
@@ -67,11 +67,11 @@ class Probes:
         return {**dict(zip(names, values, strict=False)), "activations": values[len(names) :]}
 
     @torch.no_grad()
-    def gates(self) -> Turns:
+    def gates(self) -> GateSample:
         """The gates as they are now: one exponential, one transfer."""
         found = list(self._gates.values())
         if not found:
-            return Turns((), {}, ())
+            return GateSample((), {}, ())
         blocks = _matrices(found)
         angles = _angles(found, blocks)
         sizes = [gate.blocks for gate in found]
@@ -85,7 +85,7 @@ class Probes:
             "angle_max": torch.stack([each.max() for each in by_layer]),
         }
         values = torch.stack([row.to(blocks) for row in rows.values()]).tolist()
-        return Turns(tuple(self._gates), dict(zip(rows, values, strict=True)), by_layer)
+        return GateSample(tuple(self._gates), dict(zip(rows, values, strict=True)), by_layer)
 
     def _see_layer(self, layer: int, real: Tensor) -> Callable[..., None]:
         @torch.no_grad()

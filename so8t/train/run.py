@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,34 +15,39 @@ import torch
 from torch import Tensor
 from transformers import TrainerState
 
-from so8t.gate import attach, storage
+from so8t.gate import attach
 from so8t.gate.layer import Gate
+from so8t.models import loading, order
+from so8t.models.numerics import deterministic
 from so8t.store.atomic import sync
-from so8t.train import bases, callbacks, checkpoints, loading, losses, optimizer, order, series, splits
+from so8t.train import callbacks, checkpoints, lora, losses, optimizer, series, splits
 from so8t.train.checkpoints import Stop
 from so8t.train.conversations import Conversations, collate
 from so8t.train.job import Job, Result
-from so8t.train.numerics import deterministic
 from so8t.train.preflight import preflight
 from so8t.train.probes import Probes
+from so8t.train.sampling import Audience, Sampler, Unwatched
 from so8t.train.series import Series
 from so8t.train.splits import Data
 from so8t.train.trainer import GatedTrainer, Plan, save_weights
-from so8t.train.watching import Watch
-from so8t.watch.desk import Desk
+from so8t.weights import gatefiles
 
 STATE = "trainer_state.json"
 RESULT = "training.json"
 
 
-def train(job: Job, out: Path) -> Result:
+# steps and the gates' layers -> who is told
+Watched = Callable[[int, Mapping[str, Sequence[int]]], AbstractContextManager[Audience]]
+
+
+def train(job: Job, out: Path, watched: Watched = Unwatched) -> Result:
     """Train to the end, or go on where a killed run stopped.
 
     `out`/training holds what that takes; it goes when `out`/training.json, the last of the results, is in place.
     """
     work = out / "training"
     if not (out / RESULT).exists():
-        result = _run(job, work, out)
+        result = _run(job, work, out, watched)
         for path in sorted(out.glob("*")) + sorted(out.glob("monitoring/*")):
             sync(path)
         last = work / RESULT  # not beside its place: what a kill leaves there would be part of the artifact
@@ -52,34 +58,34 @@ def train(job: Job, out: Path) -> Result:
     return Result.from_json(orjson.loads((out / RESULT).read_bytes()))
 
 
-def _run(job: Job, work: Path, out: Path) -> Result:
+def _run(job: Job, work: Path, out: Path, watched: Watched) -> Result:
     work.mkdir(parents=True, exist_ok=True)
     checkpoints.sweep(work)
-    place = loading.device(job.train)
-    with deterministic(job.train.threads, place, job.train.matmul), Series(work / "series.jsonl") as samples:
+    device = lora.device(job.train)
+    with deterministic(job.train.threads, device, job.train.matmul), Series(work / "series.jsonl") as samples:
         data = splits.prepare(job, work)
-        learner, gates = model(job, place)
-        trainer = GatedTrainer(learner, data.rows, _plan(job, data, place), gates, work)
+        learner, gates = model(job, device)
+        trainer = GatedTrainer(learner, data.rows, _plan(job, data, device), gates, work)
         _check(job, trainer)
-        _train(job, trainer, gates, data, samples)
+        _train(job, trainer, gates, data, samples, watched)
         return _publish(job, trainer, gates, data, samples, out)
 
 
-def model(job: Job, place: torch.device) -> tuple[Any, dict[int, Gate]]:
+def model(job: Job, device: torch.device) -> tuple[Any, dict[int, Gate]]:
     """The base with gates and LoRA, ready to learn."""
-    base = bases.load(job.base, job.precision, job.quantise, place, job.remote_code, job.train.attention)
-    gates = storage.load(base, job.gate_folder)
-    learner = loading.add_lora(base, job.lora, job.train.seed)
+    base = loading.load(job.base, job.precision, job.quantise, device, job.remote_code, job.train.attention)
+    gates = gatefiles.load(base, job.gate_folder)
+    learner = lora.add_lora(base, job.lora, job.train.seed)
     if job.gates.train:
         attach.train(gates, alpha=job.gates.then == "learned")
-    loading.ready(learner, job.quantise, job.train.gradient_checkpointing)
+    lora.ready(learner, job.quantise, job.train.gradient_checkpointing)
     return learner, gates
 
 
-def _plan(job: Job, data: Data, place: torch.device) -> Plan:
+def _plan(job: Job, data: Data, device: torch.device) -> Plan:
     steps = order.steps_of(len(data.rows), job.train.batch, job.train.epochs, job.train.steps)
-    form, reason = optimizer.choose(job.train.optimizer, place)
-    _say(f"{len(data.rows):,} rows, {steps:,} steps on {place.type}; optimiser {form}: {reason}")
+    form, reason = optimizer.choose(job.train.optimizer, device)
+    _say(f"{len(data.rows):,} rows, {steps:,} steps on {device.type}; optimiser {form}: {reason}")
     return Plan(job.train, job.gates, job.pet, steps, round(job.train.warmup * steps), form, job.precision, data.fill)
 
 
@@ -89,7 +95,7 @@ def _check(job: Job, trainer: GatedTrainer) -> None:
     names = {name for name, _ in trainer.learner.named_parameters()}
     expected = {name for name in names if "lora_" in name}
     if job.gates.train:
-        turning = {name for name in names if loading.is_gate(name)}
+        turning = {name for name in names if lora.is_gate(name)}
         expected |= {name for name in turning if job.gates.then == "learned" or not name.endswith(".alpha")}
 
     def loss() -> Tensor:
@@ -100,7 +106,9 @@ def _check(job: Job, trainer: GatedTrainer) -> None:
     preflight(trainer.learner, expected, loss, job.train.gradient_checkpointing or job.quantise != "none")
 
 
-def _train(job: Job, trainer: GatedTrainer, gates: Mapping[int, Gate], data: Data, samples: Series) -> None:
+def _train(
+    job: Job, trainer: GatedTrainer, gates: Mapping[int, Gate], data: Data, samples: Series, watched: Watched
+) -> None:
     stop = Stop()
     start = checkpoints.newest(trainer.folder)
     if start is not None:
@@ -112,16 +120,16 @@ def _train(job: Job, trainer: GatedTrainer, gates: Mapping[int, Gate], data: Dat
             samples.rewind(state.global_step)
             return
     probes = Probes(trainer.learner, gates)
-    with Desk("adapter", trainer.plan.steps, job.logs, job.monitor.tensorboard, probes.constants) as desk:
-        watch = Watch(trainer, probes, samples, _due(job, trainer.plan.steps), desk)
-        for callback in _callbacks(job, trainer, gates, data, watch, stop):
+    with watched(trainer.plan.steps, probes.constants) as audience:
+        sampler = Sampler(trainer, probes, samples, _due(job, trainer.plan.steps), audience)
+        for callback in _callbacks(job, trainer, gates, data, sampler, stop):
             trainer.add_callback(callback)
         with stop.listening():
             trainer.train(resume_from_checkpoint=str(start) if start else None)
 
 
 def _callbacks(
-    job: Job, trainer: GatedTrainer, gates: Mapping[int, Gate], data: Data, watch: Watch, stop: Stop
+    job: Job, trainer: GatedTrainer, gates: Mapping[int, Gate], data: Data, sampler: Sampler, stop: Stop
 ) -> list[Any]:
     """In the order in which they act at a step's end."""
     made: list[Any] = [callbacks.Finite(lambda: float(trainer.parts.total))]
@@ -131,7 +139,7 @@ def _callbacks(
     if (held_out := data.held_out) is not None:
         loss, keep = partial(validation_loss, trainer, held_out), partial(_keep, trainer.learner)
         made.append(callbacks.Validate(job.validation, loss, keep, trainer.folder))
-    return [*made, watch, callbacks.Save(job.checkpoints, trainer.folder, stop)]
+    return [*made, sampler, callbacks.Save(job.checkpoints, trainer.folder, stop)]
 
 
 def _due(job: Job, steps: int) -> Callable[[int], bool]:
@@ -188,7 +196,7 @@ def _publish(
         data=data.counts,
         held_out=data.held_out_counts,
         optimizer=trainer.plan.form,
-        trainable=sum(parameter.numel() for parameter in loading.trainable(trainer.learner).values()),
+        trainable=sum(parameter.numel() for parameter in lora.trainable(trainer.learner).values()),
         g={str(layer): gate.g for layer, gate in gates.items()},
     )
 

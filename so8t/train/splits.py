@@ -8,9 +8,9 @@ from itertools import islice
 from pathlib import Path
 
 from so8t.errors import StageError
+from so8t.formats.encoding import Encoder
 from so8t.train import conversations
 from so8t.train.conversations import Conversations, Counts, Rows
-from so8t.train.encoding import Encoder
 from so8t.train.job import Job
 
 

@@ -19,14 +19,15 @@ from torch import Tensor, nn
 from transformers import PrinterCallback, Trainer, TrainingArguments
 
 from so8t.errors import StageError
-from so8t.gate import attach, storage
+from so8t.gate import attach
 from so8t.gate.layer import Gate
+from so8t.models.order import Order
 from so8t.train import checkpoints, losses, optimizer
 from so8t.train.conversations import Rows, collate
-from so8t.train.loading import is_gate, trainable
-from so8t.train.order import Order
+from so8t.train.lora import is_gate, trainable
 from so8t.train.pet import PHASES, Phase, phase
 from so8t.train.settings import Gates, Pet, Train
+from so8t.weights import gatefiles
 
 WEIGHTS = "adapter_model.safetensors"
 
@@ -188,12 +189,12 @@ def save_weights(model: Any, folder: Path, report: Mapping[str, Any] | None = No
     config = copy(model.peft_config["default"])
     config.inference_mode = True
     config.save_pretrained(str(folder))
-    storage.save(model, folder, report or {})
+    gatefiles.save(model, folder, report or {})
 
 
 def load_weights(model: Any, folder: Path) -> None:
     set_peft_model_state_dict(model, load_file(folder / WEIGHTS))
-    storage.load(model, folder)
+    gatefiles.load(model, folder)
 
 
 def accumulation(train: Train) -> int:

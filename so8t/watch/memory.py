@@ -4,14 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
 from so8t.errors import StageError
-from so8t.train.bases import Bits
-from so8t.train.settings import Train
+
+
+class Run(Protocol):
+    """The settings of a training that take memory."""
+
+    @property
+    def micro_batch(self) -> int: ...
+    @property
+    def gradient_checkpointing(self) -> bool: ...
+    @property
+    def sequence(self) -> int: ...
 
 
 @contextmanager
-def explained(settings: Train, quantise: Bits) -> Iterator[None]:
+def explained(settings: Run, quantise: str) -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as error:
@@ -30,7 +40,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     )
 
 
-def advice(settings: Train, quantise: Bits, said: str) -> str:
+def advice(settings: Run, quantise: str, said: str) -> str:
     """What can be lowered, the settings first that leave the key alone: training then goes on from its checkpoint."""
     same, other = [], []
     if settings.micro_batch > 1:

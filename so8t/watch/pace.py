@@ -100,7 +100,7 @@ def picture(log: Path) -> None:
     if not lines:
         return
     try:
-        from so8t.report import throughput
+        from so8t.plots import throughput
     except ImportError:
         print(f"{PICTURE} needs matplotlib: pip install 'so8t[report]'", file=sys.stderr)
         return

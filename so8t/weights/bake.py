@@ -16,10 +16,10 @@ import torch
 from so8t.errors import StageError
 from so8t.gate.fold import fold
 from so8t.gate.rotation import SIZE
-from so8t.gate.storage import Stored
-from so8t.line import Written, evenly
-from so8t.threads import one_each
+from so8t.stream.pipeline import Written, evenly
+from so8t.stream.threads import one_each
 from so8t.weights import companions, writer
+from so8t.weights.gatefiles import Stored
 from so8t.weights.header import FLOATS, Tensor
 from so8t.weights.merge import Merging, at_once
 from so8t.weights.reader import Checkpoint, as_rows

@@ -13,9 +13,9 @@ from typing import Any
 import torch
 
 from so8t.errors import StageError
-from so8t.line import Written, evenly
-from so8t.rooms import Rooms
-from so8t.threads import one_each
+from so8t.stream.buffers import Buffers
+from so8t.stream.pipeline import Written, evenly
+from so8t.stream.threads import one_each
 from so8t.weights import companions, writer
 from so8t.weights.header import FLOATS, Tensor
 from so8t.weights.lora import HEAD, WORDS, Adapter, Low, stored
@@ -24,7 +24,7 @@ from so8t.weights.sound import demand_sound, is_sound
 
 _IN_CACHE = 2 << 20  # bytes of float32
 _LEAST = 64  # rows, below which a multiplication is slow
-_ROOMS = Rooms()
+_BUFFERS = Buffers()
 
 
 @dataclass(frozen=True)
@@ -132,10 +132,10 @@ def combine(
 
     The result is good until this thread's next.
     """
-    room = _ROOMS.get("delta", (up.shape[0], down.shape[1]), torch.float32)
+    room = _BUFFERS.get("delta", (up.shape[0], down.shape[1]), torch.float32)
     delta = torch.mm(up, down, out=room).mul_(low.scale)
     exact = torch.promote_types(rows.dtype, torch.float32)
-    weight = rows if rows.dtype == exact else _ROOMS.get("weight", tuple(rows.shape), exact).copy_(rows)
+    weight = rows if rows.dtype == exact else _BUFFERS.get("weight", tuple(rows.shape), exact).copy_(rows)
     merged = (delta.T if low.turned else delta).to(exact).add_(weight)
     if magnitude is not None:
         merged.mul_((magnitude / torch.linalg.norm(merged, dim=1)).unsqueeze(1))

@@ -14,8 +14,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from so8t import uncached
 from so8t.errors import StageError
+from so8t.stream import uncached
 from so8t.weights import header
 from so8t.weights.header import BadHeader, Tensor
 

@@ -17,7 +17,7 @@ from torch.overrides import TorchFunctionMode
 
 from so8t.errors import StageError
 from so8t.gate import attach
-from so8t.gate.storage import Stored
+from so8t.weights.gatefiles import Stored
 from so8t.weights.lora import PREFIX, Adapter, stored
 from so8t.weights.reader import Checkpoint
 from so8t.weights.sound import demand_sound

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from so8t.line import PIECE, Line, Written, evenly
+from so8t.stream.pipeline import PIECE, Pipeline, Written, evenly
 from so8t.weights import header
 from so8t.weights.header import SIZES, Tensor
 from so8t.weights.reader import INDEX, SINGLE
@@ -54,12 +54,12 @@ def write(
 ) -> dict[str, Written]:
     """The shards, and an index if there are several; what was written, by file."""
     done = {}
-    with Line(_filling(fill), workers, sha256) as line:
+    with Pipeline(_filling(fill), workers, sha256) as pipeline:
         for shard in shards:
             with (folder / shard.file).open("wb") as out:
                 out.write(shard.head)
                 parts = (piece for tensor in shard.tensors for piece in pieces(tensor))
-                done[shard.file] = line.write(out, shard.head, parts)
+                done[shard.file] = pipeline.write(out, shard.head, parts)
     if len(shards) > 1:
         (folder / INDEX).write_text(_index(shards), encoding="utf-8", newline="\n")
     return done

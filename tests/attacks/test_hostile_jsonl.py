@@ -10,8 +10,8 @@ import orjson
 import pytest
 import zstandard
 
+from so8t.engine.stage import Inputs, Source
 from so8t.errors import DataError
-from so8t.stage import Inputs, Source
 from stages.raw import STAGE, Spec
 
 SPEC = Spec(

@@ -20,7 +20,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from so8t.data.thinking import TAGS, ThinkingFormat
+from so8t.formats.thinking import TAGS, ThinkingFormat
 from so8t.serve.scripted import Scripted
 from so8t.serve.settings import Limits
 from so8t.serve.splitter import Broken, Splitter

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from so8t.data import chat, records, thinking
-from so8t.data.answers import Answers
-from so8t.data.chat import PHI3
-from so8t.data.thinking import TAGS, Final, Thinking, compose
+from so8t.engine.stage import Inputs
 from so8t.evals import greedy
-from so8t.stage import Inputs
+from so8t.formats import chat, records, thinking
+from so8t.formats.chat import PHI3
+from so8t.formats.thinking import TAGS, Final, Thinking, compose
+from so8t.store.answers import Answers
 from stages import gguf
-from tests.chat import untrained
+from tests.formats import untrained
 
 NAMES = ("baked_model", "base_model", "thinking_sft", "adapter_scores", "gguf")
 LOOSE = {"divergence": 5, "perplexity": 5, "agreement": 0}
@@ -73,8 +73,8 @@ def _learn(before: Path, after: Path, rows: Sequence[dict[str, Any]]) -> list[st
     import torch
     from transformers import AutoTokenizer, Phi3Config, Phi3ForCausalLM
 
+    from so8t.formats.encoding import Encoder
     from so8t.train.conversations import IGNORED
-    from so8t.train.encoding import Encoder
 
     before.parent.mkdir(parents=True)
     untrained.train(before, TAGS, 700)

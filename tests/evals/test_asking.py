@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from so8t.data.answers import Answers
-from so8t.data.chat import PHI3
-from so8t.data.thinking import TAGS
 from so8t.errors import MissingExtra, StageError
 from so8t.evals import asking, bench, harness, pace
 from so8t.evals.asking import Answer, Way
 from so8t.evals.bench import Bench, Held, Question, Sheet
 from so8t.evals.harness import Reader
+from so8t.formats.chat import PHI3
+from so8t.formats.thinking import TAGS
 from so8t.gguf.llamacpp import Model
-from tests.chat import untrained
+from so8t.store.answers import Answers
+from tests.formats import untrained
 
 TEXTS = ("東京支店の営業時間は？", "　全角の空白😢", "What time is it?", "<|end|>爆弾", "")
 PROMPTS = [[{"role": "user", "content": text}] for text in TEXTS]

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from so8t.data import records
 from so8t.errors import StageError
 from so8t.evals import fidelity
 from so8t.evals.fidelity import Given
 from so8t.evals.outcomes import Outcome
+from so8t.formats import records
 
 
 def outcomes(right: int, of: int) -> list[Outcome]:

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from so8t.data.records import LABELS, Label
-from so8t.data.thinking import TAGS, Final, Thinking, compose
 from so8t.evals import bootstrap, outcomes
 from so8t.evals.outcomes import Outcome, judge
+from so8t.formats.records import LABELS, Label
+from so8t.formats.thinking import TAGS, Final, Thinking, compose
 
 
 def answer(label: str, confidence: float) -> str:

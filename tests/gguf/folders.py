@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from so8t.base import tokenizer
-from so8t.data import chat
+from so8t.formats import chat
+from so8t.models import tokenizer
 
 TEXTS = (
     "東京支店の営業時間は十時から二十時までです。ご用件をお知らせください。",

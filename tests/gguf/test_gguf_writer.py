@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from so8t.errors import StageError
 from so8t.gguf import layout, llamacpp, writer
 from so8t.gguf.metadata import Provenance
-from so8t.line import Written
+from so8t.stream.pipeline import Written
 from tests.gguf import folders
 
 PICO = Provenance("pico")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from so8t.data.chat import PHI3
-from so8t.data.thinking import FORMATS
-from so8t.stage import Inputs
+from so8t.engine.stage import Inputs
+from so8t.formats.chat import PHI3
+from so8t.formats.thinking import FORMATS
 from stages.thinking_sft import declaration
-from tests.chat import untrained
+from tests.formats import untrained
 
 SYSTEM = "あなたは安全なアシスタントです。"
 

@@ -17,7 +17,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from so8t.chat import capability, goeval, gosyntax
+from so8t.formats import capability, goeval, gosyntax
 from so8t.ollama import parameters
 
 DIGEST = re.compile(r"sha256[:-][0-9a-fA-F]{64}")

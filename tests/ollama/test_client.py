@@ -11,15 +11,15 @@ from typing import Any
 
 import pytest
 
-from so8t.chat import gotemplate
-from so8t.data.chat import PHI3
-from so8t.data.thinking import TAGS, Final, Thinking, compose
 from so8t.errors import StageError
+from so8t.formats import gotemplate
+from so8t.formats.chat import PHI3
+from so8t.formats.thinking import TAGS, Final, Thinking, compose
 from so8t.ollama import client, host, modelfile, proof, request
 from so8t.ollama.client import Client, Reply
 from so8t.ollama.modelfile import Modelfile
 from so8t.ollama.parameters import Parameters
-from tests.chat import untrained
+from tests.formats import untrained
 from tests.ollama.standin import StandIn, running
 
 TEMPLATE = gotemplate.template(PHI3, TAGS)

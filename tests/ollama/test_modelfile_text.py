@@ -8,10 +8,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from so8t.chat import gotemplate
-from so8t.data.chat import PHI3
-from so8t.data.thinking import TAGS
 from so8t.errors import StageError
+from so8t.formats import gotemplate
+from so8t.formats.chat import PHI3
+from so8t.formats.thinking import TAGS
 from so8t.ollama import modelfile, syntax
 from so8t.ollama.modelfile import Modelfile
 from so8t.ollama.parameters import Parameters, lines

@@ -14,8 +14,8 @@ from typing import Any
 
 import httpx
 
-from so8t.data.chat import PHI3
-from so8t.data.thinking import TAGS, Final, Thinking, ThinkingFormat, compose
+from so8t.formats.chat import PHI3
+from so8t.formats.thinking import TAGS, Final, Thinking, ThinkingFormat, compose
 from so8t.serve import audit, chain, keys
 from so8t.serve.app import create
 from so8t.serve.backend import Backend, Conversation

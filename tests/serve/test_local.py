@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from so8t.data.chat import PHI3
-from so8t.data.thinking import TAGS
 from so8t.errors import UserError
-from so8t.gguf.grammar import grammar
+from so8t.formats.chat import PHI3
+from so8t.formats.grammar import grammar
+from so8t.formats.thinking import TAGS
 from so8t.serve.backend import Conversation
 from so8t.serve.local import LocalBackend
 from so8t.serve.settings import Limits, LlamaCpp
-from tests.chat import untrained
+from tests.formats import untrained
 from tests.serve.served import Served, served
 
 CONVERSATION = Conversation(PHI3, TAGS, "方針です。")

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from so8t.data.chat import PHI3
 from so8t.errors import UserError
+from so8t.formats.chat import PHI3
 from so8t.serve.ollama import OllamaBackend
 from so8t.serve.settings import Ollama as Settings
 from tests.serve.ollama_server import DIGEST, Ollama, running, streamed

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from so8t.data.thinking import FORMATS, HEADINGS, TAGS, Final, FormatError, Thinking, ThinkingFormat, compose, split
+from so8t.formats.thinking import FORMATS, HEADINGS, TAGS, Final, FormatError, Thinking, ThinkingFormat, compose, split
 from so8t.serve.splitter import Broken, Splitter, Verdict
 from tests.serve.served import POLICY
 

@@ -14,15 +14,15 @@ import httpx
 import pytest
 
 from so8t.commands.audit import describe
-from so8t.data.chat import PHI3
-from so8t.data.thinking import TAGS
 from so8t.errors import SpecError, UserError
+from so8t.formats.chat import PHI3
+from so8t.formats.thinking import TAGS
 from so8t.serve import keys, start
 from so8t.serve.chain import verify
 from so8t.serve.settings import Serve
 from stages.thinking_sft import declaration
-from tests.chat import untrained
 from tests.conftest import ROOT
+from tests.formats import untrained
 from tests.serve.ollama_server import running, streamed
 from tests.serve.served import SECRET, output
 from tests.serve.test_audit import write

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import Field
 
-from so8t import plan
+from so8t.engine import plan
 from so8t.errors import SpecError
 from so8t.spec import load, profile, yamltree
 from so8t.spec.fields import SpecModel

@@ -11,6 +11,7 @@ from doit.exceptions import InvalidCommand
 from pydantic import Field
 
 from so8t.commands import schema as command
+from so8t.engine.contents import Contents
 from so8t.spec import schema
 from so8t.spec.fields import SpecModel, execution
 
@@ -211,7 +212,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "specs/tiny").mkdir(parents=True)
     (tmp_path / "specs/tiny/adapter.yaml").write_text("a: 1\n", encoding="utf-8")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(command, "_models", lambda project: MODELS)
+    monkeypatch.setattr(command.contents, "read", lambda project: Contents({}, MODELS))
     return tmp_path
 
 
@@ -241,7 +242,7 @@ def test_schema_writes_and_a_check_after_it_succeeds(project: Path, capsys: pyte
 
 def test_a_problem_of_the_user_becomes_doit_s_own_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(command, "_models", lambda project: MODELS)
+    monkeypatch.setattr(command.contents, "read", lambda project: Contents({}, MODELS))
     (tmp_path / "specs").write_text("", encoding="utf-8")
 
     with pytest.raises(InvalidCommand, match="specs: there is no such folder"):

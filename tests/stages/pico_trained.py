@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from so8t.data import chat, records, thinking
-from so8t.stage import Inputs
+from so8t.engine.stage import Inputs
+from so8t.formats import chat, records, thinking
 from tests.gguf import folders
 from tests.weights import workshop
 

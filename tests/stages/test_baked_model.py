@@ -12,10 +12,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from so8t.engine.stage import Inputs
 from so8t.errors import StageError
 from so8t.gguf import layout, llamacpp, writer
 from so8t.gguf.metadata import Provenance
-from so8t.stage import Inputs
 from so8t.store.fingerprint import Fingerprint
 from so8t.store.publish import seal
 from stages import baked_model

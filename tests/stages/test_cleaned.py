@@ -7,9 +7,9 @@ import orjson
 import pytest
 from pydantic import ValidationError
 
-from so8t.data import records
+from so8t.engine.stage import Inputs
 from so8t.errors import StageError
-from so8t.stage import Inputs
+from so8t.formats import records
 from stages.cleaned import STAGE, Spec, build, check
 
 REQUEST = "出張の交通費を申請したいのですが、領収書をなくしました。手続きの方法を教えてください。連絡先は{}です。"

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from so8t.data import records
+from so8t.engine.stage import Inputs
 from so8t.errors import StageError
-from so8t.stage import Inputs
+from so8t.formats import records
 from stages import evaluation
 from stages.evaluation import Spec
 from tests.evals import memorised

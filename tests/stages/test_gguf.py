@@ -14,10 +14,10 @@ import pytest
 from pydantic import ValidationError
 
 from so8t import external
-from so8t.data import chat, records, thinking
+from so8t.engine.stage import Inputs
 from so8t.errors import StageError
-from so8t.gguf import grammar, quantise
-from so8t.stage import Inputs
+from so8t.formats import chat, grammar, records, thinking
+from so8t.gguf import quantise
 from stages import gguf
 from stages.gguf import Spec
 from tests.gguf import folders

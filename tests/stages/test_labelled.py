@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from so8t.data import records
-from so8t.data.rules import RuleBook
+from so8t.corpus.rules import RuleBook
+from so8t.engine.stage import Inputs
 from so8t.errors import DataError, StageError
-from so8t.stage import Inputs
+from so8t.formats import records
 from stages import labelled
 from stages.labelled import STAGE, Spec, build
 
@@ -189,7 +189,7 @@ def test_the_batch_size_changes_no_byte(tmp_path):
 SCRIPT = """
 import sys
 from pathlib import Path
-from so8t.stage import Inputs
+from so8t.engine.stage import Inputs
 from stages.labelled import Spec, build
 cleaned, out, spec = sys.argv[1:]
 build(Inputs({"cleaned": Path(cleaned)}), Path(out), Spec.model_validate_json(spec))

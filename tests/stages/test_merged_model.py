@@ -11,8 +11,8 @@ import pytest
 from pydantic import ValidationError
 from safetensors.torch import load_file
 
+from so8t.engine.stage import Inputs
 from so8t.errors import StageError
-from so8t.stage import Inputs
 from so8t.store.fingerprint import Fingerprint
 from so8t.store.publish import seal
 from stages import merged_model

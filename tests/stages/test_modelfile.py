@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from so8t.chat import gotemplate
-from so8t.data.chat import PHI3, jinja_template
-from so8t.data.thinking import TAGS
+from so8t.engine.stage import Inputs
 from so8t.errors import StageError
+from so8t.formats import gotemplate
+from so8t.formats.chat import PHI3, jinja_template
+from so8t.formats.thinking import TAGS
 from so8t.ollama import modelfile
-from so8t.stage import Inputs
 from stages import modelfile as modelfile_stage
-from tests.chat import untrained
+from tests.formats import untrained
 from tests.ollama.profile import SYSTEM, artifacts
 
 

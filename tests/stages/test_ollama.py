@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from so8t.data.thinking import TAGS, Final, Thinking, compose
+from so8t.engine.stage import Inputs
 from so8t.errors import StageError
+from so8t.formats.thinking import TAGS, Final, Thinking, compose
 from so8t.ollama import client
-from so8t.stage import Inputs
 from stages import modelfile as modelfile_stage
 from stages import ollama as ollama_stage
 from tests.ollama.profile import SYSTEM, artifacts

@@ -11,10 +11,10 @@ import pytest
 import zstandard
 from pydantic import ValidationError
 
-from so8t.data.ingest import Tally
+from so8t.corpus.ingest import Tally
+from so8t.engine.sourcefiles import expand
+from so8t.engine.stage import Inputs, Source
 from so8t.errors import DataError, StageError
-from so8t.sourcefiles import expand
-from so8t.stage import Inputs, Source
 from stages.raw import STAGE, Spec
 
 FAQ = {"name": "faq", "terms": "CC-BY-4.0", "trust": "high"}

@@ -14,12 +14,12 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from so8t.data import chat, records
-from so8t.data import thinking as think
-from so8t.data.records import Record
+from so8t.engine.stage import Inputs, Source
 from so8t.errors import MissingExtra, StageError
+from so8t.formats import chat, records
+from so8t.formats import thinking as think
+from so8t.formats.records import Record
 from so8t.spec.fields import semantic
-from so8t.stage import Inputs, Source
 from stages.thinking_sft import STAGE, Spec, build
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -271,7 +271,7 @@ def test_the_tiny_spec_is_valid_and_its_texts_are_short() -> None:
 BUILD = """
 import sys
 from pathlib import Path
-from so8t.stage import Inputs
+from so8t.engine.stage import Inputs
 from stages.thinking_sft import Spec, build
 if __name__ == "__main__":
     build(Inputs({"labelled": Path(sys.argv[1])}), Path(sys.argv[2]), Spec())

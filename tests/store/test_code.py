@@ -102,7 +102,7 @@ def test_imports_are_followed_from_module_to_module_round_cycles_and_out_of_pack
 def test_the_machinery_takes_no_part(street) -> None:
     engine = {f"so8t/{name}.py": "import so8t.hidden" for name in ("stage", "errors", "spec/fields", "store/cache")}
     near = {"so8t/stagecraft.py": "", "so8t/hidden.py": "", "so8t/__init__.py": ""}
-    imports = "import so8t.stage, so8t.errors, so8t.spec.fields, so8t.store.cache, so8t.stagecraft"
+    imports = "import so8t.engine.stage, so8t.errors, so8t.spec.fields, so8t.store.cache, so8t.stagecraft"
 
     assert street({**engine, **near, "stages/s.py": imports}) == ["so8t", "so8t.stagecraft", "stages.s"]
 

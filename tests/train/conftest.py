@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 import torch
 
-from so8t.data import chat, records
-from so8t.gate import attach, storage
-from so8t.train import bases
+from so8t.formats import chat, records
+from so8t.gate import attach
+from so8t.models import loading
 from so8t.train.job import Job
 from so8t.train.settings import Checkpoints, Gates, Lora, Monitor, Pet, Train, Validation
-from tests.base.conftest import pico, sft  # noqa: F401 - fixtures
+from so8t.weights import gatefiles
+from tests.models.conftest import pico, sft  # noqa: F401 - fixtures
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,6 @@ class Place:
     base: Path
     gates: Path
     sft: Path
-    logs: Path
 
     def job(self, **changes: Any) -> Job:
         return replace(
@@ -45,17 +45,16 @@ class Place:
                 train_split=self.sft / "splits" / "train.jsonl",
                 validation_split=self.sft / "splits" / "validation.jsonl",
                 chat=chat.PHI3,
-                logs=self.logs,
             ),
             **changes,
         )
 
 
 def gates_for(base: Path, folder: Path, **options: Any) -> Path:
-    model = bases.load(base)
+    model = loading.load(base)
     attach.attach(model, "all", **options)
     folder.mkdir(parents=True, exist_ok=True)
-    storage.save(model, folder, {})
+    gatefiles.save(model, folder, {})
     return folder
 
 
@@ -66,7 +65,7 @@ def place(pico: Path, sft: Path, tmp_path_factory: pytest.TempPathFactory) -> Pl
     rows = list(records.read(sft / "splits" / "train.jsonl"))
     records.write(folder / "sft" / "splits" / "train.jsonl", rows[:-6])
     records.write(folder / "sft" / "splits" / "validation.jsonl", rows[-6:])
-    return Place(pico, gates_for(pico, folder / "gates"), folder / "sft", folder / "logs")
+    return Place(pico, gates_for(pico, folder / "gates"), folder / "sft")
 
 
 @pytest.fixture(autouse=True)

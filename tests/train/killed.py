@@ -20,7 +20,8 @@ import time
 import traceback
 from pathlib import Path
 
-from so8t.train import bases, run
+from so8t.models import loading
+from so8t.train import run
 from so8t.train.job import Job
 
 
@@ -61,8 +62,8 @@ def ended(child: int, seconds: float) -> bool:
 
 def main(job_file: str, seed: str, kills: str, folder: str) -> None:
     job = pickle.loads(Path(job_file).read_bytes())
-    importlib.import_module("so8t.report.throughput")
-    bases.load(job.base, "float32", job.quantise)  # what libraries read once is read for all children
+    importlib.import_module("so8t.plots.throughput")
+    loading.load(job.base, "float32", job.quantise)  # what libraries read once is read for all children
     gc.freeze()  # else each child looks for garbage in it
     dice, left, number = random.Random(seed), int(kills), 0
     began = time.monotonic()

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from so8t.errors import StageError
+from so8t.formats.encoding import Encoded
 from so8t.train import losses
 from so8t.train.conversations import Conversations, Counts, Rows, collate, pack, write
-from so8t.train.encoding import Encoded
 from tests.gate.families import FAMILIES, model
 
 

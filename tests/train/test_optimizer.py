@@ -9,7 +9,7 @@ import torch
 
 from so8t.errors import StageError
 from so8t.gate import attach
-from so8t.train import loading, optimizer
+from so8t.train import lora, optimizer
 from so8t.train.settings import Gates, Lora, Train
 from tests.gate.families import model, tokens
 
@@ -19,7 +19,7 @@ CPU = torch.device("cpu")
 def learner() -> Any:
     made = model("phi3", {"hidden_size": 512, "head_dim": 384}).requires_grad_(False)
     gates = attach.attach(made, "all")
-    wrapped = loading.add_lora(made, Lora(r=8, alpha=4), seed=0)
+    wrapped = lora.add_lora(made, Lora(r=8, alpha=4), seed=0)
     attach.train(gates)
     return wrapped
 
@@ -46,13 +46,13 @@ def test_eight_bit_moments_on_a_processor_leave_gates_whole() -> None:
     made = learner()
     chosen = optimizer.create("adamw8bit", made, Train(), Gates(), CPU)
     made(input_ids=tokens(), labels=tokens()).loss.backward()
-    before = {name: p.detach().clone() for name, p in loading.trainable(made).items()}
+    before = {name: p.detach().clone() for name, p in lora.trainable(made).items()}
 
     chosen.step()
 
     kinds = {
         name: chosen.state[p]["state1"].dtype
-        for name, p in loading.trainable(made).items()
+        for name, p in lora.trainable(made).items()
         if p.numel() >= 4096  # smaller ones are never cut to 8 bits
     }
     assert {kind for name, kind in kinds.items() if "so8_gate" in name} == {torch.float32}

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from so8t.errors import StageError
 from so8t.gate import attach
-from so8t.train import loading
+from so8t.train import lora
 from so8t.train.preflight import preflight
 from so8t.train.settings import Lora
 from tests.gate.families import model, open_up, tokens
@@ -21,9 +21,9 @@ def learner(checkpointing: bool = False) -> Any:
     made = model("phi3").requires_grad_(False)
     gates = attach.attach(made, "all")
     open_up(gates)
-    wrapped = loading.add_lora(made, Lora(r=2, alpha=4, dropout=0.5), seed=0)
+    wrapped = lora.add_lora(made, Lora(r=2, alpha=4, dropout=0.5), seed=0)
     attach.train(gates)
-    loading.ready(wrapped, "none", checkpointing)
+    lora.ready(wrapped, "none", checkpointing)
     return wrapped
 
 
@@ -32,7 +32,7 @@ def loss_of(made: Any) -> Callable[[], Tensor]:
 
 
 def names(made: Any) -> list[str]:
-    return list(loading.trainable(made))
+    return list(lora.trainable(made))
 
 
 def test_a_model_in_order_passes_and_is_left_as_it_was() -> None:

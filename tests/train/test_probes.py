@@ -175,19 +175,19 @@ def gated(kind: Kind, alpha: float = 1.0) -> dict[int, Gate]:
 @pytest.mark.parametrize("kind", ["geodesic", "blend", "free"])
 def test_angles_are_those_of_the_eigenvalues(kind: Kind) -> None:
     found = gated(kind)
-    turns = Probes(model("phi3"), found).gates()
+    seen = Probes(model("phi3"), found).gates()
 
     for at, gate in enumerate(found.values()):
         with torch.no_grad():
             matrix = gate.matrix(torch.float64)
             turned = rotation.polar(matrix) if kind == "free" else matrix
             want = torch.rad2deg(rotation.angles(turned))
-        torch.testing.assert_close(turns.angles[at], want, atol=1e-4, rtol=0)
-        assert turns.figures["angle_mean"][at] == pytest.approx(want.mean().item(), abs=1e-4)
-        assert turns.figures["angle_max"][at] == pytest.approx(want.max().item(), abs=1e-4)
+        torch.testing.assert_close(seen.angles[at], want, atol=1e-4, rtol=0)
+        assert seen.figures["angle_mean"][at] == pytest.approx(want.mean().item(), abs=1e-4)
+        assert seen.figures["angle_max"][at] == pytest.approx(want.max().item(), abs=1e-4)
         deviation = rotation.deviation(gate.matrix(torch.float64).detach())
-        assert turns.figures["deviation"][at] == pytest.approx(deviation.max().item(), rel=1e-3, abs=1e-13)
-        assert turns.figures["deviation_mean"][at] == pytest.approx(deviation.mean().item(), rel=1e-3, abs=1e-13)
+        assert seen.figures["deviation"][at] == pytest.approx(deviation.max().item(), rel=1e-3, abs=1e-13)
+        assert seen.figures["deviation_mean"][at] == pytest.approx(deviation.mean().item(), rel=1e-3, abs=1e-13)
 
 
 def test_small_angles_keep_their_digits() -> None:
@@ -197,19 +197,19 @@ def test_small_angles_keep_their_digits() -> None:
             gate.reset()
             gate.set_alpha(0.0)
             gate.theta[:, 0] = 1e-6
-    turns = Probes(model("phi3"), found).gates()
+    seen = Probes(model("phi3"), found).gates()
 
-    assert turns.figures["angle_max"] == pytest.approx([math.degrees(0.5e-6)] * LAYERS, rel=1e-6)
+    assert seen.figures["angle_max"] == pytest.approx([math.degrees(0.5e-6)] * LAYERS, rel=1e-6)
 
 
 def test_a_gate_at_identity_has_turned_by_nothing() -> None:
     found = attach.attach(model("phi3"))
-    turns = Probes(model("phi3"), found).gates()
+    seen = Probes(model("phi3"), found).gates()
 
-    assert turns.layers == (1, 2)
-    assert turns.figures["alpha"] == [-5.0, -5.0]
-    assert turns.figures["g"] == pytest.approx([0.0066928509] * 2)
-    assert {name: turns.figures[name] for name in ("deviation", "deviation_mean", "angle_mean", "angle_max")} == {
+    assert seen.layers == (1, 2)
+    assert seen.figures["alpha"] == [-5.0, -5.0]
+    assert seen.figures["g"] == pytest.approx([0.0066928509] * 2)
+    assert {name: seen.figures[name] for name in ("deviation", "deviation_mean", "angle_mean", "angle_max")} == {
         "deviation": [0.0, 0.0],
         "deviation_mean": [0.0, 0.0],
         "angle_mean": [0.0, 0.0],

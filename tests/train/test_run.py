@@ -14,10 +14,12 @@ from peft import PeftModel
 from safetensors.torch import load_file
 
 from so8t.errors import StageError
-from so8t.gate import attach, storage
-from so8t.train import bases, run
+from so8t.gate import attach
+from so8t.models import loading
+from so8t.train import run
 from so8t.train.job import Job
 from so8t.train.settings import Checkpoints, Gates, Lora, Pet, Validation
+from so8t.weights import gatefiles
 from tests.train.conftest import Place, gates_for
 
 FILES = [
@@ -78,8 +80,8 @@ def test_the_same_run_gives_the_same_bytes(place: Place, tmp_path: Path) -> None
 def test_what_was_trained_loads_with_peft_and_computes_the_same(place: Place, tmp_path: Path) -> None:
     result = run.train(place.job(), tmp_path / "out")
 
-    base = bases.load(place.base)
-    storage.load(base, tmp_path / "out")
+    base = loading.load(place.base)
+    gatefiles.load(base, tmp_path / "out")
     model = PeftModel.from_pretrained(base, str(tmp_path / "out")).eval()
 
     trained, _ = run.model(place.job(gate_folder=tmp_path / "out"), torch.device("cpu"))
@@ -96,7 +98,7 @@ def test_what_was_trained_loads_with_peft_and_computes_the_same(place: Place, tm
 def test_untrained_it_is_the_base_bit_for_bit(wide: Place, quantise: Any) -> None:
     job = wide.job(quantise=quantise)
     learner, gates = run.model(job, torch.device("cpu"))
-    base = bases.load(wide.base, "float32", quantise)
+    base = loading.load(wide.base, "float32", quantise)
     ids = torch.arange(60).reshape(2, 30)
 
     with torch.no_grad():

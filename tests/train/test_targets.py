@@ -10,7 +10,7 @@ from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
 from so8t.errors import StageError
 from so8t.gate import attach
-from so8t.train import loading, targets
+from so8t.train import lora, targets
 from so8t.train.settings import Lora
 from tests.gate.families import FAMILIES, model
 
@@ -24,7 +24,7 @@ def test_all_projections_of_every_layer_are_found(family: str) -> None:
     chosen = targets.choose(made, ())
     assert chosen == (FUSED if family == "phi3" else SPLIT)
 
-    wrapped = loading.add_lora(made, Lora(r=2, alpha=4), seed=0)
+    wrapped = lora.add_lora(made, Lora(r=2, alpha=4), seed=0)
     low_rank = [name for name, _ in wrapped.named_parameters() if "lora_A" in name]
     assert len(low_rank) == 4 * len(chosen) and not any("lm_head" in name for name in low_rank)
 
@@ -46,7 +46,7 @@ def test_targets_match_the_end_of_a_name_as_in_peft() -> None:
     ]
     with pytest.raises(StageError, match=r"^lora.targets: attn.o_proj is no module"):
         targets.choose(made, ["attn.o_proj"])
-    wrapped = loading.add_lora(made, Lora(r=2, targets=("self_attn.o_proj",)), seed=0)
+    wrapped = lora.add_lora(made, Lora(r=2, targets=("self_attn.o_proj",)), seed=0)
     assert sum("lora_A" in name for name, _ in wrapped.named_parameters()) == 4
 
 

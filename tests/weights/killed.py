@@ -23,13 +23,12 @@ from pathlib import Path
 
 import torch
 
-from so8t.gate import storage
 from so8t.store.cache import Store
 from so8t.store.fingerprint import Fingerprint
 from so8t.store.layout import Layout
 from so8t.store.manifest import File
 from so8t.store.publish import leftover, publish, seal
-from so8t.weights import bake, lora, merge, reader
+from so8t.weights import bake, gatefiles, lora, merge, reader
 
 STAGE = "baked_model"
 KEY = Fingerprint(STAGE, {}, {}, {}, {})
@@ -59,7 +58,7 @@ class Bakery:
             reader.open_folder(source, "merged_model") as merged,
             closing(lora.read(trained, base)) as adapter,
         ):
-            exact, gates = merge.Merging(base, adapter), storage.read(trained).matrices()
+            exact, gates = merge.Merging(base, adapter), gatefiles.read(trained).matrices()
             written = bake.bake(source, merged, exact, gates, out / "model", self.shard, workers=2)
         paths = {name: f"model/{name}" for name in written}
         return {paths[name]: File(paths[name], *astuple(file)) for name, file in written.items()}

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 import torch
 
-from so8t.weights import bake, layerwise, lora, reader, streamed
-from so8t.weights.layerwise import Compared
+from so8t.parity import layerwise
+from so8t.parity.layerwise import Compared
+from so8t.weights import bake, lora, reader, streamed
 from tests.gate.families import FAMILIES
 from tests.weights import workshop
 from tests.weights.workshop import PROMPTS, Trained

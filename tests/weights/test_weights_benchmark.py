@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from so8t.gate import storage
+from so8t.weights import gatefiles
 from tests.weights import workshop
 
 
@@ -32,7 +32,7 @@ def test_ours_and_pefts_are_the_same_bytes_and_the_bake_is_the_same_function(ben
 
     assert benchmark.unlike(tmp_path) == 0
     gated = workshop.plain(tmp_path / "merged")
-    storage.load(gated, tmp_path / "adapter")
+    gatefiles.load(gated, tmp_path / "adapter")
     baked = workshop.plain(tmp_path / "baked")
     assert workshop.apart(workshop.logits(gated), workshop.logits(baked)) < 0.05  # bfloat16 products
     assert benchmark.folds(shape, 1).keys() == {"dense", "ours"}

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from so8t.errors import StageError
-from so8t.weights import bounds, layerwise
+from so8t.parity import bounds, layerwise
 from tests.weights import workshop
 from tests.weights.test_same_function import compared
 from tests.weights.workshop import Trained

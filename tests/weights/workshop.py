@@ -12,10 +12,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from so8t.gate import attach, storage
-from so8t.gate.storage import Stored
+from so8t.gate import attach
 from so8t.train.trainer import save_weights
-from so8t.weights import bake, lora, merge, reader
+from so8t.weights import bake, gatefiles, lora, merge, reader
+from so8t.weights.gatefiles import Stored
 from so8t.weights.writer import Written
 from tests.gate import families
 
@@ -40,7 +40,7 @@ class Trained:
 
     @property
     def gates(self) -> Stored:
-        return storage.read(self.adapter)
+        return gatefiles.read(self.adapter)
 
 
 def train(
@@ -133,7 +133,7 @@ def plain(folder: Path) -> Any:
 
 def gated(folder: Path, gates: Path) -> Any:
     model = plain(folder)
-    storage.load(model, gates)
+    gatefiles.load(model, gates)
     return model
 
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import yaml
 
-from so8t import plan as plans
-from so8t.build import ensure
+from so8t.engine import plan as plans
+from so8t.engine.bring import ensure
 
 TOPICS = (
     "給与明細",

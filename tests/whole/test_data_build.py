@@ -13,8 +13,9 @@ from typing import Any
 import orjson
 import pytest
 
-from so8t.data import chat, neardup, pii, records, thinking
-from so8t.data.records import LABELS, Record
+from so8t.corpus import neardup, pii
+from so8t.formats import chat, records, thinking
+from so8t.formats.records import LABELS, Record
 from tests.house import DOIT
 
 EVERY_KIND = pii.kinds(("secret", "email", "ip", "card", "my_number", "address", "phone"))
@@ -169,7 +170,7 @@ class TestTheTinyBuild:
 
 def text(record: Record) -> str:
     """The user's text as `cleaned` stores it, which NFKC leaves as it is."""
-    from so8t.data.normalise import normalise
+    from so8t.corpus.normalise import normalise
 
     if "messages" in record:
         return str(record["messages"][-2]["content"])

@@ -164,7 +164,7 @@ def test_a_failed_stage_is_told_without_a_traceback_and_the_rest_goes_on(house: 
     house.edit(
         "stages/doubled.py", "values = [", 'raise DoubledError("2 番目の数がない: numbers.txt:2")\n    values = ['
     )
-    house.edit("stages/doubled.py", "from so8t.stage import Stage", "from so8t.stage import Stage\n"
+    house.edit("stages/doubled.py", "from so8t.engine.stage import Stage", "from so8t.engine.stage import Stage\n"
                "from so8t.errors import StageError as DoubledError")  # fmt: skip
 
     run = house.doit("--continue")

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from so8t.data import thinking
+from so8t.formats import thinking
 from so8t.gguf.llamacpp import Model
 from stages import STAGES
 from tests.house import DOIT

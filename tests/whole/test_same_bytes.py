@@ -80,33 +80,33 @@ LETTERS = {
 }
 # module of the project, stages that are built again
 CODE = [
-    ("so8t/data/pii.py", "c"),
-    ("so8t/data/rules.py", "lse"),
-    ("so8t/data/thinking.py", "tbsgfeo"),
-    ("so8t/data/records.py", "rcltbasmkgfeo"),
-    ("so8t/data/neardup.py", "ct"),
-    ("so8t/data/jsonl.py", "r"),
+    ("so8t/corpus/pii.py", "c"),
+    ("so8t/corpus/rules.py", "lse"),
+    ("so8t/formats/thinking.py", "tbsgfeo"),
+    ("so8t/formats/records.py", "rcltbasmkgfeo"),
+    ("so8t/corpus/neardup.py", "ct"),
+    ("so8t/corpus/jsonl.py", "r"),
     ("so8t/store/publish.py", ""),
-    ("so8t/status.py", ""),
+    ("so8t/engine/status.py", ""),
     ("so8t/spec/load.py", ""),
     ("so8t/commands/why.py", ""),
     ("so8t/errors.py", ""),
-    ("so8t/base/hub.py", "b"),
+    ("so8t/models/hub.py", "b"),
     ("so8t/gate/rotation.py", "8asmk"),
     ("so8t/train/trainer.py", "a"),
-    ("so8t/train/bases.py", "8as"),
+    ("so8t/models/loading.py", "8as"),
     ("so8t/watch/progress.py", ""),
-    ("so8t/report/curves.py", "v"),
+    ("so8t/plots/curves.py", "v"),
     ("so8t/evals/scores.py", "se"),
     ("so8t/weights/merge.py", "mk"),
     ("so8t/weights/bake.py", "k"),
     ("so8t/gguf/writer.py", "ge"),
-    ("so8t/gguf/grammar.py", "ge"),
+    ("so8t/formats/grammar.py", "ge"),
     ("so8t/gguf/llamacpp.py", "gfe"),
-    ("so8t/chat/goeval.py", "gfo"),
+    ("so8t/formats/goeval.py", "gfo"),
     ("so8t/ollama/modelfile.py", "fo"),
     ("so8t/ollama/client.py", "o"),
-    ("so8t/report/verdicts.py", "e"),
+    ("so8t/plots/verdicts.py", "e"),
     ("so8t/serve/policy.py", ""),
     ("stages/labelled.py", "l"),
     ("stages/__init__.py", ""),
@@ -116,7 +116,7 @@ CODE = [
 @pytest.mark.parametrize(("name", "expected"), CODE)
 def test_a_code_edit_touches_exactly_the_stages_that_import_it(root: Path, name: str, expected: str) -> None:
     """By the static closure that enters the keys; `test_truth_table` builds such edits for real."""
-    from so8t import plan
+    from so8t.engine import plan
 
     module = name.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
     touched = "".join(
@@ -129,12 +129,12 @@ def test_a_code_edit_touches_exactly_the_stages_that_import_it(root: Path, name:
 @pytest.mark.parametrize("stage", DATA)
 def test_a_build_imports_no_project_module_that_its_key_does_not_know(tmp_path: Path, root: Path, stage: str) -> None:
     """The static closure against what Python really imported."""
-    from so8t import plan
+    from so8t.engine import plan
     from so8t.store.code import CONTENTS, MACHINERY
 
     Pico(make(tmp_path / "p"), root)
     code = (
-        "import sys; from pathlib import Path; from so8t.build import ensure\n"
+        "import sys; from pathlib import Path; from so8t.engine.bring import ensure\n"
         f"ensure(Path.cwd(), 'tiny', {stage!r})\n"
         "print(*sorted(m for m in sys.modules if m.split('.')[0] in ('so8t', 'stages')))"
     )
@@ -145,7 +145,15 @@ def test_a_build_imports_no_project_module_that_its_key_does_not_know(tmp_path: 
     ran = subprocess.run([*DOIT[:1], "-c", code], cwd=tmp_path / "p", capture_output=True, text=True, timeout=60)
 
     known = set(plan.code_of(root, f"stages.{stage}"))
-    engine = {"so8t", "so8t.build", "so8t.plan", "so8t.status", "so8t.why", "so8t.sourcefiles", CONTENTS}
+    engine = {
+        "so8t",
+        "so8t.engine.bring",
+        "so8t.engine.plan",
+        "so8t.engine.status",
+        "so8t.engine.why",
+        "so8t.engine.sourcefiles",
+        CONTENTS,
+    }
     engine |= {"so8t.serve", "so8t.serve.settings"}  # a profile is read with the server's settings
     others = {f"stages.{name}" for name in STAGES}
     extra = {

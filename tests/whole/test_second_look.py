@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from so8t import plan as plans
+from so8t.engine import plan as plans
 from so8t.store import artifact
 from tests.house import House
 

@@ -1,0 +1,30 @@
+"""A project's table of contents: its stages, and what each file of a profile may hold."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from so8t.engine.stage import Stage
+
+
+@dataclass(frozen=True)
+class Contents:
+    stages: Mapping[str, Stage]
+    models: Mapping[str, type[BaseModel]]  # by the name of the file in a profile's folder
+
+
+def read(project: Path) -> Contents:
+    """Import the project's `stages`; its `SETTINGS` hold what a profile sets and no stage reads: the server."""
+    if str(project) not in sys.path:
+        sys.path.insert(0, str(project))  # doit does that only for commands that load dodo.py
+    table = importlib.import_module("stages")
+    stages = {name: stage.spec for name, stage in table.STAGES.items()}
+    return Contents(table.STAGES, {**stages, **getattr(table, "SETTINGS", {})})

@@ -1,0 +1,118 @@
+"""Whether a stage is current, and every reason why not.  Reads; never writes an artifact."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+from so8t.engine import sourcefiles
+from so8t.engine.plan import Plan, Row
+from so8t.engine.why import Reason, compare
+from so8t.errors import StageError
+from so8t.store import artifact
+from so8t.store.artifact import Artifact
+from so8t.store.digest import DigestMemo, Signature, signature
+from so8t.store.fingerprint import Fingerprint
+
+
+@dataclass(frozen=True)
+class Status:
+    row: Row
+    artifact: Artifact
+    wanted: Fingerprint | None  # None while an input is missing
+    reasons: tuple[Reason, ...]
+
+    @property
+    def current(self) -> bool:
+        return not self.reasons
+
+
+class Session:
+    """The state of a graph on the disk, read once and read again where it changed."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self._artifacts: dict[str, tuple[Signature | None, Artifact]] = {}
+        self._current: set[str] = set()
+        self._stale: dict[str, tuple[str, Signature | None]] = {}  # stage -> the stage at fault, its manifest
+
+    @cached_property
+    def digests(self) -> DigestMemo:
+        return DigestMemo(self.plan.layout.shared / "digests.json")
+
+    def artifact(self, name: str) -> Artifact:
+        sig = signature(self.plan.layout.manifest(name))
+        known = self._artifacts.get(name)
+        if known is None or known[0] != sig:
+            known = (sig, artifact.inspect(self.plan.layout, name))
+            self._artifacts[name] = known
+        return known[1]
+
+    def status(self, name: str) -> Status:
+        """The stage by itself: its own spec, code and disk against the inputs that are there now."""
+        row = self.plan.rows[name]
+        have = self.artifact(name)
+        wanted, missing = self._wanted(row)
+        reasons = [*missing, *(Reason("disk", sentence) for sentence in have.damage)]
+        if have.manifest is None and not have.damage:
+            reasons.append(Reason("new", name))
+        elif have.manifest is not None and wanted is not None:
+            reasons += compare(have.manifest.fingerprint, wanted)
+        if self.plan.layout.forgotten(name).exists():
+            reasons.append(Reason("forgotten", name))
+        return Status(row, have, wanted, tuple(reasons))
+
+    def deep_status(self, name: str) -> Status:
+        """The stage with everything it stands on: not current if anything upstream is not."""
+        own = self.status(name)
+        named = {reason.name for reason in own.reasons}
+        stale = [up for up in own.row.upstream if up not in named and not self.is_current(up)]
+        return replace(own, reasons=(*own.reasons, *(Reason("upstream", up) for up in stale)))
+
+    def is_current(self, name: str) -> bool:
+        """`deep_status` as yes or no, remembered, so that a long chain is walked once."""
+        if name in self._current:
+            return True
+        if name in self._stale:
+            culprit, sig = self._stale[name]
+            if culprit != name and signature(self.plan.layout.manifest(culprit)) == sig:
+                return False
+        for up in self.plan.rows[name].upstream:
+            if not self.is_current(up):
+                self._stale[name] = self._stale[up]
+                return False
+        # a stage that was never built needs no digest of its sources to be stale
+        if self.artifact(name).manifest is not None and self.status(name).current:
+            self._current.add(name)
+            return True
+        self._stale[name] = (name, signature(self.plan.layout.manifest(name)))
+        return False
+
+    def _wanted(self, row: Row) -> tuple[Fingerprint | None, list[Reason]]:
+        inputs: dict[str, str] = {}
+        missing: list[Reason] = []
+        for taken in row.takes:
+            name, _, part = taken.partition("/")
+            upstream = self.artifact(name)
+            if upstream.manifest is None or upstream.damage:
+                missing.append(Reason("missing" if upstream.manifest is None else "upstream", name))
+                continue
+            inputs |= {
+                f"{name}/{path}": digest
+                for path, digest in upstream.manifest.digests.items()
+                if not part or path == part or path.startswith(part.rstrip("/") + "/")
+            }
+        try:
+            for name, path in self.sources(row):
+                inputs[f"./{name}" if name in inputs else name] = self.digests.digest(path)
+        except StageError as error:
+            missing.append(Reason("disk", str(error)))
+        except OSError as error:
+            missing.append(Reason("disk", f"{error.filename}: {error.strerror}"))
+        self.digests.save()
+        wanted = Fingerprint(row.name, row.spec, dict(sorted(inputs.items())), row.code, row.packages)
+        return (None if missing else wanted), missing
+
+    def sources(self, row: Row) -> list[tuple[str, Path]]:
+        return sourcefiles.expand(self.plan.layout.project, row.sources) if row.sources else []

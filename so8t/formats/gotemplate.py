@@ -1,0 +1,61 @@
+"""Ollama's TEMPLATE, derived from the two declarations: the chat format's turns, the thinking format's parts.
+
+Ollama separates thinking from content at one opening and one closing text, which it finds around `.Thinking`.
+Our thinking has three parts with tags of their own, so it opens with what those tags share and closes with the
+marker of the final part: `message.thinking` is `task>...</think-task>...</think-policy>`, and `message.content` is
+the final part.  A history with both renders exactly as the model wrote it.
+"""
+
+from __future__ import annotations
+
+from itertools import takewhile
+
+from so8t.errors import StageError
+from so8t.formats.chat import ChatFormat
+from so8t.formats.goeval import JOINER
+from so8t.formats.thinking import ThinkingFormat
+
+
+def template(chat: ChatFormat, thinking: ThinkingFormat | None) -> str:
+    """Without a thinking format Ollama shows all that the model writes."""
+    if chat.joiner != JOINER:
+        raise StageError(f"chat format {chat.name}: Ollama joins messages with {JOINER!r}, not with {chat.joiner!r}")
+    system, user, assistant = chat.system, chat.user, chat.assistant
+    answer, direct = _answer(thinking)
+    return "".join(
+        (
+            "{{- if .System }}" + _text(system.prefix) + "{{ .System }}" + _text(system.suffix) + "{{ end }}",
+            "{{- range $i, $_ := .Messages }}{{- $last := eq (len (slice $.Messages $i)) 1 }}",
+            '{{- if eq .Role "user" }}' + _text(user.prefix) + "{{ .Content }}" + _text(user.suffix),
+            '{{ else if eq .Role "assistant" }}' + _text(assistant.prefix) + answer + _text(assistant.suffix),
+            '{{ end }}{{- if and $last (eq .Role "user") }}' + _text(chat.generation) + direct + "{{ end }}{{- end }}",
+        )
+    )
+
+
+def opening(thinking: ThinkingFormat) -> str:
+    """What every answer begins with: a shared beginning of tags, or the first heading's line."""
+    if thinking.whole_lines:
+        return thinking.parts[0].open.split("\n")[0] + "\n"
+    columns = zip(*(part.open for part in thinking.parts[:-1]), strict=False)
+    shared = takewhile(lambda letters: len(set(letters)) == 1, columns)
+    return "".join(letters[0] for letters in shared)
+
+
+def closing(thinking: ThinkingFormat) -> str:
+    return thinking.parts[-1].open
+
+
+def _answer(thinking: ThinkingFormat | None) -> tuple[str, str]:
+    """An assistant's message, and what the answer begins with when the request says `think: false`."""
+    if thinking is None:
+        return "{{ .Content }}", ""
+    first, final, end = _text(opening(thinking)), _text(closing(thinking)), _text(thinking.parts[-1].close)
+    thought = f"{{{{ if .Thinking }}}}{first}{{{{ .Thinking }}}}{final}{{{{ else }}}}{final}{{{{ end }}}}"
+    return thought + "{{ .Content }}" + end, "{{ if and $.IsThinkSet (not $.Think) }}" + final + "{{ end }}"
+
+
+def _text(text: str) -> str:
+    if "{{" in text or "}}" in text:
+        raise StageError(f"chat format: {text!r} cannot stand in a Go template; Ollama's braces would read it")
+    return text

@@ -1,0 +1,150 @@
+"""Source declarations: what a spec may say, and which file belongs to which source."""
+
+from datetime import date
+from pathlib import Path
+
+import pytest
+from pydantic import TypeAdapter, ValidationError
+
+from so8t.corpus.sources import DatasetsSource, Declaration, JsonlSource, assign, patterns, provenance
+from so8t.engine.sourcefiles import expand
+from so8t.engine.stage import Source
+from so8t.errors import StageError
+from so8t.spec.fields import semantic
+
+BASE = {"name": "社内FAQ", "terms": "CC-BY-4.0", "trust": "high"}
+HUB = {**BASE, "kind": "datasets", "repo": "owner/name", "revision": "0123456789abcdef0123456789abcdef01234567"}
+
+
+def declare(**values: object) -> JsonlSource | DatasetsSource:
+    return TypeAdapter(Declaration).validate_python({**BASE, **values})
+
+
+def problems(values: dict[str, object]) -> list[str]:
+    with pytest.raises(ValidationError) as error:
+        TypeAdapter(Declaration).validate_python(values)
+    return [problem["msg"] for problem in error.value.errors()]
+
+
+def test_jsonl_is_the_kind_that_needs_no_name() -> None:
+    assert isinstance(declare(paths=["a.jsonl"]), JsonlSource)
+    assert isinstance(declare(**HUB), DatasetsSource)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (
+            {**BASE, "kind": "csv", "paths": ["a"]},
+            "Input tag 'csv' found using _kind() does not match any of the expected tags: 'jsonl', 'datasets'",
+        ),
+        ({**BASE, "paths": []}, "List should have at least 1 item after validation, not 0"),
+        ({**BASE, "paths": [" "]}, "Value error, a path is empty"),
+        ({**BASE, "paths": ["a"], "terms": ""}, "String should have at least 1 character"),
+        ({**BASE, "paths": ["a"], "fields": {"label": "l"}}, "Value error, give either text or messages"),
+        (
+            {**BASE, "paths": ["a"], "fields": {"text": "t", "messages": "m"}},
+            "Value error, give either text or messages",
+        ),
+        (
+            {**BASE, "paths": ["a"], "fields": {"messages": "m", "answer": "a"}},
+            "Value error, history and answer come from messages: leave them out",
+        ),
+        (
+            {**BASE, "paths": ["a"], "fields": {"messages": "m"}, "constants": {"answer": "a"}},
+            "Value error, answer comes from messages: leave it out of constants",
+        ),
+        (
+            {**BASE, "paths": ["a"], "fields": {"text": "t", "label": "l", "split": "s"}, "split": "test"}
+            | {"constants": {"label": "DENY"}},
+            "Value error, label, split: either a field of theirs or one value for all records",
+        ),
+        ({**BASE, "paths": ["a"], "split": "../x"}, "String should match pattern '^[a-z][a-z0-9_]{0,39}$'"),
+        ({**BASE, "paths": ["a"], "retrieved": "yesterday"}, r"String should match pattern '^\d{4}-\d{2}-\d{2}$'"),
+        (
+            {**HUB, "revision": None},
+            "Value error, repo needs revision, the 40 digits of a commit: a branch or a tag may move",
+        ),
+        ({**HUB, "revision": "main"}, "String should match pattern '^[0-9a-f]{40}$'"),
+        ({**HUB, "repo": None}, "Value error, give either repo (of the hub) or format (of local files)"),
+        ({**HUB, "paths": ["a"]}, "Value error, paths are for local files: leave them out with repo"),
+        ({**BASE, "kind": "datasets", "format": "json"}, "Value error, format needs paths, the local files to read"),
+        (
+            {**BASE, "kind": "datasets", "format": "json", "paths": ["a"], "config": "x"},
+            "Value error, revision, config and from_split are for repo: leave them out with format",
+        ),
+    ],
+)
+def test_a_declaration_that_cannot_hold_says_why(values: dict[str, object], message: str) -> None:
+    assert problems(values) == [message]
+
+
+def test_a_date_that_yaml_already_read_is_taken_as_text() -> None:
+    assert declare(paths=["a"], retrieved=date(2026, 11, 1)).retrieved == "2026-11-01"
+
+
+def test_where_the_cache_lies_does_not_enter_the_key() -> None:
+    assert semantic(declare(**HUB, cache_dir="/big/disk")) == semantic(declare(**HUB))
+
+
+def test_local_files_of_both_kinds_are_declared_to_the_engine() -> None:
+    local = declare(kind="datasets", format="parquet", paths=["b/*.parquet"])
+
+    assert patterns([declare(paths=["a/*.jsonl", "c.jsonl"]), local, declare(**HUB)]) == [
+        "a/*.jsonl",
+        "c.jsonl",
+        "b/*.parquet",
+    ]
+
+
+def test_provenance_says_where_and_on_which_terms() -> None:
+    source = declare(paths=["a"], url="https://example.org/faq", retrieved="2026-11-01")
+
+    assert list(provenance(source)("a.jsonl", 7).items()) == [
+        ("name", "社内FAQ"),
+        ("file", "a.jsonl"),
+        ("line", 7),
+        ("terms", "CC-BY-4.0"),
+        ("trust", "high"),
+        ("url", "https://example.org/faq"),
+        ("retrieved", "2026-11-01"),
+    ]
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    for name in ("data/a.jsonl", "data/b.jsonl", "other/c.jsonl"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    return tmp_path
+
+
+def assigned(project: Path, **paths: list[str]) -> dict[str, list[str]]:
+    sources = [declare(name=name, paths=found) for name, found in paths.items()]
+    files = [Source(name, path) for name, path in expand(project, patterns(sources))]
+    return {name: [file.name for file in files] for name, files in assign(sources, files).items()}
+
+
+def test_each_file_goes_to_the_source_that_names_it(project: Path) -> None:
+    absolute = (project / "other").as_posix() + "/*"
+
+    assert assigned(project, one=["data/*.jsonl"], two=[absolute]) == {
+        "one": ["data/a.jsonl", "data/b.jsonl"],
+        "two": ["other/c.jsonl"],
+    }
+
+
+def test_a_file_of_two_sources_is_an_error_that_names_both(project: Path) -> None:
+    with pytest.raises(StageError) as error:
+        assigned(project, one=["data/*.jsonl"], two=["**/b.jsonl"])
+
+    assert str(error.value) == "data/b.jsonl is matched by the sources one and two: narrow the paths of one of them"
+
+
+def test_one_file_under_two_names_is_an_error(project: Path) -> None:
+    (project / "link.jsonl").symlink_to(project / "data" / "a.jsonl")
+
+    with pytest.raises(StageError) as error:
+        assigned(project, one=["data/*.jsonl"], two=["link.jsonl"])
+
+    assert str(error.value) == "data/a.jsonl and link.jsonl are the same file: name it once"

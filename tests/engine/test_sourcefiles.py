@@ -1,0 +1,111 @@
+"""Source patterns: what they match, how files are called, and what is said when nothing matches."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from so8t.engine.sourcefiles import expand, matches
+from so8t.errors import StageError
+
+FILES = ("a.jsonl", "data/b.jsonl", "data/c.txt", "data/deep/er/日本語.jsonl", "data/.hidden/x.jsonl", ".secret.jsonl")
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    root = tmp_path / "project"
+    for name in FILES:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+    (tmp_path / "outside.jsonl").touch()
+    return root
+
+
+def names(project: Path, *patterns: str) -> list[str]:
+    return [name for name, _ in expand(project, patterns)]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("a.jsonl", ["a.jsonl"]),
+        ("./data//../a.jsonl", ["a.jsonl"]),
+        ("*.jsonl", ["a.jsonl"]),
+        (".*.jsonl", [".secret.jsonl"]),
+        ("data/[bc].*", ["data/b.jsonl", "data/c.txt"]),
+        ("**/*.jsonl", ["a.jsonl", "data/b.jsonl", "data/deep/er/日本語.jsonl"]),
+        ("data/**", ["data/b.jsonl", "data/c.txt", "data/deep/er/日本語.jsonl"]),
+        ("data/**/er/*", ["data/deep/er/日本語.jsonl"]),
+        ("data/.hidden/*", ["data/.hidden/x.jsonl"]),
+        ("../outside.jsonl", ["../outside.jsonl"]),
+    ],
+)
+def test_a_pattern_matches_exactly_these(project: Path, pattern: str, expected: list[str]) -> None:
+    assert names(project, pattern) == expected
+
+
+def test_a_file_that_two_patterns_match_is_given_once_and_all_are_sorted(project: Path) -> None:
+    inside = (project / "data").as_posix() + "/*.jsonl"
+
+    assert names(project, "data/**/*.jsonl", "a.jsonl", inside) == [
+        "a.jsonl",
+        "data/b.jsonl",
+        "data/deep/er/日本語.jsonl",
+    ]
+
+
+def test_a_file_outside_is_called_as_it_was_spelled(project: Path) -> None:
+    absolute = (project.parent / "outside.jsonl").as_posix()
+
+    assert expand(project, [absolute]) == [(absolute, Path(absolute))]
+
+
+def test_a_link_to_a_parent_folder_does_not_repeat_its_files(project: Path) -> None:
+    (project / "data" / "loop").symlink_to(project, target_is_directory=True)
+
+    assert names(project, "**/b.jsonl") == ["data/b.jsonl"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "message"),
+    [
+        (
+            "data/*.gz",
+            "source pattern 'data/*.gz' matches no file: looked in data, which holds .hidden/, b.jsonl, c.txt, deep/",
+        ),
+        (
+            "dat/x.jsonl",
+            "source pattern 'dat/x.jsonl' matches no file: looked in the project folder, "
+            "which holds .secret.jsonl, a.jsonl, data/",
+        ),
+        ("data", "source pattern 'data' names a folder; write data/*.jsonl for the files in it"),
+    ],
+)
+def test_a_pattern_without_a_file_says_where_it_looked(project: Path, pattern: str, message: str) -> None:
+    with pytest.raises(StageError) as error:
+        expand(project, ["a.jsonl", pattern])
+
+    assert str(error.value) == message
+
+
+PARTS = st.sampled_from(["**", "*", "data", "deep", "er", "*.jsonl", "?.txt", ".*", "b.jsonl", "[!b]*", "日本語.jsonl"])
+
+
+@settings(max_examples=300, derandomize=True, deadline=None)
+@given(st.lists(PARTS, min_size=1, max_size=5), st.booleans())
+def test_matching_a_name_agrees_with_walking_the_folder(
+    tmp_path_factory: pytest.TempPathFactory, parts: list[str], absolute: bool
+) -> None:
+    root = tmp_path_factory.getbasetemp() / "law"
+    for name in FILES:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+    pattern = "/".join([root.as_posix()] * absolute + parts)
+
+    try:
+        walked = [name for name, _ in expand(root, [pattern])]
+    except StageError:
+        walked = []
+
+    assert walked == sorted(name for name in FILES if matches(pattern, name, root / name))

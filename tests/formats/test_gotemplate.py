@@ -1,0 +1,145 @@
+"""The TEMPLATE that we write, and its evaluation, against what a real Ollama rendered."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from so8t.errors import StageError
+from so8t.formats import chat, goeval, gotemplate, suite
+from so8t.formats.chat import PHI3, ChatFormat, Turn
+from so8t.formats.gosyntax import TemplateError
+from so8t.formats.thinking import FORMATS, HEADINGS, TAGS, ThinkingFormat
+
+GOLDEN = Path(__file__).resolve().parent.parent / "golden" / "ollama"
+RENDERED = [json.loads(line) for line in (GOLDEN / "rendered.jsonl").read_bytes().splitlines()]
+TEMPLATES = {
+    "plain": gotemplate.template(PHI3, None),
+    "thinking": gotemplate.template(PHI3, TAGS),
+}
+
+
+def test_we_write_the_templates_that_ollama_rendered() -> None:
+    for name, template in TEMPLATES.items():
+        assert template == (GOLDEN / f"{name}.tmpl").read_text("utf-8")
+
+
+def test_every_golden_conversation_was_answered() -> None:
+    assert (len(RENDERED), {case["status"] for case in RENDERED}) == (104, {200})
+
+
+@pytest.mark.parametrize("case", RENDERED, ids=[f"{r['template']}-{r['case']}-{r['think']}" for r in RENDERED])
+def test_the_evaluator_renders_what_ollama_rendered(case: dict[str, Any]) -> None:
+    template = TEMPLATES[case["template"]]
+    think = case["think"] if case["think"] is not None or case["template"] == "plain" else True  # Ollama's own default
+
+    assert goeval.render(template, case["messages"], think) == case["rendered"]
+
+
+def test_headings_open_with_the_first_one_and_close_with_the_last() -> None:
+    assert gotemplate.template(PHI3, HEADINGS) == (
+        "{{- if .System }}<|system|>\n{{ .System }}<|end|>\n{{ end }}{{- range $i, $_ := .Messages }}"
+        '{{- $last := eq (len (slice $.Messages $i)) 1 }}{{- if eq .Role "user" }}<|user|>\n{{ .Content }}<|end|>\n'
+        '{{ else if eq .Role "assistant" }}<|assistant|>\n'
+        "{{ if .Thinking }}# 思考ステップ\n{{ .Thinking }}# 最終回答\n{{ else }}# 最終回答\n{{ end }}{{ .Content }}"
+        '<|end|>\n{{ end }}{{- if and $last (eq .Role "user") }}<|assistant|>\n'
+        "{{ if and $.IsThinkSet (not $.Think) }}# 最終回答\n{{ end }}{{ end }}{{- end }}"
+    )
+
+
+CHATML = replace(
+    PHI3,
+    name="chatml",
+    system=Turn("<|im_start|>system\n", "<|im_end|>\n"),
+    user=Turn("<|im_start|>user\n", "<|im_end|>\n"),
+    assistant=Turn("<|im_start|>assistant\n", "<|im_end|>\n"),
+    generation="<|im_start|>assistant\n",
+)
+BRACKETS = replace(
+    PHI3,
+    name="brackets",
+    system=Turn(" <<SYS>>", "<</SYS>>\n\n"),
+    user=Turn("[INST] ", " [/INST]"),
+    assistant=Turn(" ", " "),
+    generation=" ",
+)
+
+
+@pytest.mark.parametrize("thinking", FORMATS.values(), ids=FORMATS)
+@pytest.mark.parametrize("fmt", [PHI3, CHATML, BRACKETS], ids=lambda fmt: fmt.name)
+def test_every_chat_format_renders_as_the_training_does(fmt: ChatFormat, thinking: ThinkingFormat) -> None:
+    template = gotemplate.template(fmt, thinking)
+
+    for each in suite.conversations(thinking):
+        rendered = chat.render(suite.trained(each.messages, thinking), fmt, generation_prompt=True)
+        assert goeval.render(template, each.messages, think=True) == rendered, each.name
+
+
+def test_a_turn_that_go_would_read_is_refused() -> None:
+    with pytest.raises(StageError, match=r"chat format: '\{\{user\}\}' cannot stand in a Go template"):
+        gotemplate.template(replace(PHI3, user=Turn("{{user}}", "<|end|>\n")), TAGS)
+
+
+def test_another_joiner_than_ollamas_is_refused() -> None:
+    with pytest.raises(StageError) as refused:
+        gotemplate.template(replace(PHI3, joiner="\n"), TAGS)
+
+    assert str(refused.value) == "chat format phi3: Ollama joins messages with '\\n\\n', not with '\\n'"
+
+
+@pytest.mark.parametrize(
+    ("template", "message"),
+    [
+        ("{{ json .System }}", "line 1: {{ json .System }}: json is not known here"),
+        ("a\n{{ .System | len }}", "line 2: '| len }}' in an action is not known here"),
+        ('{{ "a\\n" }}', "line 1: '\"a\\\\n\" }}' in an action is not known here"),
+        ("{{/* comment */}}", "line 1: '/* comment' in an action is not known here"),
+        ("{{ with .System }}{{ end }}", "line 1: {{ with .System }}: with is not known here"),
+        ("{{ template }}", "line 1: {{ template }}: template is not known here"),
+        ("{{ break }}", "line 1: {{ break }}: break is not known here"),
+        ("{{ range .Messages }}{{ end }}", "line 1: {{ range .Messages }}: is no `range $index, $element := list`"),
+        (
+            "{{ range $i, $m := .Messages }}{{ else }}{{ end }}",
+            "line 1: {{ range $i , $m := .Messages }}: has no end of its own (an else is not known here)",
+        ),
+        ("{{ if .System }}", "line 1: {{ if .System }}: has no end"),
+        ("{{ end }}", "line 1: {{ end }}: closes nothing"),
+        ("{{ .System .System }}", "line 1: {{ .System .System }}: .System is not expected here"),
+        ("{{ (len .Messages }}", "line 1: {{ ( len .Messages }}: a parenthesis is not closed"),
+        ("{{ }}", "line 1: {{  }}: a value is missing"),
+        ("{{ .System", "line 1: the end of the template in an action is not known here"),
+        ("{{ .Prompt }}", "Ollama's chat data has no .Prompt here"),
+        ("{{ $x }}", "undefined variable $x"),
+        ("{{ len .Messages }}", "1 is printed, which is no text"),
+        ("{{ if eq .System 1 }}{{ end }}", "eq of ['', 1] is not known here"),
+        ("{{ $m.Thinking }}", "line 1: {{ $m.Thinking }}: $m.Thinking is not known here"),
+    ],
+)
+def test_what_is_not_known_is_an_error(template: str, message: str) -> None:
+    with pytest.raises(TemplateError) as refused:
+        goeval.render(template, [{"role": "user", "content": "あ"}])
+
+    assert str(refused.value) == message
+
+
+@pytest.mark.parametrize(
+    ("template", "rendered"),
+    [
+        ("a \n{{- .System -}} \n b", "ab"),
+        ("a {{ .System }} b", "a  b"),
+        ("{{-3 }}", None),
+        ('{{ if eq "}}" "}}" }}braces{{ end }}', "braces"),
+        ("{{ $a := .System }}{{ if not $a }}empty{{ else }}full{{ end }}", "empty"),
+        ("　{{- .System }}", "　"),  # only ASCII white space is trimmed
+    ],
+)
+def test_white_space_and_braces_are_read_as_go_reads_them(template: str, rendered: str | None) -> None:
+    if rendered is None:
+        with pytest.raises(TemplateError):
+            goeval.render(template, [])
+    else:
+        assert goeval.render(template, []) == rendered

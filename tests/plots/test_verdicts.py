@@ -1,0 +1,68 @@
+"""An evaluation's pictures: which there are, of what size, not blank, and the same bytes each time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy
+import pytest
+from PIL import Image
+
+from so8t.evals import bench
+from so8t.evals.outcomes import Outcome
+from so8t.formats.records import LABELS, Label
+from so8t.plots import verdicts
+from so8t.plots.canvas import Look
+
+
+def outcomes(right: float, stated: bool = True) -> list[Outcome]:
+    """Forty answers, so large a part of them right, with confidences all over the scale."""
+    found = []
+    for at in range(40):
+        truth: Label = LABELS[at % 4]
+        said = truth if at < 40 * right else LABELS[(at + 1 + at // 8) % 4]
+        found.append(Outcome(f"r{at}", truth, said if stated else None, at / 40 if stated else None, None, "stop", ""))
+    return found
+
+
+def splits(models: int, names: tuple[str, ...] = ("test_known", "test_novel")) -> dict[str, Any]:
+    by_model = {"base": outcomes(0, stated=False)} | {f"q{at}_k_m": outcomes(1 - at / 10) for at in range(models)}
+    found: dict[str, Any] = {name: bench.scores(by_model, 100, 0, "base") for name in names}
+    for figures in found.values():
+        for model in figures.keys() - {"base"}:
+            figures[model]["pytorch"] = {"accuracy": 0.9}
+    return found
+
+
+@pytest.mark.parametrize(("models", "names"), [(3, ("test_known", "test_novel")), (7, ("a", "b", "c")), (1, ("test",))])
+def test_every_picture_is_drawn_whole(models: int, names: tuple[str, ...], tmp_path: Path) -> None:
+    made = verdicts.draw(splits(models, names), tmp_path, Look(8, 60))
+
+    assert [path.stem for path in made] == [
+        "confusion-base",
+        *(f"confusion-q{at}_k_m" for at in range(models)),
+        "accuracy",
+        "errors",
+        "reliability",
+    ]
+    for path in made:
+        pixels = numpy.asarray(Image.open(path).convert("L"))
+        assert pixels.shape[1] == 480
+        assert (pixels < 128).mean() > 0.001
+        for edge in (pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]):
+            assert (edge == 255).all()  # nothing runs out of the picture
+
+
+def test_equal_scores_give_equal_bytes(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        verdicts.draw(splits(2), tmp_path / name, Look(8, 60))
+
+    for path in (tmp_path / "one").iterdir():
+        assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes()
+
+
+def test_where_no_confidence_was_stated_there_is_no_reliability(tmp_path: Path) -> None:
+    made = verdicts.draw(splits(0), tmp_path, Look(8, 60))
+
+    assert [path.stem for path in made] == ["confusion-base", "accuracy", "errors"]
