@@ -230,7 +230,7 @@ def test_every_stage_has_its_section_with_all_that_it_gives() -> None:
 
 
 def test_every_reason_for_which_a_record_leaves_is_listed() -> None:
-    code = "".join(path.read_text("utf-8") for path in [*ROOT.glob("so8t/data/*.py"), *ROOT.glob("stages/*.py")])
+    code = "".join(path.read_text("utf-8") for path in [*ROOT.glob("so8t/corpus/*.py"), *ROOT.glob("stages/*.py")])
     reasons = set(re.findall(r'(?:Defect|Drop|ledger\.drop)\((?:record, )?f?"([^"{]+)', code))
     named = set(CODE.findall(prose("docs/stages.md")))
 
