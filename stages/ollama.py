@@ -14,7 +14,8 @@ from so8t.engine.stage import Inputs, Stage
 from so8t.errors import StageError
 from so8t.formats import thinking
 from so8t.formats.thinking import ThinkingFormat
-from so8t.ollama import client, host, proof, request
+from so8t.ollama import asking, client, host, proof, request
+from so8t.ollama.asking import Way
 from so8t.ollama.client import Client
 from so8t.spec.fields import SpecModel, execution
 
@@ -72,7 +73,8 @@ def _imported(server: Client, file: Path, inputs: Inputs, spec: Spec, fmt: Think
     server.create(body, _told(name))
     thinks = ".Thinking" in body["template"]
     proof.check_imported(name, server.show(name), body["template"], thinks)
-    reply = server.chat(name, [{"role": "user", "content": spec.prompt}])
+    question = [{"role": "user", "content": spec.prompt}]
+    reply = asking.ask(server, name, question, Way("/api/chat", think=True, stream=True))
     said = proof.read(name, reply, fmt, thinks)
     answer = {"role": "assistant", "thinking": reply.thinking, "content": reply.content}
     return {
@@ -81,7 +83,7 @@ def _imported(server: Client, file: Path, inputs: Inputs, spec: Spec, fmt: Think
         "blob": blob,
         "label": said.final.label,
         "confidence": said.final.confidence,
-        "messages": [{"role": "user", "content": spec.prompt}, answer],
+        "messages": [*question, answer],
     }
 
 

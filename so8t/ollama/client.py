@@ -1,6 +1,7 @@
-"""A running Ollama, over its HTTP API: blobs by digest, create, show, chat.  httpx is imported with the first client.
+"""A running Ollama, over its HTTP API: blobs by digest, create, show, and answers part by part.
 
-A blob cannot be continued half-way; one that has arrived is never sent again.
+The import and the server ask through it; `asking` puts questions in each of the ways that users have.
+A blob cannot be continued half-way; one that has arrived is never sent again.  httpx is imported with the first client.
 """
 
 from __future__ import annotations
@@ -8,9 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -25,11 +25,27 @@ CHUNK = 1 << 20
 Progress = Callable[[str, int, int], None]  # what is under way, bytes done, bytes in all
 
 
-@dataclass(frozen=True)
-class Reply:
-    thinking: str
-    content: str
-    done_reason: str
+class Unreachable(StageError):
+    """Nothing answers at the address."""
+
+
+class Refused(StageError):
+    """What the server said instead of an answer; `status` is None where it had begun one."""
+
+    def __init__(self, message: str, status: int | None, reason: str) -> None:
+        super().__init__(message)
+        self.status, self.reason = status, reason
+
+
+def tagged(model: str) -> str:
+    """The name as the server lists it."""
+    return model if ":" in model.rsplit("/", 1)[-1] else f"{model}:latest"
+
+
+def served_blob(shown: dict[str, Any]) -> str | None:
+    """The digest of the weights that the server keeps, from the answer of /api/show; it rewrites some files."""
+    found = re.search(r"^FROM .*sha256-([0-9a-f]{64})$", str(shown.get("modelfile", "")), re.MULTILINE)
+    return f"sha256:{found[1]}" if found else None
 
 
 def digest(path: Path) -> str:
@@ -42,16 +58,20 @@ def digest(path: Path) -> str:
 
 
 class Client:
-    """`seconds` is how long one answer may take to begin: loading a model and reading a prompt lie in it."""
+    """`seconds` is how long one answer may take to begin: loading a model and reading a prompt lie in it.
+
+    Threads may share one.
+    """
 
     def __init__(self, url: str, seconds: float) -> None:
         try:
             import httpx
         except ImportError:
-            raise MissingExtra("httpx", "ollama", "the import into Ollama") from None
+            raise MissingExtra("httpx", "ollama", "asking an Ollama server") from None
         self.url = url
         self._httpx = httpx
-        self._client = httpx.Client(base_url=url, timeout=httpx.Timeout(seconds, connect=10), trust_env=False)
+        wait = httpx.Timeout(seconds, connect=min(seconds, 10))
+        self._client = httpx.Client(base_url=url, timeout=wait, trust_env=False)
 
     def __enter__(self) -> Client:
         return self
@@ -59,6 +79,9 @@ class Client:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
         self._client.close()
 
     def version(self) -> str:
@@ -94,29 +117,27 @@ class Client:
             raise StageError(f"ollama: creating {body['model']} ended with {last!r}, not with success")
 
     def show(self, model: str) -> dict[str, Any]:
-        return self._json("POST", "/api/show", json={"model": model})
+        return self.asked("/api/show", {"model": model})
+
+    def models(self) -> dict[str, str]:
+        """By name, the digest of the manifest that the server made, which names every part of the model."""
+        found = self._json("GET", "/api/tags").get("models") or []
+        return {str(each.get("name")): f"sha256:{each.get('digest', '')}" for each in found}
 
     def model_digest(self, model: str) -> str:
-        """Of the manifest that the server made, which names every part of the model."""
-        wanted = model if ":" in model.rsplit("/", 1)[-1] else f"{model}:latest"
-        for found in self._json("GET", "/api/tags").get("models", []):
-            if found.get("name") == wanted:
-                return f"sha256:{found['digest']}"
-        raise StageError(f"ollama: the server reports success, but does not list {wanted}")
+        models, wanted = self.models(), tagged(model)
+        if wanted not in models:
+            raise StageError(f"ollama: the server reports success, but does not list {wanted}")
+        return models[wanted]
 
-    def chat(self, model: str, messages: Sequence[dict[str, str]]) -> Reply:
-        """One answer with thinking; the model's own parameters hold."""
-        thinking, content, reason = [], [], ""
-        body = {"model": model, "messages": list(messages), "think": True, "stream": True}
-        with self._ask("POST", "/api/chat", json=body) as answer:
-            for part in self._parts(answer):
-                message = part.get("message", {})
-                thinking.append(str(message.get("thinking", "")))
-                content.append(str(message.get("content", "")))
-                reason = str(part.get("done_reason", reason))
-        if not reason:
-            raise StageError(f"ollama: the answer of {model} broke off before it was done")
-        return Reply("".join(thinking), "".join(content), reason)
+    def asked(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        """One whole answer."""
+        return self._json("POST", path, json=body)
+
+    def parts(self, path: str, body: dict[str, Any]) -> Generator[dict[str, Any], None, None]:
+        """An answer as it comes; closing the iterator stops the server."""
+        with self._ask("POST", path, json=body) as answer:
+            yield from self._parts(answer)
 
     def _json(self, method: str, path: str, **request: Any) -> dict[str, Any]:
         with self._ask(method, path, **request) as answer:
@@ -132,10 +153,12 @@ class Client:
             with self._client.stream(method, path, **request) as answer:
                 if answer.status_code not in accepted:
                     answer.read()
-                    raise StageError(f"ollama: {method} {path}: {answer.status_code}: {_reason(answer.content)}")
+                    reason = _reason(answer.content)
+                    status = answer.status_code
+                    raise Refused(f"ollama: {method} {path}: {status}: {reason}", status, reason)
                 yield answer
-        except self._httpx.ConnectError as error:
-            raise StageError(
+        except (self._httpx.ConnectError, self._httpx.ConnectTimeout) as error:
+            raise Unreachable(
                 f"ollama: no server answers at {self.url}; start one with `ollama serve`, or set OLLAMA_HOST"
             ) from error
         except (self._httpx.TransportError, self._httpx.InvalidURL) as error:
@@ -143,20 +166,24 @@ class Client:
             raise StageError(f"ollama: {method} {self.url}{path} failed: {what}") from error
 
     def _parts(self, answer: httpx.Response) -> Iterator[dict[str, Any]]:
-        """JSON objects, one a line; only LF ends a line, whatever else a text holds."""
+        """JSON objects, one a line (an event of /v1 is one behind `data: `, and [DONE] is its end); only LF ends a
+        line, whatever else a text holds."""
         rest = b""
         for piece in answer.iter_bytes():
             *lines, rest = (rest + piece).split(b"\n")
-            for line in lines:
-                yield self._part(line)
-        if rest:
-            yield self._part(rest)
+            yield from self._objects(lines)
+        yield from self._objects([rest])
 
-    def _part(self, line: bytes) -> dict[str, Any]:
-        part = _object(line, self.url)
-        if "error" in part:
-            raise StageError(f"ollama: {part['error']}")
-        return part
+    def _objects(self, lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:
+        for line in lines:
+            text = line.removeprefix(b"data: ").strip()
+            if not text or text == b"[DONE]":
+                continue
+            part = _object(text, self.url)
+            if "error" in part:
+                reason = _reason(text)
+                raise Refused(f"ollama: {reason}", None, reason)
+            yield part
 
 
 def _pieces(path: Path, size: int, progress: Progress) -> Iterator[bytes]:
@@ -179,7 +206,9 @@ def _object(text: bytes, url: str) -> dict[str, Any]:
 
 
 def _reason(text: bytes) -> str:
+    """Ollama says a text; its /v1 says an object with one."""
     try:
-        return str(json.loads(text)["error"])
+        error = json.loads(text)["error"]
+        return str(error["message"] if isinstance(error, dict) else error)
     except (ValueError, KeyError, TypeError):
         return text[:200].decode("utf-8", "replace").strip() or "no reason given"

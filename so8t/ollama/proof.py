@@ -8,7 +8,7 @@ from so8t.errors import StageError
 from so8t.formats import thinking as think
 from so8t.formats.gotemplate import closing, opening
 from so8t.formats.thinking import FormatError, Thinking, ThinkingFormat
-from so8t.ollama.client import Reply
+from so8t.ollama.asking import Reply
 
 SHOWN = 200  # characters of an answer in a message
 

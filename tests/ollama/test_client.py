@@ -15,12 +15,14 @@ from so8t.errors import StageError
 from so8t.formats import gotemplate
 from so8t.formats.chat import PHI3
 from so8t.formats.thinking import TAGS, Final, Thinking, compose
-from so8t.ollama import client, host, modelfile, proof, request
-from so8t.ollama.client import Client, Reply
+from so8t.ollama import asking, client, host, modelfile, proof, request
+from so8t.ollama.asking import Reply, Way
+from so8t.ollama.client import Client
 from so8t.ollama.modelfile import Modelfile
 from so8t.ollama.parameters import Parameters
 from tests.formats import untrained
-from tests.ollama.standin import StandIn, running
+from tests.ollama.standin import StandIn
+from tests.ollama.standin_http import running
 
 TEMPLATE = gotemplate.template(PHI3, TAGS)
 SAID = Thinking("営業時間の質問", "a<b & c", "答える\x85\u2028", Final("ALLOW", 0.98, "一般的", "十時から🍣です。"))
@@ -28,6 +30,9 @@ TEXT = modelfile.write(
     Modelfile("./m.gguf", TEMPLATE, "判定します。", Parameters(num_ctx=512), ("<|end|>", "</final>"), "MIT"),
     "Modelfile",
 )
+
+
+CHAT = Way("/api/chat", think=True, stream=True)
 
 
 def silent(what: str, done: int, total: int) -> None:
@@ -76,7 +81,7 @@ def test_a_model_goes_in_and_answers_in_two_parts(server: StandIn, gguf: Path) -
         assert ollama.upload(gguf, client.digest(gguf), lambda *step: told.append(step))
         ollama.create(creation(gguf), lambda *step: told.append(step))
         proof.check_imported("so8t:f16", ollama.show("so8t:f16"), TEMPLATE, thinks=True)
-        reply = ollama.chat("so8t:f16", [{"role": "user", "content": "何時から？"}])
+        reply = asking.ask(ollama, "so8t:f16", [{"role": "user", "content": "何時から？"}], CHAT)
         digest = ollama.model_digest("so8t:f16")
 
     size = gguf.stat().st_size
@@ -94,7 +99,7 @@ def test_a_model_goes_in_and_answers_in_two_parts(server: StandIn, gguf: Path) -
         "stop",
     )
     assert server.prompts == ["<|system|>\n判定します。<|end|>\n<|user|>\n何時から？<|end|>\n<|assistant|>\n"]
-    assert digest == f"sha256:{server.models['so8t:f16']['digest']}"
+    assert digest == f"sha256:{server.models['so8t:f16'].digest}"
 
 
 def test_what_has_arrived_is_not_sent_again(server: StandIn, gguf: Path) -> None:
@@ -156,7 +161,7 @@ def test_a_template_without_thinking_is_found_before_the_chat(server: StandIn, g
         ollama.create(creation(gguf, template=plain), silent)
         shown = ollama.show("so8t:f16")
 
-        assert refusal(lambda: ollama.chat("so8t:f16", [{"role": "user", "content": "?"}])) == (
+        assert refusal(lambda: asking.ask(ollama, "so8t:f16", [{"role": "user", "content": "?"}], CHAT)) == (
             'ollama: POST /api/chat: 400: "so8t:f16" does not support thinking'
         )
     assert refusal(lambda: proof.check_imported("so8t:f16", shown, plain, thinks=True)) == (
@@ -173,7 +178,7 @@ def test_an_answer_that_breaks_off_is_no_answer(server: StandIn, gguf: Path) -> 
         ollama.upload(gguf, client.digest(gguf), silent)
         ollama.create(creation(gguf), silent)
 
-        assert refusal(lambda: ollama.chat("so8t:f16", [{"role": "user", "content": "?"}])) == (
+        assert refusal(lambda: asking.ask(ollama, "so8t:f16", [{"role": "user", "content": "?"}], CHAT)) == (
             "ollama: the answer of so8t:f16 broke off before it was done"
         )
 

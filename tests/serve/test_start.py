@@ -23,7 +23,8 @@ from so8t.serve.settings import Serve
 from stages.thinking_sft import declaration
 from tests.conftest import ROOT
 from tests.formats import untrained
-from tests.serve.ollama_server import running, streamed
+from tests.ollama.standin import StandIn
+from tests.ollama.standin_http import running
 from tests.serve.served import SECRET, output
 from tests.serve.test_audit import write
 
@@ -57,7 +58,9 @@ def say(project: Path, yaml: str) -> None:
 
 def test_a_server_starts_answers_and_stops_and_its_log_is_whole(project: Path) -> None:
     key = keys.new("first")
-    with running(streamed(output())) as ollama:
+    state = StandIn(project, lambda prompt: output() + "<|end|>")
+    state.have("so8t")
+    with running(state) as ollama:
         say(project, f"port: 0\nname: tiny\nbackend: {{kind: ollama, model: so8t, url: '{ollama.url}'}}\n")
         server = process(project, SO8T_AUDIT_KEY=key)
         assert server.stderr is not None

@@ -16,7 +16,8 @@ from so8t.ollama import client
 from stages import modelfile as modelfile_stage
 from stages import ollama as ollama_stage
 from tests.ollama.profile import SYSTEM, artifacts
-from tests.ollama.standin import StandIn, running
+from tests.ollama.standin import StandIn
+from tests.ollama.standin_http import running
 
 SAID = Thinking(
     "営業時間の質問", "危険なし", "答える", Final("ALLOW", 0.98, "一般的な質問", "十時から二十時までです。")
@@ -55,7 +56,7 @@ def test_the_models_answer_in_a_server(built: Inputs, server: StandIn, tmp_path:
     assert [model["name"] for model in found["models"]] == ["so8t:f16", "so8t:q8_0"]
     assert found["models"][0] == {
         "name": "so8t:f16",
-        "digest": f"sha256:{server.models['so8t:f16']['digest']}",
+        "digest": f"sha256:{server.models['so8t:f16'].digest}",
         "blob": client.digest(built["gguf"] / "models" / "so8t-f16.gguf"),
         "label": "ALLOW",
         "confidence": 0.98,
