@@ -13,6 +13,9 @@ from so8t.ollama.parameters import Parameters
 from so8t.ollama.syntax import Command
 
 _ENDING = re.compile(r'"""[ \t]*[\r\n]')
+GREEDY = """\
+# Ollama's /v1 takes temperature 1.0 where a request names none, whatever stands here; top_k 1 holds there.
+"""
 _SEMVER = re.compile(r"v?[0-9]+(\.[0-9]+){0,2}(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?")
 
 
@@ -49,7 +52,8 @@ def write(model: Modelfile, file: str) -> str:
 def _line(name: str, key: str, value: str) -> str:
     plain = name == "from" or (name == "parameter" and key != "stop")
     words = (name.upper(), key, value if plain and " " not in value else syntax.quoted(value))
-    return " ".join(word for word in words if word) + "\n"
+    reason = GREEDY if (name, key, value) == ("parameter", "top_k", "1") else ""
+    return reason + " ".join(word for word in words if word) + "\n"
 
 
 def _refuse_changed(file: str, name: str, value: str) -> None:

@@ -1,4 +1,9 @@
-"""PARAMETER as Ollama knows it: each name, its type, and the range that Ollama does not check."""
+"""PARAMETER as Ollama knows it: each name, its type, and the range that Ollama does not check.
+
+A PARAMETER holds where a request does not say otherwise, with one exception: Ollama's /v1 puts temperature 1.0 and
+top_p 1.0 where a request names none, whatever the Modelfile says.  It keeps top_k, and top_k 1 leaves nothing to
+luck, so it is written beside temperature 0.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +38,10 @@ _BOOL |= dict.fromkeys(("0", "f", "F", "false", "FALSE", "False"), False)
 
 
 class Parameters(SpecModel):
-    """What Ollama does when a request does not say otherwise; what is null stays Ollama's own default."""
+    """What Ollama does when a request does not say otherwise; what is null stays Ollama's own default.
+
+    /v1 takes 1.0 for a temperature and a top_p that a request leaves out, and keeps everything else.
+    """
 
     num_ctx: Count | None = None
     """Tokens of context."""
@@ -56,7 +64,8 @@ class Parameters(SpecModel):
     num_predict: int | None = Field(2048, ge=-2, lt=1 << 31)
     """The longest answer in tokens, thinking and all; -1, Ollama's own default, knows no end."""
     top_k: Natural | None = None
-    """How many tokens stand for election; 0 for all."""
+    """How many tokens stand for election; 0 for all.  Null writes 1 beside temperature 0, for /v1; to sample on
+    purpose, give a temperature above 0."""
     top_p: Share | None = None
     """The share of probability that stands for election."""
     min_p: Share | None = None
@@ -66,7 +75,7 @@ class Parameters(SpecModel):
     repeat_last_n: OrMinusOne | None = None
     """How far back repetitions count; -1 for the whole context."""
     temperature: float | None = Field(0.0, ge=0, le=5)
-    """0 always takes the likeliest token: a verdict is no matter of luck."""
+    """0 always takes the likeliest token: a verdict is not a matter of luck."""
     repeat_penalty: float | None = Field(1.0, gt=0, le=5)
     """1 punishes nothing: the format repeats itself by design."""
     presence_penalty: Penalty | None = None
@@ -116,6 +125,8 @@ def typed(name: str, written: str) -> bool | int | float | None:
 
 def lines(parameters: Parameters) -> list[tuple[str, str]]:
     """Name and value of everything that is set, in Ollama's order."""
+    if parameters.temperature == 0 and parameters.top_k is None:
+        parameters = parameters.model_copy(update={"top_k": 1})
     return [(name, _written(value)) for name, value in parameters if value is not None]
 
 

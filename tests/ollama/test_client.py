@@ -67,6 +67,7 @@ def test_the_request_says_what_the_modelfile_says() -> None:
         "parameters": {
             "num_ctx": 512,
             "num_predict": 2048,
+            "top_k": 1,
             "temperature": 0.0,
             "repeat_penalty": 1.0,
             "stop": ["<|end|>", "</final>"],

@@ -35,6 +35,8 @@ def test_a_modelfile_looks_like_this() -> None:
         "PARAMETER num_ctx 4096\n"
         "PARAMETER use_mmap true\n"
         "PARAMETER num_predict 2048\n"
+        "# Ollama's /v1 takes temperature 1.0 where a request names none, whatever stands here; top_k 1 holds there.\n"
+        "PARAMETER top_k 1\n"
         "PARAMETER top_p 0.95\n"
         "PARAMETER temperature 0.0\n"
         "PARAMETER repeat_penalty 1.0\n"
@@ -44,6 +46,25 @@ def test_a_modelfile_looks_like_this() -> None:
         'SYSTEM """あなたは安全なアシスタントです。\n🍣と答えます。"""\n'
         'LICENSE """MIT "as is""""\n'
     )
+
+
+@pytest.mark.parametrize(
+    ("given", "written"),
+    [
+        ({}, "1"),
+        ({"temperature": 0.0, "top_k": 40}, "40"),
+        ({"temperature": 0.7}, None),
+        ({"temperature": 0.7, "top_k": 20}, "20"),
+        ({"temperature": None}, None),
+    ],
+    ids=["greedy", "greedy, but /v1 may sample", "sampled", "sampled from few", "Ollama's own temperature"],
+)
+def test_greedy_stays_greedy_behind_v1_unless_the_spec_samples_on_purpose(
+    given: dict[str, float | None], written: str | None
+) -> None:
+    found = dict(lines(Parameters.model_validate(given)))
+
+    assert found.get("top_k") == written
 
 
 def test_our_template_survives() -> None:

@@ -43,6 +43,8 @@ def test_each_gguf_gets_a_modelfile(built: Inputs) -> None:
         "FROM ../../gguf/models/so8t-q8_0.gguf\n"
         f'TEMPLATE """{gotemplate.template(PHI3, TAGS)}"""\n'
         "PARAMETER num_predict 2048\n"
+        "# Ollama's /v1 takes temperature 1.0 where a request names none, whatever stands here; top_k 1 holds there.\n"
+        "PARAMETER top_k 1\n"
         "PARAMETER temperature 0.0\n"
         "PARAMETER repeat_penalty 1.0\n"
         'PARAMETER stop "<|end|>"\n'
