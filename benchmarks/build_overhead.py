@@ -35,7 +35,7 @@ NAMES = ("adapter", "merged", "baked", "gguf")
 DOIT = [sys.executable, "-m", "doit"]
 PASS = "import sys; from pathlib import Path; from so8t.store.digest import blake3_of\n"
 PASS += "for path in sys.argv[1:]: blake3_of(Path(path))"
-START = "import so8t.engine.bring, so8t.spec.fields"  # what a stage's process imports before the stage
+START = "import so8t.engine.process, so8t.spec.fields"  # what a stage's process imports before the stage
 
 
 def chain(bytes_each: int, computed: bool) -> list[toys.Toy]:

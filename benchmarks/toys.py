@@ -214,7 +214,7 @@ BUILD_ALL = """
 import sys
 from pathlib import Path
 from so8t import plan
-from so8t.engine.bring import ensure
+from so8t.engine.ensure import ensure
 sys.path.insert(0, "")
 for name in plan.load(Path.cwd(), "tiny").rows:
     ensure(Path.cwd(), "tiny", name)

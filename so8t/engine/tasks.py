@@ -2,7 +2,7 @@
 
 One `uptodate` object per task asks the status; a backend without memory and a checker that leaves files alone keep
 doit from deciding on its own, while `list`, `info`, `clean`, `forget`, `ignore` and `-n` work as they always do.
-Actions run `so8t.engine.bring` in a process of its own.
+Actions run `so8t.engine.process` in a process of its own.
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ from doit.dependency import FileChangedChecker
 from doit.exceptions import InvalidDodoFile, TaskError, TaskFailed
 
 from so8t.engine import plan as plans
-from so8t.engine.bring import AGAIN, ATTEMPTS
+from so8t.engine.ensure import ATTEMPTS
 from so8t.engine.plan import Plan
+from so8t.engine.process import AGAIN
 from so8t.engine.status import Session
 from so8t.errors import UserError
 from so8t.store.layout import MANIFEST
@@ -42,6 +43,7 @@ class Graph:
         except UserError as error:
             raise InvalidDodoFile(str(error)) from None
         self.session = Session(self.plan)
+        self.asked = False  # whether a run has asked what is current
         Backend.graph = self
         _leave_with_doit()
 
@@ -86,7 +88,9 @@ class Current:
         self.name = name
 
     def __call__(self, task: Any, values: Any) -> bool:
-        current = current_graph().session.is_current(self.name)
+        graph = current_graph()
+        graph.asked = True
+        current = graph.session.is_current(self.name)
         task.was_current = current  # the action is called all the same by doit run --always-execute
         return current
 
@@ -127,7 +131,12 @@ class Backend:
         return self._graph().plan.layout.manifest(task_id).exists()
 
     def remove(self, task_id: str) -> None:
-        """doit calls this for failed tasks too, whose published artifact stays what it is."""
+        """`doit forget`; doit calls this for a failed task too, whose published artifact stays what it is.
+
+        A run asks what is current before anything can fail; `forget` and `clean` never ask.
+        """
+        if not self._graph().asked:
+            self.forget(task_id)
 
     def remove_all(self) -> None:
         for name in self._graph().plan.rows:
@@ -151,7 +160,7 @@ class Backend:
 
 def current_graph() -> Graph:
     if Backend.graph is None:
-        raise InvalidDodoFile("dodo.py made no so8t.engine.tasks.Graph")
+        raise InvalidDodoFile("this dodo.py does not make a graph of so8t: the command works in so8t projects alone")
     return Backend.graph
 
 
@@ -192,7 +201,7 @@ def build(name: str) -> int:
 
 
 def _spawn(profile: str, name: str, forced: bool) -> tuple[int, bytes]:
-    command = [sys.executable, "-X", "utf8", "-m", "so8t.engine.bring", profile, name] + ["force"] * forced
+    command = [sys.executable, "-X", "utf8", "-m", "so8t.engine.process", profile, name] + ["force"] * forced
     # libgomp's threads spin for long while they wait, which slows training tenfold as soon as anything else runs;
     # not at all slows it by half on a quiet machine
     env = {"GOMP_SPINCOUNT": "3000", **os.environ, "PYTHONHASHSEED": "0"}

@@ -25,6 +25,11 @@ class Artifact:
     damage: tuple[str, ...] = ()  # one sentence for each file that is not what was published
     dropped: bool = False  # `retain: manifest` took the bytes away; the manifest alone stands for them
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether every byte is there, as it was published."""
+        return self.manifest is not None and not self.damage and not self.dropped
+
 
 @dataclass(frozen=True)
 class Seen:

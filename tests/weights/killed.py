@@ -23,11 +23,11 @@ from pathlib import Path
 
 import torch
 
+from so8t.engine.bring import Target, bring
 from so8t.store.cache import Store
 from so8t.store.fingerprint import Fingerprint
 from so8t.store.layout import Layout
 from so8t.store.manifest import File
-from so8t.store.publish import leftover, publish, seal
 from so8t.weights import bake, gatefiles, lora, merge, reader
 
 STAGE = "baked_model"
@@ -42,14 +42,7 @@ class Bakery:
         self.published, self.good = self.layout.folder(STAGE), folder / "good"
 
     def run(self) -> None:
-        out = self.layout.work(STAGE, KEY.key) / "out"
-        manifest = leftover(out, KEY.key)
-        if manifest is None:
-            shutil.rmtree(out.parent, ignore_errors=True)
-            out.mkdir(parents=True)
-            manifest = seal(out, KEY, ("model/",), ("model/*",), self.bake(out))
-        publish(self.layout, out, manifest, self.store)
-        shutil.rmtree(out.parent, ignore_errors=True)
+        bring(Target(self.layout, self.store, KEY, ("model/",), ("model/*",)), self.bake)
 
     def bake(self, out: Path) -> dict[str, File]:
         source, trained = self.folder / "merged", self.folder / "adapter"

@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from so8t.engine.bring import ensure
+from so8t.engine.ensure import ensure
 from tests.whole.pico import DATA
 
 if __name__ == "__main__":

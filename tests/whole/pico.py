@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from so8t.engine import plan as plans
-from so8t.engine.bring import ensure
+from so8t.engine.ensure import ensure
 
 TOPICS = (
     "給与明細",

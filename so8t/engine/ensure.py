@@ -1,0 +1,192 @@
+"""Make one stage of a profile current: read the plan, look at the disk, and bring what its key stands for."""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import json
+import logging
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from so8t.engine import plan as plans
+from so8t.engine import retain
+from so8t.engine.bring import InputsChanged, Target, bring
+from so8t.engine.plan import Plan, Row
+from so8t.engine.status import Session, Status
+from so8t.errors import StageError, UserError
+from so8t.store import artifact, journal
+from so8t.store.digest import Signature, signature
+from so8t.store.fingerprint import Fingerprint
+from so8t.store.layout import MANIFEST
+from so8t.store.locks import stage_lock
+
+ATTEMPTS = 3  # a build whose inputs change under it starts over
+_NOT_OURS = (".DS_Store", "Thumbs.db", "desktop.ini")  # what file managers leave
+
+
+class CodeChanged(Exception):
+    """The code on the disk is not what the key says, and this process may already hold some of it."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    stage: str
+    how: str  # reused, restored, built
+    key: str
+    seconds: float
+
+
+def ensure(project: Path, profile: str, name: str, need_bytes: bool = False, force: bool = False) -> Outcome:
+    """Make the stage current, whatever it takes.
+
+    `need_bytes` brings back files that `retain` let go; `force` builds even what is current or in the store.
+    """
+    layout = plans.load(project, profile).layout
+    with stage_lock(layout, name):
+        for _ in range(ATTEMPTS):
+            try:
+                return _attempt(Session(plans.load(project, profile)), name, need_bytes, force)
+            except InputsChanged:
+                print(f"{name}: an input changed during the build; starting over", file=sys.stderr, flush=True)
+    raise StageError(f"{name}: its inputs kept changing while it was built; nothing was published, run doit again")
+
+
+def _attempt(session: Session, name: str, need_bytes: bool, force: bool) -> Outcome:
+    started = time.monotonic()
+    plan, status = session.plan, session.status(name)
+    wanted = _wanted(status)
+    if status.current and not force and not (need_bytes and status.artifact.dropped):
+        return Outcome(name, "reused", wanted.key, 0.0)
+    building = _Building(session, status.row, wanted)
+    how = bring(_target(plan, status.row, wanted), building, anew=force or plan.layout.forgotten(name).exists())
+    how = "built" if how == "built" else "restored"
+    seconds = time.monotonic() - started
+    journal.append(plan.layout, name, wanted.key, how, seconds)
+    retain.let_go(Session(plan), status.row)
+    return Outcome(name, how, wanted.key, seconds)
+
+
+def _target(plan: Plan, row: Row, wanted: Fingerprint) -> Target:
+    return Target(plan.layout, plan.store, wanted, row.gives, row.ships, row.resumable, row.precious)
+
+
+def _wanted(status: Status) -> Fingerprint:
+    if status.wanted is None:
+        lacking = [reason for reason in status.reasons if reason.kind in ("missing", "upstream", "disk")]
+        why = "; ".join(reason.sentence for reason in lacking)
+        ups = " ".join(reason.name for reason in lacking if reason.kind != "disk")
+        raise StageError(f"{status.row.name} cannot be built: {why}" + (f"; run doit {ups}" if ups else ""))
+    return status.wanted
+
+
+@dataclass(frozen=True)
+class _Building:
+    """One build of a stage, its inputs looked at before and after: InputsChanged if they are not what the key says."""
+
+    session: Session
+    row: Row
+    wanted: Fingerprint
+
+    def __call__(self, out: Path) -> Any:
+        self._check_strangers()
+        self._bring_dropped()
+        before = self._looks()
+        try:
+            hashed = self._call(out)
+        except CodeChanged:
+            raise
+        except Exception as error:
+            if self._have_changed():
+                raise InputsChanged from error
+            raise
+        if self._looks() != before or self._have_changed():
+            raise InputsChanged
+        return hashed
+
+    def _check_strangers(self) -> None:
+        """A file that no key knows must not lie where a build could read it."""
+        layout = self.session.plan.layout
+        for up in self.row.upstream:
+            have, folder = self.session.artifact(up), layout.folder(up)
+            known = set(have.manifest.digests if have.manifest else ()) | {MANIFEST}
+            for path in sorted(path for path in folder.rglob("*") if not path.is_dir()):
+                if path.relative_to(folder).as_posix() not in known and path.name not in _NOT_OURS:
+                    raise StageError(
+                        f"{layout.shown(path)} is not part of the artifact, and {self.row.name} could read it: "
+                        "move it away"
+                    )
+
+    def _bring_dropped(self) -> None:
+        """Bring back the bytes of upstream artifacts that `retain` let go."""
+        plan = self.session.plan
+        dropped = [up for up in self.row.upstream if self.session.artifact(up).dropped]
+        for up in dropped:
+            ensure(plan.layout.project, plan.layout.profile, up, need_bytes=True)
+        if dropped and Session(plan).status(self.row.name).wanted != self.wanted:
+            raise InputsChanged  # what came back is not what was let go
+
+    def _looks(self) -> list[Signature | None]:
+        """What the file system says of the sources: an edit that was undone shows here alone."""
+        return [signature(path) for _, path in self.session.sources(self.row)]
+
+    def _call(self, out: Path) -> Any:
+        from so8t.engine.stage import Inputs, Source
+
+        layout, row = self.session.plan.layout, self.row
+        scratch = layout.state / "scratch" / row.name
+        scratch.mkdir(parents=True, exist_ok=True)
+        pin_code(self.session.plan, row)
+        stage = importlib.import_module("stages").STAGES[row.name]
+        spec = stage.spec.model_validate_json(json.dumps(row.values))
+        folders = {up: layout.folder(up) for up in row.upstream}
+        sources = tuple(Source(name, path) for name, path in self.session.sources(row))
+        return stage.build(Inputs(folders, sources, scratch), out, spec)
+
+    def _have_changed(self) -> bool:
+        """Whether the inputs are no longer what the key says.  Spec and code were read before and do no harm."""
+        plan = self.session.plan
+        upstream = [artifact.inspect(plan.layout, up) for up in self.row.upstream]
+        if any(have.damage or have.dropped for have in upstream):
+            return True
+        fresh = Session(plan).status(self.row.name).wanted
+        return fresh is None or fresh.inputs != self.wanted.inputs
+
+
+# ---- the code, held still -------------------------------------------------------------------------------------
+
+
+def pin_code(plan: Plan, row: Row) -> None:
+    """Import all of the stage's code now, so that an edit during a long build changes nothing in it."""
+    plans.drop_stale_bytecode(plan.layout.project)
+    with _importing():
+        for module in row.code:
+            importlib.import_module(module)
+    try:
+        now = plans.load(plan.layout.project, plan.layout.profile).rows[row.name].code
+    except UserError:  # specs that are being edited
+        now = plans.code_of(plan.layout.project, row.module)
+    if now != row.code:
+        raise CodeChanged
+
+
+@contextmanager
+def _importing() -> Iterator[None]:
+    """Silent, for no user can act on what libraries say here; and modules stay, so nobody looks for garbage in them.
+
+    Looking takes a fifth of the seconds in which torch and transformers are imported, and time again in each later
+    collection.
+    """
+    logging.disable(logging.WARNING)
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
+        logging.disable(logging.NOTSET)

@@ -1,0 +1,88 @@
+"""The process that a stage is built in: so8t.engine.tasks starts it, and it says how it went.
+
+    python -m so8t.engine.process <profile> <stage>
+
+It runs in the project's folder, and its last word on stdout is a JSON object.
+
+A process of its own: a stage that is killed takes nothing else along, memory goes back when it ends, and no
+library meets a forked parent.  It ends when its parent does: the parent holds the other end of its stdin.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+from so8t.engine.ensure import CodeChanged, ensure
+from so8t.errors import UserError
+
+AGAIN = 75  # exit code: start a new process, for the code changed under this one
+
+
+def main(argv: list[str]) -> int:
+    profile, name, *force = argv
+    result = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # whatever prints, prints to the story; stdout carries the result alone
+    _die_with_parent()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    answer: dict[str, Any]
+    try:
+        outcome = ensure(Path.cwd(), profile, name, force=bool(force))
+        answer, code = {"how": outcome.how, "key": outcome.key, "seconds": outcome.seconds}, 0
+    except CodeChanged:
+        return AGAIN
+    except KeyboardInterrupt:
+        answer, code = {"error": f"{name}: interrupted; nothing was published, run doit again to go on"}, 130
+    except Exception as error:
+        message = str(error) if isinstance(error, UserError) else _explain(name, error)
+        answer, code = ({"error": message}, 1) if message else ({"bug": traceback.format_exc()}, 2)
+    result.write(json.dumps(answer))
+    result.close()
+    return code
+
+
+_HINTS = {
+    errno.ENOSPC: "free some space (doit gc empties the store)",
+    errno.EROFS: "make the folder writable",
+    errno.EACCES: "make it accessible",
+    errno.EPERM: "make it accessible",
+    errno.EFBIG: "raise the file size limit",
+    errno.EMFILE: "raise the limit of open files",
+}
+
+
+def _explain(name: str, error: Exception) -> str | None:
+    """What the machine refused, as the user's message; None for anything that is a bug."""
+    if not isinstance(error, OSError) or error.errno not in _HINTS:
+        return None
+    where = f": {error.filename}" if error.filename else ""
+    return f"{name}: {error.strerror}{where}; nothing was published; {_HINTS[error.errno]} and run doit again"
+
+
+def _die_with_parent() -> None:
+    def watch() -> None:
+        while os.read(0, 1):
+            pass  # the pipe ends when the parent does, however it does
+        _interrupt()
+
+    threading.Thread(target=watch, daemon=True, name="parent watch").start()
+
+
+def _interrupt() -> None:
+    import _thread
+
+    _thread.interrupt_main()
+    time.sleep(10)  # time enough for a trainer to leave its checkpoint
+    os._exit(130)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
