@@ -67,7 +67,8 @@ class Spec(SpecModel):
     """Which files are made, and how near they must be."""
 
     name: str = Field("so8t", min_length=1)
-    """The model's name: in the metadata, and before the type in the name of each file."""
+    """The model's name: before the type in the name of each file, and in the metadata, where "(phi-3)" follows it if
+    the role tokens swallow white space: that is how llama.cpp knows of it."""
     types: tuple[Kind, ...] = Field(("f16", "q8_0", "q4_k_m"), min_length=1)
     """f32, f16, bf16 and q8_0 are written here, every other type of llama-quantize by llama.cpp from f16."""
     license: str = "apache-2.0"
@@ -93,8 +94,6 @@ class Spec(SpecModel):
 
     @model_validator(mode="after")
     def _fits(self) -> Spec:
-        if any(part in self.name.lower() for part in ("phi-3", "phi3")):
-            raise ValueError("name: llama.cpp strips spaces behind the role tokens of models called so; choose another")
         if "/" in self.name or "\\" in self.name or self.name.startswith("."):
             raise ValueError("name: it becomes a file's name: no slash, no leading dot")
         if len(set(self.types)) < len(self.types):
@@ -123,7 +122,7 @@ def build(inputs: Inputs, out: Path, spec: Spec) -> dict[str, File]:
     with quiet():
         source = layout.open_source(folder)
         markers = () if formats.thinking.whole_lines else formats.thinking.markers
-        words = layout.words(source, markers, spec.pre_tokenizer or None)
+        words = layout.words(source, markers, spec.pre_tokenizer or None, declared["jinja"])
         origin = _origin(inputs, source, spec)
         files = making.make(source, words, origin, spec.types, out / FOLDER, _quantiser(inputs, spec))
         checked = _same_tokens(files.by_kind[spec.types[0]], folder, formats)
@@ -149,10 +148,12 @@ def _same_tokens(file: Path, folder: Path, formats: Formats) -> int:
     """What training made of a conversation, this file makes of it too, by its own template and tokenizer."""
     from transformers import AutoTokenizer
 
-    from so8t.formats import equality
+    from so8t.formats import equality, owntemplate
     from so8t.gguf.llamacpp import Model
 
     tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
+    if tokenizer.chat_template:
+        owntemplate.check(owntemplate.own(tokenizer), formats.chat, formats.thinking)
     with Model(file, context=64) as engine:
         equality.check_markers(engine, formats.thinking)
         views = {

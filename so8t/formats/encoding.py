@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+from so8t.formats import structure
 from so8t.formats.chat import Segment
 
+_SPACE = " \t\n\v\f\r"  # what llama.cpp strips at a token; transformers would take U+3000 too
 _CHUNK = 512  # conversations for one call of the tokenizer
 
 
@@ -42,8 +44,8 @@ class Encoder:
     """Bound to a tokenizer of transformers; a tokenizer that begins every text with BOS begins a conversation so."""
 
     def __init__(self, tokenizer: Any) -> None:
-        self._tokenizer = tokenizer
-        self._special = {str(token): token for token in tokenizer.added_tokens_decoder.values() if token.special}
+        self._tokenizer = structure.marked(tokenizer)
+        self._special = structure.names(tokenizer.added_tokens_decoder.values())
         self._split = re.compile("(" + "|".join(map(re.escape, sorted(self._special, key=len, reverse=True))) + ")")
         first = tokenizer("", add_special_tokens=True)["input_ids"][:1]
         self._bos = first if first == [tokenizer.bos_token_id] else []
@@ -110,9 +112,9 @@ def _texts(run: Sequence[Segment], strip_left: bool, strip_right: bool) -> list[
     """A run of pieces as texts with at most one border each."""
     pieces = [(segment.text, segment.learned) for segment in run]
     if strip_left:
-        pieces = _stripped(pieces, str.lstrip)
+        pieces = _stripped(pieces, lambda text: text.lstrip(_SPACE))
     if strip_right:
-        pieces = _stripped(pieces[::-1], str.rstrip)[::-1]
+        pieces = _stripped(pieces[::-1], lambda text: text.rstrip(_SPACE))[::-1]
     made: list[_Text | _Token] = []
     while pieces:
         first_learned = pieces[0][1]

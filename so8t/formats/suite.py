@@ -6,6 +6,7 @@ and `thinking` beside it.  Neighbouring answers are no part of it: Ollama makes 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -70,6 +71,11 @@ def conversations(fmt: ThinkingFormat) -> tuple[Conversation, ...]:
         _case("SentencePiece's space", _user("a▁b▁▁c")),
         _case("long", _user("繰り返します。" * 60)),
     )
+
+
+def slug(name: str) -> str:
+    """A conversation's name as a spec writes it: white_space_at_the_ends."""
+    return re.sub(r"\W+", "_", name)
 
 
 def _case(name: str, *messages: Message, spells_roles: bool = False) -> Conversation:

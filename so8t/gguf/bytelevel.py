@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from so8t.errors import StageError
-from so8t.gguf.tokentypes import CONTROL, NORMAL, UNUSED, USER_DEFINED, looks_special
+from so8t.formats.structure import looks_special
+from so8t.gguf.tokentypes import CONTROL, NORMAL, UNUSED, USER_DEFINED
 
 # the text whose ids llama.cpp's converter hashes
 TRIAL = (

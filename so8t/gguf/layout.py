@@ -96,10 +96,18 @@ def _check_layers(source: Source, have: set[str]) -> None:
         raise StageError(f"gguf: {beyond[0]} is beyond the {layers} layers of config.json")
 
 
-def words(source: Source, markers: Sequence[str] = (), pre_tokenizer: str | None = None) -> Vocabulary:
-    """The vocabulary, one entry per row of the embedding; `markers` are texts that engines must print."""
+def words(
+    source: Source, markers: Sequence[str] = (), pre_tokenizer: str | None = None, template: str | None = None
+) -> Vocabulary:
+    """The vocabulary, one entry per row of the embedding; `markers` are texts that engines must print.
+
+    `template` is the chat template of the GGUF, in place of the checkpoint's own.
+    """
     embedding = source.tensors.get("model.embed_tokens.weight")
     if embedding is None or embedding.shape[0] != source.config["vocab_size"]:
         rows = embedding.shape[0] if embedding else "no"
         raise StageError(f"gguf: vocab_size is {source.config['vocab_size']} and the embedding has {rows} rows")
-    return vocabulary.read(source.folder, source.family, embedding.shape[0], pre_tokenizer, markers)
+    found = vocabulary.read(source.folder, source.family, embedding.shape[0], pre_tokenizer, markers)
+    if template is not None:
+        found.special.chat_template = template
+    return found

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from so8t.errors import MissingExtra, StageError
-from so8t.gguf import bytelevel
+from so8t.formats.structure import looks_special
+from so8t.gguf import bytelevel, stripping
 from so8t.gguf.metadata import Pair
 from so8t.gguf.names import Family
-from so8t.gguf.tokentypes import BYTE, CONTROL, NORMAL, UNKNOWN, UNUSED, USER_DEFINED, looks_special
+from so8t.gguf.tokentypes import BYTE, CONTROL, NORMAL, UNKNOWN, UNUSED, USER_DEFINED
 
 if TYPE_CHECKING:
     from gguf import SpecialVocab
@@ -28,12 +29,13 @@ _GEMMA_END_OF_TURN = 107
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """One entry per row of the embedding."""
+    """One entry per row of the embedding; `strips`: special tokens swallow the white space behind them."""
 
     pairs: tuple[Pair, ...]
     special: SpecialVocab
     tokens: tuple[str, ...]
     types: tuple[int, ...]
+    strips: bool
 
 
 def read(folder: Path, family: Family, rows: int, pre: str | None, markers: Sequence[str] = ()) -> Vocabulary:
@@ -70,7 +72,7 @@ def read(folder: Path, family: Family, rows: int, pre: str | None, markers: Sequ
     if family.arch == "gemma" and len(tokens) > _GEMMA_END_OF_TURN:
         named.append(Pair("tokenizer.ggml.eot_token_id", _GEMMA_END_OF_TURN, "uint32"))
     _check_markers(tokens, types, markers)
-    return Vocabulary(tuple(named), special, tuple(tokens), tuple(types))
+    return Vocabulary(tuple(named), special, tuple(tokens), tuple(types), stripping.needed(_stripping(folder)))
 
 
 def _sentencepiece(folder: Path, family: Family, rows: int) -> tuple[list[str], list[float], list[int]]:
@@ -112,6 +114,14 @@ def _added(folder: Path, family: Family) -> Iterator[tuple[int, str, bool]]:
     if family.arch == "phi3":
         for entry in json_of(folder / "tokenizer.json").get("added_tokens", []):
             yield int(entry["id"]), entry["content"], bool(entry.get("special"))
+
+
+def _stripping(folder: Path) -> Iterator[str]:
+    """Tokens that swallow the white space behind them, as any of the files says it."""
+    listed = list(json_of(folder / "tokenizer_config.json").get("added_tokens_decoder", {}).values())
+    for entry in [*listed, *json_of(folder / "tokenizer.json").get("added_tokens", [])]:
+        if entry.get("rstrip"):
+            yield entry["content"]
 
 
 def _check_size(count: int, rows: int) -> None:

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from so8t.errors import MissingExtra, StageError
-from so8t.gguf import encode, hyperparameters, metadata
+from so8t.gguf import encode, hyperparameters, metadata, stripping
 from so8t.gguf.layout import Entry, Source, plan
 from so8t.gguf.metadata import Pair, Provenance
 from so8t.gguf.vocabulary import Vocabulary
@@ -48,7 +48,7 @@ def write(
     entries = plan(source, kind)
     parameters = sum(prod(entry.shape) for entry in entries)
     pairs = [
-        *metadata.general(origin, parameters),
+        *metadata.general(replace(origin, name=stripping.title(origin.name, words.strips)), parameters),
         *hyperparameters.pairs(source.config, source.family, hyperparameters.FILE_TYPES[kind]),
         *words.pairs,
     ]

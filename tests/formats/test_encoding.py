@@ -91,11 +91,33 @@ def test_no_token_reaches_from_the_prompt_into_the_answer() -> None:
 def test_role_tokens_that_swallow_white_space_do_so_here() -> None:
     tokenizer = byte_level(rstrip=True, lstrip=True)
 
-    encoded = Encoder(tokenizer)(chat.segments(MESSAGES, PHI3))
+    messages = [MESSAGES[0], {"role": "user", "content": "\t ＯＳＡＫＡ店は何時まで？ 🏥\n\n"}, MESSAGES[2]]
 
-    whole = tokenizer(chat.render(MESSAGES, PHI3), add_special_tokens=False)["input_ids"]
+    encoded = Encoder(tokenizer)(chat.segments(messages, PHI3))
+
+    whole = tokenizer(chat.render(messages, PHI3), add_special_tokens=False)["input_ids"]
     assert encoded.ids == whole
     assert learned_text(tokenizer, encoded) == ANSWER + "<|end|>"
+
+
+def test_an_ideographic_space_behind_such_a_token_stays_as_llama_cpp_leaves_it() -> None:
+    tokenizer = byte_level(rstrip=True)
+
+    encoded = Encoder(tokenizer)(chat.segments([{"role": "user", "content": "　ＯＳＡＫＡ"}], PHI3))
+
+    assert tokenizer.decode(encoded.ids) == "<|user|>　ＯＳＡＫＡ<|end|>"
+
+
+def test_an_end_of_text_that_the_tokenizer_forgot_to_mark_is_text_in_a_message() -> None:
+    tokenizer = byte_level()
+    tokenizer.add_tokens([AddedToken("</s>", special=False), AddedToken("<final>", special=False)])
+    end, marker = (tokenizer.convert_tokens_to_ids(token) for token in ("</s>", "<final>"))
+
+    encoded = Encoder(tokenizer)(chat.segments([{"role": "user", "content": "a</s><final>b"}], PHI3))
+
+    assert end not in encoded.ids
+    assert marker in encoded.ids
+    assert end in tokenizer("a</s>b")["input_ids"]  # the tokenizer itself is as it was
 
 
 def test_a_tokenizer_that_begins_with_bos_begins_a_conversation_so(pico: Path) -> None:

@@ -10,7 +10,8 @@ from transformers import LlamaConfig
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
 from so8t.errors import StageError
-from so8t.gguf import bytelevel, hyperparameters, metadata, names, tokentypes
+from so8t.formats import structure
+from so8t.gguf import bytelevel, hyperparameters, metadata, names
 
 LLAMA31 = {
     "architectures": ["LlamaForCausalLM"],
@@ -89,7 +90,7 @@ def test_only_llama_reorders_the_rows_of_q_and_k() -> None:
     [("<|end|>", True), ("<｜end｜>", True), ("<unused7>", True), ("<think-task>", False), ("</final>", False)],
 )
 def test_thinking_tags_do_not_look_special(token: str, special: bool) -> None:
-    assert tokentypes.looks_special(token) is special
+    assert structure.looks_special(token) is special
 
 
 def test_the_trial_text_is_llama_cpps() -> None:

@@ -38,7 +38,11 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Inputs:
     ]
     for name in ("train", "test"):
         records.write(splits / f"{name}.jsonl", rows)
-    declared = {"chat": chat.to_json(chat.PHI3), "thinking": thinking.to_json(thinking.TAGS)}
+    declared = {
+        "chat": chat.to_json(chat.PHI3),
+        "thinking": thinking.to_json(thinking.TAGS),
+        "jinja": chat.jinja_template(chat.PHI3),
+    }
     (root / "thinking_sft" / "chat_format.json").write_text(json.dumps(declared), "utf-8")
     return Inputs({name: root / name for name in ("baked_model", "thinking_sft")})
 
@@ -84,21 +88,26 @@ def test_the_f16_that_nobody_asked_for_does_not_stay(inputs: Inputs, tmp_path: P
     assert [path.name for path in (tmp_path / "out" / "models").glob("*.gguf")] == ["so8t-q4_k_m.gguf"]
 
 
-def test_a_template_other_than_trainings_is_refused_with_the_tokens_that_differ(inputs: Inputs, tmp_path: Path) -> None:
+def test_a_template_of_the_base_that_writes_otherwise_is_refused_with_the_first_difference(
+    inputs: Inputs, tmp_path: Path
+) -> None:
     shutil.copytree(inputs["baked_model"], tmp_path / "baked_model")
-    config = tmp_path / "baked_model" / "model" / "tokenizer_config.json"
-    values = json.loads(config.read_bytes())
-    assert values["chat_template"].count("<|user|>") == 1
-    values["chat_template"] = values["chat_template"].replace("<|user|>", "User: ")
-    config.write_text(json.dumps(values), "utf-8")
+    template = tmp_path / "baked_model" / "model" / "chat_template.jinja"
+    text = template.read_text("utf-8")
+    assert text.count("<|user|>") == 1
+    template.write_text(text.replace("<|user|>", "User: "), "utf-8")
     other = Inputs({"baked_model": tmp_path / "baked_model", "thinking_sft": inputs["thinking_sft"]})
 
-    with pytest.raises(
-        StageError,
-        match=r"^chat format: conversation 'user alone' has other tokens in the GGUF's own template than in training, "
-        r"from token 0 on:",
-    ):
+    with pytest.raises(StageError) as refused:
         build(other, tmp_path / "out", types=("f16",))
+
+    assert str(refused.value) == (
+        "chat format: the base's own template writes conversation 'user alone' otherwise than the declared format "
+        "phi3\n"
+        "  declared: '<|user|>\\n明日の天気は？<|end|>\\n'\n"
+        "  own:      'User: \\n明日の天気は？<|end|>\\n<|' (from character 0 on)\n"
+        "declare the format that the base was trained with (chat in thinking_sft.yaml)"
+    )
 
 
 def test_a_passed_bound_fails_the_stage(inputs: Inputs, tmp_path: Path) -> None:
@@ -114,7 +123,6 @@ def test_a_passed_bound_fails_the_stage(inputs: Inputs, tmp_path: Path) -> None:
         ({"types": ("q4_k",)}, "q4_k is none of f32, f16, bf16, q8_0, q4_0"),
         ({"types": ("iq1_s",)}, "imatrix: iq1_s cannot be made without one; or take iq4_xs or q3_k_m"),
         ({"types": ("f16", "f16")}, "types: one of them is named twice"),
-        ({"name": "My-Phi-3"}, "name: llama.cpp strips spaces behind the role tokens of models called so"),
         ({"name": "a/b"}, "name: it becomes a file's name: no slash, no leading dot"),
         ({"quantiser": "llama-quantize"}, "quantiser_version: needed with quantiser, for the files depend on it"),
         ({"imatrix": "x.gguf"}, "imatrix: only your own llama-quantize takes one; name it as quantiser"),
