@@ -46,4 +46,15 @@ class Verify(DoitCmdBase):
         else:
             size = sum(file.size for file in found.manifest.files)
             self.outstream.write(f"{name}: sound, {len(found.manifest.files)} files, {size:,} bytes\n")
+            return self._is_so_outside(name)
         return not found.damage
+
+    def _is_so_outside(self, name: str) -> bool:
+        """What a stage made out of the project has no bytes to hash, but may be gone all the same."""
+        session = current_graph().session
+        if not session.plan.rows[name].outside:
+            return True
+        reasons = [each for each in session.status_outside(name).reasons if each.kind in ("outside", "unknown")]
+        for reason in reasons:
+            self.outstream.write(f"{name}: {reason.sentence}\n")
+        return not reasons

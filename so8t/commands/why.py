@@ -12,7 +12,7 @@ class Why(DoitCmdBase):
     name = "why"
     doc_purpose = "say why stages would be rebuilt"
     doc_usage = "[TASK ...]"
-    doc_description = "Exit code 0 if all of them are up to date, 1 if not."
+    doc_description = "Exit code 0 if all of them are up to date, 1 if not, 2 if that cannot be told."
     cmd_options = ()
 
     def _execute(self, pos_args: list[str]) -> int:
@@ -22,7 +22,8 @@ class Why(DoitCmdBase):
         for status in statuses:
             for line in explain(session, status):
                 self.outstream.write(line + "\n")
-        return 0 if all(status.current for status in statuses) else 1
+        stale = [reason.kind for status in statuses for reason in status.reasons]
+        return 0 if not stale else 2 if set(stale) == {"unknown"} else 1
 
 
 def explain(session: Session, status: Status) -> list[str]:
@@ -38,7 +39,9 @@ def explain(session: Session, status: Status) -> list[str]:
 def _outlook(session: Session, status: Status) -> str:
     if status.wanted is None or any(reason.kind == "upstream" for reason in status.reasons):
         return "waits for what it stands on"
-    if any(reason.kind == "forgotten" for reason in status.reasons):
+    if any(reason.kind == "unknown" for reason in status.reasons):
+        return "cannot be told"
+    if status.row.outside or any(reason.kind == "forgotten" for reason in status.reasons):
         return "would be built"
     stored = session.plan.store.entry(status.wanted.key).exists()
     return "would be restored from the store" if stored else "would be built"

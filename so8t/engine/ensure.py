@@ -59,12 +59,13 @@ def ensure(project: Path, profile: str, name: str, need_bytes: bool = False, for
 
 def _attempt(session: Session, name: str, need_bytes: bool, force: bool) -> Outcome:
     started = time.monotonic()
-    plan, status = session.plan, session.status(name)
+    plan, status = session.plan, session.status_outside(name)
     wanted = _wanted(status)
     if status.current and not force and not (need_bytes and status.artifact.dropped):
         return Outcome(name, "reused", wanted.key, 0.0)
     building = _Building(session, status.row, wanted)
-    how = bring(_target(plan, status.row, wanted), building, anew=force or plan.layout.forgotten(name).exists())
+    anew = force or status.row.outside or plan.layout.forgotten(name).exists()  # nothing outside is in the store
+    how = bring(_target(plan, status.row, wanted), building, anew)
     how = "built" if how == "built" else "restored"
     seconds = time.monotonic() - started
     journal.append(plan.layout, name, wanted.key, how, seconds)

@@ -47,6 +47,7 @@ class Row:
     resumable: bool
     precious: bool
     on_request: bool
+    outside: bool
     doc: str
 
     @property
@@ -131,6 +132,7 @@ def read(project: Path, profile: str) -> tuple[dict[str, Any], list[Path]]:
             resumable=stage.resumable,
             precious=stage.precious,
             on_request=stage.on_request,
+            outside=stage.outside is not None,
             doc=(stage.doc or sys.modules[stage.build.__module__].__doc__ or "")
             .strip()
             .split("\n")[0]

@@ -49,6 +49,8 @@ class Stage:
     A `resumable` stage finds its unfinished work folder again; a `precious` one took hours,
     so the store keeps a real second copy whatever its size.
     One `on_request` reaches out of the project: it is built only when it is named.
+    `outside`, of such a stage, takes its spec and its artifact's folder and says why what it made out there is no
+    longer so; a StageError says that it cannot be told.  It is asked only where somebody asks about the stage.
     """
 
     name: str
@@ -62,4 +64,5 @@ class Stage:
     resumable: bool = False
     precious: bool = False
     on_request: bool = False
+    outside: Callable[[Any, Path], Iterable[str]] | None = None
     doc: str = field(default="")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from so8t.engine import sourcefiles
+from so8t.engine import contents, sourcefiles
 from so8t.engine.plan import Plan, Row
 from so8t.engine.why import Reason, compare
 from so8t.errors import StageError
@@ -63,9 +64,14 @@ class Session:
             reasons.append(Reason("forgotten", name))
         return Status(row, have, wanted, tuple(reasons))
 
+    def status_outside(self, name: str) -> Status:
+        """As `status`; where it finds nothing, what the stage made out of the project is looked at, too."""
+        own = self.status(name)
+        return replace(own, reasons=self._outside(own)) if own.row.outside and own.current else own
+
     def deep_status(self, name: str) -> Status:
         """The stage with everything it stands on: not current if anything upstream is not."""
-        own = self.status(name)
+        own = self.status_outside(name)
         named = {reason.name for reason in own.reasons}
         stale = [up for up in own.row.upstream if up not in named and not self.is_current(up)]
         return replace(own, reasons=(*own.reasons, *(Reason("upstream", up) for up in stale)))
@@ -83,11 +89,22 @@ class Session:
                 self._stale[name] = self._stale[up]
                 return False
         # a stage that was never built needs no digest of its sources to be stale
-        if self.artifact(name).manifest is not None and self.status(name).current:
+        if self.artifact(name).manifest is not None and self.status_outside(name).current:
             self._current.add(name)
             return True
         self._stale[name] = (name, signature(self.plan.layout.manifest(name)))
         return False
+
+    def _outside(self, status: Status) -> tuple[Reason, ...]:
+        row, layout = status.row, self.plan.layout
+        stage = contents.read(layout.project).stages[row.name]
+        if stage.outside is None:
+            raise AssertionError(f"stages/{row.name}.py lost its outside while the plan was read")
+        try:
+            spec = stage.spec.model_validate_json(json.dumps(row.values))
+            return tuple(Reason("outside", each) for each in stage.outside(spec, layout.folder(row.name)))
+        except StageError as error:
+            return (Reason("unknown", str(error)),)
 
     def _wanted(self, row: Row) -> tuple[Fingerprint | None, list[Reason]]:
         inputs: dict[str, str] = {}

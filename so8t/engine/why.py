@@ -14,7 +14,7 @@ ABSENT = object()
 
 @dataclass(frozen=True)
 class Reason:
-    kind: str  # spec, input, code, package, stage, key, disk, upstream, missing, forgotten, new
+    kind: str  # spec, input, code, package, stage, key, disk, upstream, missing, forgotten, new, outside, unknown
     name: str
     old: Any = ABSENT
     new: Any = ABSENT
@@ -25,6 +25,8 @@ class Reason:
             "new": "never built",
             "forgotten": "forgotten by doit forget",
             "disk": self.name,
+            "outside": self.name,
+            "unknown": self.name,
             "upstream": f"{self.name} is not up to date",
             "missing": f"{self.name} is not built",
             "key": f"{self.name}: the same values in another form",
