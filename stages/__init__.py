@@ -1,26 +1,27 @@
-"""The table of contents: every stage, in the order of the flow."""
+"""The table of contents: every stage, in the order of the flow.  Adding one is its line here, its file and its spec."""
 
+from importlib import import_module
+
+from so8t.engine.stage import Stage
 from so8t.serve.settings import Serve
-from stages import (
-    adapter,
-    adapter_scores,
-    baked_model,
-    base_model,
-    cleaned,
-    curves,
-    evaluation,
-    gguf,
-    labelled,
-    merged_model,
-    modelfile,
-    ollama,
-    raw,
-    so8t_model,
-    thinking_sft,
+
+FLOW = (
+    "raw",
+    "cleaned",
+    "labelled",
+    "thinking_sft",
+    "base_model",
+    "so8t_model",
+    "adapter",
+    "curves",
+    "adapter_scores",
+    "merged_model",
+    "baked_model",
+    "gguf",
+    "modelfile",
+    "evaluation",
+    "ollama",
 )
 
-_DATA = (raw, cleaned, labelled, thinking_sft)
-_TRAINING = (base_model, so8t_model, adapter, curves, adapter_scores)
-_MODELS = (merged_model, baked_model, gguf, modelfile, evaluation, ollama)
-STAGES = {module.STAGE.name: module.STAGE for module in (*_DATA, *_TRAINING, *_MODELS)}
+STAGES: dict[str, Stage] = {name: import_module(f"stages.{name}").STAGE for name in FLOW}
 SETTINGS = {"serve": Serve}  # what a profile may set beside the stages' specs

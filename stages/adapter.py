@@ -1,4 +1,4 @@
-"""adapter: LoRA and gates trained on the conversations, over a base that may be quantised."""
+"""adapter: LoRA and gates, trained over a base in full, 8 or 4 bits; a killed run goes on and ends the same."""
 
 from __future__ import annotations
 
@@ -106,5 +106,4 @@ STAGE = Stage(
     packages=("orjson", "torch", "transformers", "peft", "bitsandbytes", "accelerate", "safetensors"),
     resumable=True,
     precious=True,
-    doc="LoRA and gates, trained; monitoring series",
 )

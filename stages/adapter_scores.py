@@ -1,4 +1,4 @@
-"""adapter_scores: the base and the trained adapter on held-out records, by free generation in PyTorch."""
+"""adapter_scores: base and adapter on held-out records: four classes, format, the errors that hurt."""
 
 from __future__ import annotations
 
@@ -146,5 +146,4 @@ STAGE = Stage(
     gives=("scores.json", "samples.jsonl"),
     packages=("orjson", "torch", "transformers", "peft", "safetensors"),
     resumable=True,
-    doc="base and adapter on held-out records: loss, four-class accuracy, format, unsafe compliance",
 )

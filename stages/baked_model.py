@@ -1,4 +1,4 @@
-"""baked_model: a standard model again, its gates folded into the projections behind them, proven to be the same."""
+"""baked_model: a standard model again, gates folded into its weights; nothing downstream needs our code."""
 
 from __future__ import annotations
 
@@ -118,5 +118,4 @@ STAGE = Stage(
     gives=("model/", "parity.json"),
     packages=("orjson", "blake3", "torch", "transformers", "peft", "accelerate", "safetensors", "sentencepiece"),
     ships=("model/*",),
-    doc="a standard model again: W' = W M in every gated projection",
 )

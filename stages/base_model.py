@@ -1,4 +1,4 @@
-"""base_model: a verified standard checkpoint: trained here in a minute, from a local folder, or from the hub."""
+"""base_model: a verified checkpoint: a tiny Phi-3 trained here, a local folder, or a pinned repository of the hub."""
 
 from __future__ import annotations
 
@@ -70,5 +70,4 @@ STAGE = Stage(
     packages=("orjson", "torch", "transformers", "sentencepiece", "safetensors"),
     ships=("model/*",),
     resumable=True,
-    doc="a verified standard checkpoint: tiny and trained here, local, or from the hub",
 )

@@ -1,4 +1,4 @@
-"""cleaned: normalised, bounded, Japanese, without personal data and duplicates; every drop has a reason."""
+"""cleaned: normalised text without personal data and near-duplicates; harmful text marked."""
 
 from __future__ import annotations
 
@@ -230,5 +230,4 @@ STAGE = Stage(
     takes=("raw/raw.jsonl",),
     gives=("cleaned.jsonl", "dropped.jsonl", "stats.json"),
     packages=("orjson", "python-stdnum", "rensa", "unicodedata"),
-    doc="normalised, bounded, Japanese, without personal data and duplicates; every drop has a reason",
 )

@@ -1,4 +1,4 @@
-"""curves: pictures of the adapter's training from its series; a stage of their own, so that none of them retrains."""
+"""curves: pictures of the training."""
 
 from __future__ import annotations
 
@@ -35,5 +35,4 @@ STAGE = Stage(
     takes=("adapter/monitoring/series.npz",),
     gives=("plots/",),
     packages=("matplotlib", "numpy", "pillow"),
-    doc="pictures of the training: losses, gates, angles, logits, gradients",
 )

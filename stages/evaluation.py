@@ -1,4 +1,4 @@
-"""evaluation: the GGUFs on held-out records through llama.cpp: how good, how sure, and as good as in PyTorch?"""
+"""evaluation: every GGUF on held-out records through llama.cpp, with intervals, beside PyTorch's answers."""
 
 from __future__ import annotations
 
@@ -229,5 +229,4 @@ STAGE = Stage(
     ),
     gives=("scores.json", "samples.jsonl", "plots/"),
     packages=("orjson", "cyllama", "gguf", "numpy", "matplotlib", "pillow"),
-    doc="GGUFs and base on held-out records: accuracy, calibration, format, with intervals; as good as in PyTorch",
 )

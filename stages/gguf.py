@@ -1,4 +1,4 @@
-"""gguf: the baked model as llama.cpp and Ollama read it: one file per type, proven against what it was made from."""
+"""gguf: f16, q8_0, q4_k_m or any other type, compared with what they were made from and with the training's tokens."""
 
 from __future__ import annotations
 
@@ -210,5 +210,4 @@ STAGE = Stage(
     sources=lambda spec: [spec.imatrix] if spec.imatrix else [],
     packages=("orjson", "blake3", "gguf", "cyllama", "torch", "transformers", "tokenizers", "sentencepiece"),
     ships=(f"{FOLDER}/*",),
-    doc="one GGUF per type, each proven against what it was made from",
 )

@@ -1,4 +1,4 @@
-"""labelled: every record with one of four classes, a confidence, a reason, and who said so."""
+"""labelled: one of ALLOW, ESCALATION, DENY, REFUSE for every record, with confidence and reason."""
 
 from __future__ import annotations
 
@@ -167,5 +167,4 @@ STAGE = Stage(
     takes=("cleaned/cleaned.jsonl",),
     gives=("labelled.jsonl", "quarantined.jsonl", "agreement.json"),
     packages=("numpy", "orjson", "scikit-learn", "scipy", "unicodedata"),
-    doc=__doc__ or "",
 )

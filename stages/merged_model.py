@@ -1,4 +1,4 @@
-"""merged_model: base and LoRA as one dense checkpoint, gates beside it, proven equal to what was trained."""
+"""merged_model: LoRA merged in float32 and rounded once, with proof that the logits are those that were trained."""
 
 from __future__ import annotations
 
@@ -82,5 +82,4 @@ STAGE = Stage(
     ),
     gives=("model/", *_GATES, "merge.json"),
     packages=("orjson", "blake3", "torch", "transformers", "peft", "accelerate", "safetensors", "sentencepiece"),
-    doc="base and LoRA merged in float32 and rounded once; gates beside them",
 )

@@ -1,4 +1,4 @@
-"""modelfile: for each GGUF a Modelfile, whose template gives Ollama the tokens that the model was trained on."""
+"""modelfile: an Ollama Modelfile for each, whose template gives the tokens that the model was trained on."""
 
 from __future__ import annotations
 
@@ -96,5 +96,4 @@ STAGE = Stage(
     gives=(f"{FOLDER}/", "check.json"),
     packages=("orjson", "cyllama", "jinja2", "unicodedata"),
     ships=(f"{FOLDER}/*",),
-    doc="an Ollama Modelfile for each GGUF, its template checked token for token",
 )

@@ -1,4 +1,4 @@
-"""ollama: the models in a running Ollama, each proven by a real chat; built only when it is asked for."""
+"""ollama: the models in a running Ollama, each proven by a chat; only on request."""
 
 from __future__ import annotations
 
@@ -108,5 +108,4 @@ STAGE = Stage(
     gives=("ollama.json",),
     packages=("orjson", "httpx"),
     on_request=True,
-    doc="the models in a running Ollama, each proven by one real chat",
 )

@@ -1,4 +1,4 @@
-"""raw: the declared sources under our field names, each record with its provenance, nothing uncounted."""
+"""raw: your sources under one record format, with provenance; unusable lines named and counted."""
 
 from __future__ import annotations
 
@@ -67,5 +67,4 @@ STAGE = Stage(
     gives=("raw.jsonl", "quarantined.jsonl", "stats.json"),
     sources=lambda spec: patterns(spec.sources),
     packages=("orjson",),
-    doc=__doc__,
 )

@@ -1,4 +1,4 @@
-"""so8t_model: gates on the base's attention, proven to change nothing yet; the base's weights stay where they are."""
+"""so8t_model: rotation gates on its attention, at identity, with proof that no logit changed."""
 
 from __future__ import annotations
 
@@ -70,5 +70,4 @@ STAGE = Stage(
     takes=("base_model",),
     gives=("gates.safetensors", "so8t.json"),
     packages=("torch", "transformers", "safetensors"),
-    doc="gates attached at identity; no second copy of the base's weights",
 )

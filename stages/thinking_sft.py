@@ -1,4 +1,4 @@
-"""thinking_sft: every labelled record as a conversation in the thinking format, split for training and tests."""
+"""thinking_sft: conversations whose answers think first, split for training, validation and tests."""
 
 from __future__ import annotations
 
@@ -150,5 +150,4 @@ STAGE = Stage(
     gives=("thinking_sft.jsonl", "splits/", "dropped.jsonl", "chat_format.json", "stats.json"),
     sources=lambda spec: [f"{spec.tokenizer}/tokenizer.json"] if spec.tokenizer else [],
     packages=("orjson", "rensa", "unicodedata"),
-    doc="conversations in the thinking format and their splits",
 )

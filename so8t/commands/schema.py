@@ -8,7 +8,7 @@ from typing import Any
 from doit.cmd_base import Command
 from doit.exceptions import InvalidCommand
 
-from so8t.engine import contents
+from so8t.engine import contents, pages
 from so8t.errors import UserError
 from so8t.spec import schema
 from so8t.spec.profile import label
@@ -16,7 +16,7 @@ from so8t.spec.profile import label
 
 class Schema(Command):
     name = "schema"
-    doc_purpose = "write the specs' JSON Schemas and reference page"
+    doc_purpose = "write the specs' JSON Schemas and reference, and the pages' tables of stages"
     doc_usage = ""
     doc_description = "Editors find a YAML file's schema through its first line."
     cmd_options = (
@@ -40,8 +40,9 @@ class Schema(Command):
 
 def run(project: Path, check: bool) -> int:
     """Print a line for each file that changed, or that would, and give the exit code."""
-    models = contents.read(project).models
-    changed = schema.stale(project, models) if check else schema.write(project, models)
+    table = contents.read(project)
+    models, generated = table.models, pages.pages(project, table.stages)
+    changed = schema.stale(project, models, generated) if check else schema.write(project, models, generated)
     unmarked = schema.unmarked(project, models)
     for path in changed:
         print(f"{label(project, path)}: {_word(path, check)}")

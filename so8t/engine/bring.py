@@ -21,6 +21,9 @@ from so8t.store.layout import Layout
 from so8t.store.manifest import File, Manifest
 from so8t.store.publish import leftover, publish, seal, write_manifest
 
+ATTEMPTS = 3  # a build whose inputs or code change under it starts over
+AGAIN = 75  # exit code of a stage's process: start a new one, for the code changed under this one
+
 Build = Callable[[Path], Mapping[str, File] | None]  # fills a folder; gives the digests that it took while writing
 
 

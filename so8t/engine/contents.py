@@ -32,3 +32,9 @@ def read(project: Path) -> Contents:
     table = importlib.import_module("stages")
     stages = {name: stage.spec for name, stage in table.STAGES.items()}
     return Contents(table.STAGES, {**stages, **getattr(table, "SETTINGS", {})})
+
+
+def describe(stage: Stage) -> str:
+    """The first line of its module, without its name."""
+    text = (sys.modules[stage.build.__module__].__doc__ or "").strip().split("\n")[0]
+    return text.removeprefix(f"{stage.name}: ").rstrip(".")

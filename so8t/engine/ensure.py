@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from so8t.engine import plan as plans
-from so8t.engine import retain
-from so8t.engine.bring import InputsChanged, Target, bring
+from so8t.engine import reading, retain
+from so8t.engine.bring import ATTEMPTS, InputsChanged, Target, bring
 from so8t.engine.plan import Plan, Row
 from so8t.engine.status import Session, Status
 from so8t.errors import StageError, UserError
@@ -26,7 +26,6 @@ from so8t.store.fingerprint import Fingerprint
 from so8t.store.layout import MANIFEST
 from so8t.store.locks import stage_lock
 
-ATTEMPTS = 3  # a build whose inputs change under it starts over
 _NOT_OURS = (".DS_Store", "Thumbs.db", "desktop.ini")  # what file managers leave
 
 
@@ -164,14 +163,14 @@ class _Building:
 
 def pin_code(plan: Plan, row: Row) -> None:
     """Import all of the stage's code now, so that an edit during a long build changes nothing in it."""
-    plans.drop_stale_bytecode(plan.layout.project)
+    reading.drop_stale_bytecode(plan.layout.project)
     with _importing():
         for module in row.code:
             importlib.import_module(module)
     try:
         now = plans.load(plan.layout.project, plan.layout.profile).rows[row.name].code
     except UserError:  # specs that are being edited
-        now = plans.code_of(plan.layout.project, row.module)
+        now = reading.code_of(plan.layout.project, row.module)
     if now != row.code:
         raise CodeChanged
 

@@ -21,10 +21,9 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+from so8t.engine.bring import AGAIN
 from so8t.engine.ensure import CodeChanged, ensure
 from so8t.errors import UserError
-
-AGAIN = 75  # exit code: start a new process, for the code changed under this one
 
 
 def main(argv: list[str]) -> int:

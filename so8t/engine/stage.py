@@ -6,7 +6,7 @@ A stage is data.  It knows no path, no key and no doit; the store and the graph 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,4 +65,3 @@ class Stage:
     precious: bool = False
     on_request: bool = False
     outside: Callable[[Any, Path], Iterable[str]] | None = None
-    doc: str = field(default="")

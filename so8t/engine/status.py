@@ -80,20 +80,26 @@ class Session:
         """`deep_status` as yes or no, remembered, so that a long chain is walked once."""
         if name in self._current:
             return True
-        if name in self._stale:
-            culprit, sig = self._stale[name]
-            if culprit != name and signature(self.plan.layout.manifest(culprit)) == sig:
-                return False
-        for up in self.plan.rows[name].upstream:
-            if not self.is_current(up):
-                self._stale[name] = self._stale[up]
-                return False
-        # a stage that was never built needs no digest of its sources to be stale
-        if self.artifact(name).manifest is not None and self.status_outside(name).current:
-            self._current.add(name)
-            return True
-        self._stale[name] = (name, signature(self.plan.layout.manifest(name)))
-        return False
+        if self._is_known_stale(name):
+            return False
+        stale = next((up for up in self.plan.rows[name].upstream if not self.is_current(up)), None)
+        if stale is not None:
+            self._stale[name] = self._stale[stale]
+            return False
+        if not self._is_current_itself(name):
+            self._stale[name] = (name, signature(self.plan.layout.manifest(name)))
+            return False
+        self._current.add(name)
+        return True
+
+    def _is_known_stale(self, name: str) -> bool:
+        """Stale because of a stage above it, of which nothing has been published since; its own fault is looked at."""
+        culprit, sig = self._stale.get(name, (name, None))
+        return culprit != name and signature(self.plan.layout.manifest(culprit)) == sig
+
+    def _is_current_itself(self, name: str) -> bool:
+        """A stage that was never built needs no digest of its sources to be stale."""
+        return self.artifact(name).manifest is not None and self.status_outside(name).current
 
     def _outside(self, status: Status) -> tuple[Reason, ...]:
         row, layout = status.row, self.plan.layout

@@ -24,9 +24,8 @@ from doit.dependency import FileChangedChecker
 from doit.exceptions import InvalidDodoFile, TaskError, TaskFailed
 
 from so8t.engine import plan as plans
-from so8t.engine.ensure import ATTEMPTS
+from so8t.engine.bring import AGAIN, ATTEMPTS
 from so8t.engine.plan import Plan
-from so8t.engine.process import AGAIN
 from so8t.engine.status import Session
 from so8t.errors import UserError
 from so8t.store.layout import MANIFEST
@@ -54,6 +53,7 @@ class Graph:
             "check_file_uptodate": Checker,
             "default_tasks": self.plan.usual,
             "verbosity": 1,
+            "sort": "definition",  # doit list in the order of the flow
         }
 
     def task(self, name: str) -> dict[str, Any]:

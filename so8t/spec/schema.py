@@ -16,12 +16,13 @@ from so8t.spec.reference import reference
 from so8t.spec.settings import Settings
 
 REFERENCE = "docs/specs.md"
+_NONE: Mapping[Path, str] = {}
 
 
-def write(project: Path, models: Mapping[str, type[BaseModel]]) -> list[Path]:
-    """Bring the generated files up to date and return those that changed."""
-    wanted = _files(project, models)
-    changed = stale(project, models)
+def write(project: Path, models: Mapping[str, type[BaseModel]], pages: Mapping[Path, str] = _NONE) -> list[Path]:
+    """Bring the generated files up to date and return those that changed; `pages` are others, as they should be."""
+    wanted = {**_files(project, models), **pages}
+    changed = stale(project, models, pages)
     for path in changed:
         if path in wanted:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -31,9 +32,9 @@ def write(project: Path, models: Mapping[str, type[BaseModel]]) -> list[Path]:
     return changed
 
 
-def stale(project: Path, models: Mapping[str, type[BaseModel]]) -> list[Path]:
+def stale(project: Path, models: Mapping[str, type[BaseModel]], pages: Mapping[Path, str] = _NONE) -> list[Path]:
     """The generated files that are missing, differ, or belong to no stage any more."""
-    wanted = _files(project, models)
+    wanted = {**_files(project, models), **pages}
     left_over = set((project / FOLDER / SCHEMAS).glob("*.json")) - wanted.keys()
     differ = [path for path, text in wanted.items() if not path.is_file() or path.read_bytes() != text.encode()]
     return sorted([*left_over, *differ])

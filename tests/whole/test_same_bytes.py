@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from so8t.engine import reading
 from stages import STAGES
 from tests.house import DOIT
 from tests.whole.pico import DATA, Pico
@@ -116,11 +117,10 @@ CODE = [
 @pytest.mark.parametrize(("name", "expected"), CODE)
 def test_a_code_edit_touches_exactly_the_stages_that_import_it(root: Path, name: str, expected: str) -> None:
     """By the static closure that enters the keys; `test_truth_table` builds such edits for real."""
-    from so8t.engine import plan
 
     module = name.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
     touched = "".join(
-        LETTERS[stage] for stage, row in STAGES.items() if module in plan.code_of(root, row.build.__module__)
+        LETTERS[stage] for stage, row in STAGES.items() if module in reading.code_of(root, row.build.__module__)
     )
 
     assert touched == expected
@@ -129,7 +129,6 @@ def test_a_code_edit_touches_exactly_the_stages_that_import_it(root: Path, name:
 @pytest.mark.parametrize("stage", DATA)
 def test_a_build_imports_no_project_module_that_its_key_does_not_know(tmp_path: Path, root: Path, stage: str) -> None:
     """The static closure against what Python really imported."""
-    from so8t.engine import plan
     from so8t.store.code import CONTENTS, MACHINERY
 
     Pico(make(tmp_path / "p"), root)
@@ -144,7 +143,7 @@ def test_a_build_imports_no_project_module_that_its_key_does_not_know(tmp_path: 
         subprocess.run([*DOIT, earlier], cwd=tmp_path / "p", check=True, capture_output=True, timeout=60)
     ran = subprocess.run([*DOIT[:1], "-c", code], cwd=tmp_path / "p", capture_output=True, text=True, timeout=60)
 
-    known = set(plan.code_of(root, f"stages.{stage}"))
+    known = set(reading.code_of(root, f"stages.{stage}"))
     engine = {"so8t", CONTENTS, "so8t.serve", "so8t.serve.settings"}  # a profile is read with the server's settings
     others = {f"stages.{name}" for name in STAGES}
     extra = {

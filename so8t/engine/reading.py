@@ -1,0 +1,142 @@
+"""The plan, read anew: stages, specs, code and versions become plain facts that can be remembered."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+import so8t
+from so8t.engine import contents
+from so8t.engine.plan import Row
+from so8t.engine.stage import Stage
+from so8t.errors import StageError
+from so8t.spec import load as spec
+from so8t.spec import profile as profiles
+from so8t.spec.fields import semantic
+from so8t.spec.settings import Settings
+from so8t.store import code
+from so8t.store.code import Known
+from so8t.store.digest import TICK_NS, signature
+
+
+def read(project: Path, profile: str) -> tuple[dict[str, Any], list[Path]]:
+    """The facts, and the files and folders that they came from."""
+    drop_stale_bytecode(project)
+    table = contents.read(project)
+    found = profiles.read(project, profile)
+    models = spec.load(found, table.models)
+    rows = _rows(project, table.stages, models)
+    _check_graph(rows)
+    facts = {**_settings(spec.settings(found)), "rows": [asdict(row) for row in rows.values()]}
+    return facts, [*found.watch, *_python_files(_roots(project)), *_distributions(project)]
+
+
+def _rows(project: Path, stages: Mapping[str, Stage], models: Mapping[str, BaseModel]) -> dict[str, Row]:
+    """One for each stage, in the order of the flow; modules and versions that stages share are looked at once."""
+    modules: Known = {}
+    versions = {package: version(package) for package in sorted({p for s in stages.values() for p in s.packages})}
+    return {name: _row(project, stage, models[name], modules, versions) for name, stage in stages.items()}
+
+
+def _row(project: Path, stage: Stage, model: BaseModel, modules: Known, versions: Mapping[str, str]) -> Row:
+    return Row(
+        name=stage.name,
+        module=stage.build.__module__,
+        takes=stage.takes,
+        gives=stage.gives,
+        ships=stage.ships,
+        spec=semantic(model),
+        values=model.model_dump(mode="json"),
+        code=code_of(project, stage.build.__module__, modules),
+        packages={package: versions[package] for package in sorted(stage.packages)},
+        sources=tuple(stage.sources(model)) if stage.sources else (),
+        resumable=stage.resumable,
+        precious=stage.precious,
+        on_request=stage.on_request,
+        outside=stage.outside is not None,
+        doc=contents.describe(stage),
+    )
+
+
+def _settings(settings: Settings) -> dict[str, Any]:
+    return {
+        "artifacts": settings.artifacts,
+        "retain": dict(settings.retain),
+        "budget": settings.store.budget,
+        "copy_below": settings.store.copy_below,
+        "mirror": settings.store.mirror,
+    }
+
+
+def _distributions(project: Path) -> list[Path]:
+    """Where distributions come and go: the folders of sys.path; in the project's own, artifacts do."""
+    return [Path(path) for path in sys.path if path and Path(path) != project]
+
+
+def drop_stale_bytecode(project: Path) -> None:
+    """Remove bytecode older than its source, whatever Python thinks of it.
+
+    Python compares whole seconds and the size, so of two edits within a second it may run the first.
+    """
+    for path in _python_files(_roots(project)):
+        if path.suffix == ".py":
+            cache = Path(importlib.util.cache_from_source(str(path)))
+            source, compiled = signature(path), signature(cache)
+            if source and compiled and compiled[1] <= max(source[1], source[2]) + TICK_NS:
+                cache.unlink(missing_ok=True)
+
+
+def code_of(project: Path, module: str, known: Known | None = None) -> dict[str, str]:
+    return code.closure(module, _roots(project), known)
+
+
+def _roots(project: Path) -> dict[str, Path]:
+    return {"stages": project / "stages", "so8t": Path(so8t.__path__[0])}
+
+
+def version(package: str) -> str:
+    """The version of a distribution; `unicodedata` stands for Python's Unicode tables."""
+    if package == "unicodedata":
+        import unicodedata
+
+        return unicodedata.unidata_version
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _check_graph(rows: Mapping[str, Row]) -> None:
+    known: set[str] = set()
+    for row in rows.values():
+        for name in row.upstream:
+            if name not in known:
+                where = "a later stage" if name in rows else "no stage"
+                raise StageError(f"stages/{row.name}.py takes {name}, which is {where}; see stages/__init__.py")
+        for taken in row.takes:
+            name, _, part = taken.partition("/")
+            if part and not any(_overlaps(part, given) for given in rows[name].gives):
+                raise StageError(f"stages/{row.name}.py takes {taken}, which {name} does not give")
+        known.add(row.name)
+
+
+def _overlaps(part: str, given: str) -> bool:
+    return part.rstrip("/") == given.rstrip("/") or (given.endswith("/") and part.startswith(given))
+
+
+def _python_files(roots: Mapping[str, Path]) -> list[Path]:
+    paths: list[Path] = []
+    for root in roots.values():
+        for folder, folders, names in os.walk(root):
+            folders[:] = sorted(name for name in folders if name != "__pycache__")
+            paths.append(Path(folder))
+            paths += [Path(folder, name) for name in sorted(names) if name.endswith(".py")]
+    return paths
