@@ -1,4 +1,4 @@
-"""pydantic's issues -> problems at the places in the files that caused them.
+"""pydantic's issues -> mistakes at the places in the files that caused them.
 
 An issue's `loc` mixes keys and list positions with the names of union branches; walking the model's annotations beside
 the tree of values tells them apart, and knows which keys would have been right.
@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
-from so8t.spec.problems import Mark, Problem, did_you_mean
+from so8t.spec.mistakes import Mark, Mistake, did_you_mean
 from so8t.spec.sentences import Issue, say
 from so8t.spec.yamltree import Node, dotted
 
@@ -40,14 +40,14 @@ class _Place:
 
 @dataclass(frozen=True)
 class Found:
-    """A problem, and what else its reader must know."""
+    """A mistake, and what else its reader must know."""
 
-    problem: Problem
+    mistake: Mistake
     missing_at_top: bool  # it is about the file as a whole
     may_follow: bool  # it would go away with a value that stands in an unreadable part of the file
 
 
-def problems(issues: Iterable[Issue], root: Node, model: type[BaseModel]) -> list[Found]:
+def mistakes(issues: Iterable[Issue], root: Node, model: type[BaseModel]) -> list[Found]:
     placed = [(_locate(issue["loc"], root, model), issue) for issue in issues]
     return [_found(place, together) for place, together in _by_value(_chosen_branches(placed))]
 
@@ -56,10 +56,10 @@ def _found(place: _Place, issues: Sequence[Issue]) -> Found:
     kind = issues[0]["type"]
     missing = kind in _MISSING
     of_a_mapping = kind in _OWN and (place.node is None or isinstance(place.node.value, dict))
-    return Found(_problem(place, issues), missing and len(place.path) == 1, missing or of_a_mapping)
+    return Found(_mistake(place, issues), missing and len(place.path) == 1, missing or of_a_mapping)
 
 
-def _problem(place: _Place, issues: Sequence[Issue]) -> Problem:
+def _mistake(place: _Place, issues: Sequence[Issue]) -> Mistake:
     kind = issues[0]["type"]
     path = place.path
     if kind in _MISSING:
@@ -73,7 +73,7 @@ def _problem(place: _Place, issues: Sequence[Issue]) -> Problem:
             path = place.path
         key = Node(str(path[-1]), place.key) if place.is_key and place.key else place.node
         text = say(issues, key)
-    return Problem(_mark(place, kind), f"{dotted(path)}: {text}" if path else text)
+    return Mistake(_mark(place, kind), f"{dotted(path)}: {text}" if path else text)
 
 
 def _mark(place: _Place, kind: str) -> Mark:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from so8t.errors import SpecError
 from so8t.spec import yamltree
-from so8t.spec.problems import Mark, Problem, Source, alternatives, did_you_mean
+from so8t.spec.mistakes import Mark, Mistake, SpecText, alternatives, did_you_mean
 from so8t.spec.yamltree import Node, Tree
 
 FOLDER = "specs"
@@ -26,7 +26,7 @@ class Profile:
     files: Mapping[str, Node]  # stage -> its values, each with the place it came from
     settings: Node  # of profile.yaml
     watch: tuple[Path, ...]  # what to look at to see whether another read would give the same
-    problems: tuple[Problem, ...] = ()
+    mistakes: tuple[Mistake, ...] = ()
     unread: frozenset[str] = frozenset()  # files of which some part is refused: what is missing may be in that part
     broken: bool = False  # the chain itself is: the same holds for every file
 
@@ -35,7 +35,7 @@ def names(project: Path) -> list[str]:
     """The profiles there are."""
     folder = project / FOLDER
     if not folder.is_dir():
-        raise SpecError(f"{FOLDER}: there is no such folder in {project}: run from the folder of dodo.py")
+        raise SpecError(f"{FOLDER}: this folder does not exist in {project}: run from the folder of dodo.py")
     return sorted(
         each.name
         for each in folder.iterdir()
@@ -44,7 +44,7 @@ def names(project: Path) -> list[str]:
 
 
 def read(project: Path, name: str) -> Profile:
-    """The profile with the values of all it extends; problems in its files are kept for `load` to report."""
+    """The profile with the values of all it extends; mistakes in its files are kept for `load` to report."""
     known = names(project)
     if name not in known:
         there_are = ", ".join(known) or "none"
@@ -66,7 +66,7 @@ class _Reading:
     chain: list[str] = field(default_factory=list)
     files: dict[str, Node] = field(default_factory=dict)
     watch: list[Path] = field(default_factory=list)
-    problems: list[Problem] = field(default_factory=list)
+    mistakes: list[Mistake] = field(default_factory=list)
     unread: set[str] = field(default_factory=set)
     broken: bool = False
 
@@ -78,7 +78,7 @@ class _Reading:
             trees = self._folder(self.project / FOLDER / parent)
             settings = trees.pop(SETTINGS, Tree(_nothing("")))
             parent = self._parent(settings)
-            trees[SETTINGS] = Tree(self._own(settings.root), settings.problems)
+            trees[SETTINGS] = Tree(self._own(settings.root), settings.mistakes)
             for stem, tree in trees.items():
                 self._add(stem, tree)
 
@@ -88,7 +88,7 @@ class _Reading:
         folders = tuple(self.project / FOLDER / each for each in self.chain)
         watch = tuple(dict.fromkeys(self.watch))
         unread = frozenset(self.unread)
-        return Profile(self.project, name, folders, files, settings, watch, tuple(self.problems), unread, self.broken)
+        return Profile(self.project, name, folders, files, settings, watch, tuple(self.mistakes), unread, self.broken)
 
     def _folder(self, folder: Path) -> dict[str, Tree]:
         self.watch += [folder, folder / f"{SETTINGS}.yaml"]
@@ -104,13 +104,13 @@ class _Reading:
             return sorted(folder.iterdir())
         except OSError as refused:
             mark = _nothing(label(self.project, folder)).mark
-            self.problems.append(Problem(mark, f"cannot be read: {refused.strerror}"))
+            self.mistakes.append(Mistake(mark, f"cannot be read: {refused.strerror}"))
             self.broken = True
             return []
 
     def _add(self, stem: str, tree: Tree) -> None:
-        if tree.problems:
-            self.problems += tree.problems
+        if tree.mistakes:
+            self.mistakes += tree.mistakes
             self.unread.add(stem)
         child = self.files.get(stem)
         self.files[stem] = tree.root if child is None else yamltree.merge(child, tree.root)
@@ -120,13 +120,13 @@ class _Reading:
         assert isinstance(settings.root.value, dict)
         entry = settings.root.value.get("extends")
         if entry is None or not isinstance(entry.node.value, str):  # any other value is for `load` to refuse
-            self.broken = self.broken or bool(settings.problems) or (entry is not None and entry.node.value is not None)
+            self.broken = self.broken or bool(settings.mistakes) or (entry is not None and entry.node.value is not None)
             return None
         name = entry.node.value
         if name in self.known and name not in self.chain:
             return name
         self.broken = True
-        self.problems.append(Problem(entry.node.mark, f"extends: {self._refusal(name)}"))
+        self.mistakes.append(Mistake(entry.node.mark, f"extends: {self._refusal(name)}"))
         return None
 
     def _refusal(self, name: str) -> str:
@@ -135,7 +135,7 @@ class _Reading:
             return f"profiles must not extend each other: {' -> '.join(cycle)}"
         others = [each for each in self.known if each not in self.chain]
         accepted = alternatives([f"{each!r}" for each in others])
-        return f"must be {accepted or 'left out: there is no other profile'} (got {name!r}){did_you_mean(name, others)}"
+        return f"must be {accepted or 'left out: no other profile exists'} (got {name!r}){did_you_mean(name, others)}"
 
     def _own(self, settings: Node) -> Node:
         """A parent's settings without what is about the parent alone."""
@@ -155,15 +155,15 @@ class _Reading:
 def _file(path: Path, name: str) -> Tree:
     nothing = _nothing(name)
     if path.suffix != ".yaml":
-        return Tree(nothing, (Problem(nothing.mark, f"a spec file ends in .yaml: rename it to {path.stem}.yaml"),))
+        return Tree(nothing, (Mistake(nothing.mark, f"a spec file ends in .yaml: rename it to {path.stem}.yaml"),))
     if not path.is_file():  # also a pipe, which would block
-        return Tree(nothing, (Problem(nothing.mark, "not a file"),))
+        return Tree(nothing, (Mistake(nothing.mark, "not a file"),))
     try:
         with path.open("rb") as file:
             return yamltree.read(file.read(yamltree.MAX_BYTES + 1), name)
     except OSError as refused:
-        return Tree(nothing, (Problem(nothing.mark, f"cannot be read: {refused.strerror}"),))
+        return Tree(nothing, (Mistake(nothing.mark, f"cannot be read: {refused.strerror}"),))
 
 
 def _nothing(name: str) -> Node:
-    return Node({}, Mark(Source(name, ""), 0, 0))
+    return Node({}, Mark(SpecText(name, ""), 0, 0))

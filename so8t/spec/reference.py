@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from so8t.spec.problems import clip
+from so8t.spec.mistakes import clip
 
 Schema = Mapping[str, Any]
 

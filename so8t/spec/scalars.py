@@ -33,7 +33,7 @@ def _number(text: str) -> int | float | None:
     if not whole and not based and not _FLOAT.fullmatch(text):
         return None
     if len(text) > _DIGITS:
-        raise ValueError("a number this long is no number of a spec")
+        raise ValueError("this number is too long for a spec")
     if whole:
         return int(text)
     return int(text, 0) if based else float(text)

@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from so8t.spec.problems import alternatives, clip, did_you_mean
+from so8t.spec.mistakes import alternatives, clip, did_you_mean
 from so8t.spec.yamltree import Node, got
 
 Issue = Mapping[str, Any]  # pydantic's ErrorDetails

@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from so8t.spec.problems import Mark, Problem, Source, clip
+from so8t.spec.mistakes import Mark, Mistake, SpecText, clip
 from so8t.spec.scalars import Scalar, scalar
 
 MAX_BYTES = 1 << 20
@@ -45,16 +45,16 @@ class Tree:
     """A file's values, as far as they could be read, and what is wrong with it."""
 
     root: Node
-    problems: tuple[Problem, ...] = ()
+    mistakes: tuple[Mistake, ...] = ()
 
 
 def read(data: bytes, name: str) -> Tree:
-    """The tree of a file's bytes; a file that cannot be read is an empty mapping with its problems."""
+    """The tree of a file's bytes; a file that cannot be read is an empty mapping with its mistakes."""
     try:
-        source = _decode(data, name)
-        return _Reader(source).read()
+        file = _decode(data, name)
+        return _Reader(file).read()
     except _Unreadable as stop:
-        return Tree(Node({}, stop.problem.mark), (stop.problem,))
+        return Tree(Node({}, stop.mistake.mark), (stop.mistake,))
 
 
 def merge(child: Node, parent: Node) -> Node:
@@ -103,7 +103,7 @@ class _Unreadable(Exception):
 
     def __init__(self, mark: Mark, text: str) -> None:
         super().__init__(text)
-        self.problem = Problem(mark, text)
+        self.mistake = Mistake(mark, text)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -112,30 +112,30 @@ class _Unreadable(Exception):
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def _decode(data: bytes, name: str) -> Source:
+def _decode(data: bytes, name: str) -> SpecText:
     if len(data) > MAX_BYTES:
-        raise _Unreadable(Mark(Source(name, ""), 0, 0), f"larger than {MAX_BYTES:,} bytes, which no spec needs")
+        raise _Unreadable(Mark(SpecText(name, ""), 0, 0), f"larger than {MAX_BYTES:,} bytes, which no spec needs")
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise _Unreadable(Source(name, "").mark(0), "UTF-16: save the file as UTF-8")
+        raise _Unreadable(SpecText(name, "").mark(0), "UTF-16: save the file as UTF-8")
     text = data.removeprefix(b"\xef\xbb\xbf")
     try:
-        source = Source(name, text.decode("utf-8"))
+        file = SpecText(name, text.decode("utf-8"))
     except UnicodeDecodeError as bad:
-        source = Source(name, text.decode("utf-8", errors="replace"))
-        mark = source.mark(len(text[: bad.start].decode("utf-8")))
+        file = SpecText(name, text.decode("utf-8", errors="replace"))
+        mark = file.mark(len(text[: bad.start].decode("utf-8")))
         byte = f"byte 0x{text[bad.start]:02x} at offset {bad.start + len(data) - len(text)}"
         raise _Unreadable(mark, f"not UTF-8 ({byte}): save the file as UTF-8") from None
-    _refuse_invisible(source)
-    return source
+    _refuse_invisible(file)
+    return file
 
 
-def _refuse_invisible(source: Source) -> None:
+def _refuse_invisible(file: SpecText) -> None:
     """Control characters, and the line separators that YAML 1.1 takes for line ends but no editor shows."""
-    found = _FORBIDDEN.search(source.text)
+    found = _FORBIDDEN.search(file.text)
     if found:
         code = f"U+{ord(found[0]):04X}"
         text = f'the invisible character {code} must not stand in a spec: write its escape in "double quotes"'
-        raise _Unreadable(source.mark(found.start()), text)
+        raise _Unreadable(file.mark(found.start()), text)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -170,9 +170,9 @@ class _Open:
 
 
 class _Reader:
-    def __init__(self, source: Source) -> None:
-        self.source = source
-        self.problems: list[Problem] = []
+    def __init__(self, file: SpecText) -> None:
+        self.file = file
+        self.mistakes: list[Mistake] = []
         self.open: list[_Open] = []
         self.anchors: dict[str, _Anchor] = {}
         self.root: Node | None = None
@@ -182,7 +182,7 @@ class _Reader:
 
     def read(self) -> Tree:
         for event in self._events():
-            mark = self.source.mark(event.start_mark.index if event.start_mark else 0)
+            mark = self.file.mark(event.start_mark.index if event.start_mark else 0)
             if isinstance(event, yaml.DocumentStartEvent):
                 self._document(event, mark)
             elif isinstance(event, yaml.ScalarEvent):
@@ -193,34 +193,34 @@ class _Reader:
                 self._end()
             elif isinstance(event, yaml.AliasEvent):
                 self._alias(event, mark)
-        return Tree(self._top(), tuple(self.problems))
+        return Tree(self._top(), tuple(self.mistakes))
 
     def _events(self) -> Iterator[yaml.Event]:
         loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
         try:
-            yield from yaml.parse(self.source.text, Loader=loader)
+            yield from yaml.parse(self.file.text, Loader=loader)
         except yaml.MarkedYAMLError as bad:
             raise self._syntax(bad) from None
         except (yaml.YAMLError, ValueError, OverflowError) as bad:  # an escape beyond Unicode, without libyaml
-            raise _Unreadable(self.source.mark(0), f"not YAML: {bad}") from None
+            raise _Unreadable(self.file.mark(0), f"not YAML: {bad}") from None
 
     def _syntax(self, bad: yaml.MarkedYAMLError) -> _Unreadable:
         offset = bad.problem_mark.index if bad.problem_mark else 0
-        if self.source.text[offset : offset + 1] == "\t":
-            return _Unreadable(self.source.mark(offset), "a tab cannot indent YAML: use spaces")
-        if offset >= len(self.source.text.rstrip()):  # nothing to show at the end of the file: go back
+        if self.file.text[offset : offset + 1] == "\t":
+            return _Unreadable(self.file.mark(offset), "a tab cannot indent YAML: use spaces")
+        if offset >= len(self.file.text.rstrip()):  # nothing to show at the end of the file: go back
             began = bad.context_mark.index if bad.context_mark else offset
-            offset = min(began, len(self.source.text.rstrip()))
-        mark = self.source.mark(offset)
+            offset = min(began, len(self.file.text.rstrip()))
+        mark = self.file.mark(offset)
         context = f" {bad.context}" if bad.context else ""
         return _Unreadable(mark, f"not YAML: {bad.problem}{context}")
 
     def _top(self) -> Node:
         root = self.root
         if root is None or (root.value is None and not root.written):
-            return Node({}, self.source.mark(0))
+            return Node({}, self.file.mark(0))
         if not isinstance(root.value, dict):
-            self.problems.append(Problem(root.mark, f"the top of a spec must be a mapping (got {got(root)})"))
+            self.mistakes.append(Mistake(root.mark, f"the top of a spec must be a mapping (got {got(root)})"))
             return Node({}, root.mark)
         return root
 
@@ -230,7 +230,7 @@ class _Reader:
             raise _Unreadable(mark, "a second document: a spec is one YAML document")
         version = event.version
         if version not in (None, (1, 2)):
-            self.problems.append(Problem(mark, "specs are YAML 1.2: remove the %YAML directive"))
+            self.mistakes.append(Mistake(mark, "specs are YAML 1.2: remove the %YAML directive"))
 
     def _scalar(self, event: yaml.ScalarEvent, mark: Mark) -> None:
         self._count(mark)
@@ -273,7 +273,7 @@ class _Reader:
         if any(each.anchor == name for each in self.open):
             raise _Unreadable(mark, f"*{clip(name)} stands inside &{clip(name)}: an anchor must not hold itself")
         if name not in self.anchors:
-            self._refuse(mark, f"*{clip(name)}: there is no anchor &{clip(name)} above")
+            self._refuse(mark, f"*{clip(name)}: the anchor &{clip(name)} is not defined above")
         found = self.anchors.get(name, _Anchor(None, 1, 0))
         self._count(mark, found.values)
         self._deepen(mark, found.height)
@@ -334,7 +334,7 @@ class _Reader:
         return True
 
     def _refuse(self, mark: Mark, text: str) -> None:
-        self.problems.append(Problem(mark, text))
+        self.mistakes.append(Mistake(mark, text))
 
 
 def got(node: Node) -> str:

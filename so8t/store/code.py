@@ -21,7 +21,7 @@ MACHINERY = ("so8t.engine", "so8t.spec", "so8t.store", "so8t.errors", "so8t.watc
 CONTENTS = "stages"  # the table of contents imports every stage and changes none
 
 
-# By module: its digest and imports; None: there is no such module.
+# By module: its digest and imports; None: the module does not exist.
 Known = dict[str, tuple[str, tuple[str, ...]] | None]
 
 

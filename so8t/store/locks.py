@@ -1,4 +1,4 @@
-"""One builder per stage: a lock that dies with its process, and says whom one waits for."""
+"""One builder per stage: a lock that dies with its process, and says which process one waits for."""
 
 from __future__ import annotations
 

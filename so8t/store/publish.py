@@ -64,7 +64,7 @@ def _files(out: Path) -> Iterator[str]:
             if path.is_symlink():
                 raise StageError(f"{path.relative_to(out).as_posix()} is a link; an artifact holds files only")
             if name in names and not path.is_file():
-                raise StageError(f"{path.relative_to(out).as_posix()} is no file; an artifact holds files only")
+                raise StageError(f"{path.relative_to(out).as_posix()} is not a file; an artifact holds files only")
         for name in names:
             path = Path(folder, name)
             if path.relative_to(out).as_posix() not in (MANIFEST, f"{MANIFEST}.part"):

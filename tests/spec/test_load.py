@@ -1,4 +1,4 @@
-"""Every problem of every file in one error: where, what was expected, what there was, what may have been meant."""
+"""Every mistake of every file in one error: where, what was expected, what there was, what may have been meant."""
 
 from __future__ import annotations
 
@@ -201,7 +201,7 @@ def test_all_problems_of_all_files_come_at_once_in_reading_order(tmp_path: Path)
         "specs/tiny/a.yaml:1:7: step: must be a multiple of 8 (got 9)",
         "specs/tiny/a.yaml:2:6: low: must be an integer (got 'x')",
         "specs/tiny/b.yaml:3:8: not YAML: did not find expected node content while parsing a flow node",
-        "specs/tiny/c.yaml: train: required, but missing (there is no such file)",
+        "specs/tiny/c.yaml: train: required, but missing (the file does not exist)",
         "specs/tiny/profile.yaml:1:1: desciption: unknown key, did you mean description?",
     ]
 

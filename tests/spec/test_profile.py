@@ -171,7 +171,7 @@ def test_only_a_listed_folder_is_a_profile(write: Write, name: str) -> None:
 
 
 def test_a_project_without_specs_says_so(tmp_path: Path) -> None:
-    with pytest.raises(SpecError, match=r"^specs: there is no such folder in .*: run from the folder of dodo.py$"):
+    with pytest.raises(SpecError, match=r"^specs: this folder does not exist in .*: run from the folder of dodo.py$"):
         profile.read(tmp_path, "tiny")
 
 
@@ -224,8 +224,8 @@ def test_files_that_no_stage_reads_are_named(write: Write) -> None:
 
     assert message(project, "tiny") == (
         "specs/tiny/adapter.yml: a spec file ends in .yaml: rename it to adapter.yaml\n"
-        "specs/tiny/adaptor.yaml: there is no stage adaptor, did you mean adapter?\n"
-        "specs/tiny/zzz.yaml: there is no stage zzz"
+        "specs/tiny/adaptor.yaml: unknown stage adaptor, did you mean adapter?\n"
+        "specs/tiny/zzz.yaml: unknown stage zzz"
     )
 
 
@@ -254,7 +254,7 @@ def test_settings_have_problems_like_any_spec(write: Write) -> None:
         "(got 'disk')\n"
         "    mirror: disk\n"
         "            ^\n"
-        "specs/tiny/profile.yaml:4:10: retain.adaptr: there is no stage adaptr, did you mean adapter?\n"
+        "specs/tiny/profile.yaml:4:10: retain.adaptr: unknown stage adaptr, did you mean adapter?\n"
         "    retain: {adaptr: manifest, adapter: al}\n"
         "             ^\n"
         "specs/tiny/profile.yaml:4:37: retain.adapter: must be 'all' or 'manifest' (got 'al'), did you mean all?\n"

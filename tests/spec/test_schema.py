@@ -245,7 +245,7 @@ def test_a_problem_of_the_user_becomes_doit_s_own_error(tmp_path: Path, monkeypa
     monkeypatch.setattr(command.contents, "read", lambda project: Contents({}, MODELS))
     (tmp_path / "specs").write_text("", encoding="utf-8")
 
-    with pytest.raises(InvalidCommand, match="specs: there is no such folder"):
+    with pytest.raises(InvalidCommand, match="specs: this folder does not exist"):
         command.Schema().parse_execute(["--check"])
     with pytest.raises(InvalidCommand, match="schema takes no arguments"):
         command.Schema().parse_execute(["x"])

@@ -6,18 +6,18 @@ import math
 
 import pytest
 
-from so8t.spec import problems, yamltree
+from so8t.spec import mistakes, yamltree
 
 
 def values(text: str | bytes) -> object:
     tree = yamltree.read(text if isinstance(text, bytes) else text.encode(), "specs/tiny/a.yaml")
-    assert not tree.problems, problems.error(tree.problems)
+    assert not tree.mistakes, mistakes.error(tree.mistakes)
     return yamltree.plain(tree.root)
 
 
 def refusal(text: str | bytes) -> str:
     tree = yamltree.read(text if isinstance(text, bytes) else text.encode(), "specs/tiny/a.yaml")
-    return str(problems.error(tree.problems))
+    return str(mistakes.error(tree.mistakes))
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_a_bom_and_windows_line_ends_change_neither_values_nor_places() -> None:
     inner = tree.root.value["b"].node.value
     assert isinstance(inner, dict)
     mark = inner["c"].node.mark
-    assert (mark.line, mark.column, mark.source.line(3)) == (3, 6, "  c: あ")
+    assert (mark.line, mark.column, mark.file.line(3)) == (3, 6, "  c: あ")
     assert (tree.root.mark.line, tree.root.mark.column) == (1, 1)
 
 
@@ -106,7 +106,7 @@ def test_the_child_s_values_win_and_each_keeps_its_file() -> None:
     assert isinstance(merged.value, dict)
     inner = merged.value["a"].node.value
     assert isinstance(inner, dict)
-    assert [inner[key].node.mark.source.name for key in "xy"] == ["child.yaml", "parent.yaml"]
+    assert [inner[key].node.mark.file.name for key in "xy"] == ["child.yaml", "parent.yaml"]
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ def test_the_child_s_values_win_and_each_keeps_its_file() -> None:
         ),
         (
             "a: *x\n",
-            "specs/tiny/a.yaml:1:4: *x: there is no anchor &x above\n    a: *x\n       ^",
+            "specs/tiny/a.yaml:1:4: *x: the anchor &x is not defined above\n    a: *x\n       ^",
         ),
         (
             "a: 1\n---\nb: 2\n",
@@ -225,12 +225,12 @@ def test_a_long_line_is_clipped_around_the_caret() -> None:
     assert head.startswith("specs/tiny/a.yaml:1:2996: ")
     assert shown.startswith("    …")
     assert len(shown) <= 110
-    assert shown[problem_column(shown, caret)] == "あ"
+    assert shown[mistake_column(shown, caret)] == "あ"
 
 
-def problem_column(shown: str, caret: str) -> int:
+def mistake_column(shown: str, caret: str) -> int:
     """The index of the character above the caret."""
-    return next(i for i in range(len(shown)) if problems.width(shown[:i]) == caret.index("^"))
+    return next(i for i in range(len(shown)) if mistakes.width(shown[:i]) == caret.index("^"))
 
 
 @pytest.mark.parametrize("without_libyaml", [False, True])

@@ -58,7 +58,7 @@ def test_a_broken_promise_is_named_and_nothing_is_sealed(yard: Yard, files, give
         (lambda path: path.symlink_to("text.txt"), "model/odd is a link; an artifact holds files only"),
         (lambda path: path.symlink_to("/"), "model/odd is a link; an artifact holds files only"),
         (lambda path: path.symlink_to("nowhere"), "model/odd is a link; an artifact holds files only"),
-        (os.mkfifo, "model/odd is no file; an artifact holds files only"),
+        (os.mkfifo, "model/odd is not a file; an artifact holds files only"),
     ],
 )
 def test_links_and_pipes_are_refused(yard: Yard, make, message: str) -> None:

@@ -22,7 +22,7 @@ _BIDI = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")  # t
 
 
 @dataclass(frozen=True)
-class Source:
+class SpecText:
     """One file's text under the name that messages call it: relative to the project, forward slashes."""
 
     name: str
@@ -46,13 +46,13 @@ class Source:
 class Mark:
     """A place in a file; line 0 is the file as a whole, such as one that does not exist."""
 
-    source: Source
+    file: SpecText
     line: int
     column: int
 
 
 @dataclass(frozen=True)
-class Problem:
+class Mistake:
     """One thing that is wrong at one place."""
 
     mark: Mark
@@ -60,20 +60,22 @@ class Problem:
 
     @property
     def order(self) -> tuple[str, int, int, str]:
-        return self.mark.source.name, self.mark.line, self.mark.column, self.text
+        return self.mark.file.name, self.mark.line, self.mark.column, self.text
 
 
-def error(problems: Iterable[Problem]) -> SpecError:
-    """One error that shows every problem, sorted by file, line and column."""
-    return SpecError("\n".join(dict.fromkeys(show(problem) for problem in sorted(problems, key=lambda p: p.order))))
+def error(mistakes: Iterable[Mistake]) -> SpecError:
+    """One error that shows every mistake, sorted by file, line and column."""
+    return SpecError(
+        "\n".join(dict.fromkeys(show(mistake) for mistake in sorted(mistakes, key=lambda each: each.order)))
+    )
 
 
-def show(problem: Problem) -> str:
-    mark = problem.mark
+def show(mistake: Mistake) -> str:
+    mark = mistake.mark
     if mark.line == 0:
-        return f"{mark.source.name}: {problem.text}"
-    head = f"{mark.source.name}:{mark.line}:{mark.column}: {problem.text}"
-    shown, caret = _excerpt(mark.source.line(mark.line), mark.column - 1)
+        return f"{mark.file.name}: {mistake.text}"
+    head = f"{mark.file.name}:{mark.line}:{mark.column}: {mistake.text}"
+    shown, caret = _excerpt(mark.file.line(mark.line), mark.column - 1)
     return f"{head}\n{_INDENT}{shown}\n{_INDENT}{' ' * caret}^" if shown else head
 
 
@@ -84,9 +86,9 @@ def did_you_mean(written: str, known: Iterable[str]) -> str:
     return f", did you mean {names[close[0]]}?" if close else ""
 
 
-def alternatives(words: Sequence[str]) -> str:
+def alternatives(names: Sequence[str]) -> str:
     """'a', 'b' or 'c'."""
-    return " or ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
+    return " or ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
 
 
 def clip(text: str, limit: int = 60) -> str:
