@@ -29,7 +29,7 @@ class Way:
 
 @dataclass(frozen=True)
 class Reply:
-    """What a client sees: both texts, and what ended the answer."""
+    """What a client sees: both texts, and what ended the answer; nothing, where it broke off."""
 
     thinking: str
     content: str
@@ -37,13 +37,18 @@ class Reply:
 
 
 def ask(server: Client, model: str, messages: Sequence[Message], way: Way) -> Reply:
-    """One answer; /api/generate takes the only message for its prompt."""
-    body = {"model": model, "stream": way.stream, **_question(messages, way)}
-    parts = server.parts(way.door, body) if way.stream else [server.asked(way.door, body)]
-    reply = _reply(parts, way)
+    """One whole answer."""
+    reply = hear(server, model, messages, way)
     if not reply.done_reason:
         raise StageError(f"ollama: the answer of {model} broke off before it was done")
     return reply
+
+
+def hear(server: Client, model: str, messages: Sequence[Message], way: Way) -> Reply:
+    """What comes, whole or broken off, as thirty equal tokens are; /api/generate takes the only message for its
+    prompt."""
+    body = {"model": model, "stream": way.stream, **_question(messages, way)}
+    return _reply(server.parts(way.door, body) if way.stream else [server.asked(way.door, body)], way)
 
 
 def _question(messages: Sequence[Message], way: Way) -> dict[str, Any]:

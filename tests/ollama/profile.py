@@ -1,22 +1,46 @@
-"""Artifacts as they lie in a profile's folder: GGUFs of an untrained model and the declaration of its formats."""
+"""Artifacts as they lie in a profile's folder: GGUFs of an untrained model, the declaration of its formats, held-out
+records and what the evaluation saw; and a model that knows the answers, for the stand-in."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 from so8t.engine.stage import Inputs
+from so8t.formats import records
+from so8t.formats import thinking as think
 from so8t.formats.chat import PHI3
-from so8t.formats.thinking import FORMATS
+from so8t.formats.records import LABELS, Label
+from so8t.formats.thinking import FORMATS, Final, Thinking, ThinkingFormat
 from stages.thinking_sft import declaration
 from tests.formats import untrained
 
 SYSTEM = "あなたは安全なアシスタントです。"
+QUESTIONS: dict[str, Label] = {f"{label}の質問{number}": label for number in range(6) for label in LABELS}
+THOUGHT = "これは秘密の思考です。"
+
+
+def answer(question: str, fmt: ThinkingFormat) -> str:
+    label = QUESTIONS.get(question, "DENY")
+    return think.compose(Thinking(THOUGHT, "危険なし", "答える", Final(label, 0.98, "理由", "回答します。")), fmt)
+
+
+def knowing(fmt: ThinkingFormat, direct: bool = True) -> Callable[[str], str]:
+    """A model that answers each question by its class; `direct`: one that learned to answer without thinking, too."""
+
+    def say(prompt: str) -> str:
+        question = prompt.rsplit("<|user|>\n", 1)[1].partition("<|end|>")[0]
+        whole = answer(question, fmt)
+        final = fmt.parts[-1].open
+        return (whole.partition(final)[2] if direct and prompt.endswith(final) else whole) + "<|end|>"
+
+    return say
 
 
 def artifacts(folder: Path, name: str = "tags", system: str = SYSTEM) -> Inputs:
     fmt = FORMATS[name]
-    for each in ("gguf", "thinking_sft", "modelfile", "ollama"):
+    for each in ("gguf", "thinking_sft", "modelfile", "evaluation", "scratch"):
         (folder / each).mkdir(parents=True)
     models = folder / "gguf" / "models"
     models.mkdir()
@@ -24,4 +48,22 @@ def artifacts(folder: Path, name: str = "tags", system: str = SYSTEM) -> Inputs:
     (models / "so8t-q8_0.gguf").write_bytes((models / "so8t-f16.gguf").read_bytes())
     declared = json.dumps(declaration(PHI3, fmt, system), ensure_ascii=False)
     (folder / "thinking_sft" / "chat_format.json").write_text(declared, "utf-8")
-    return Inputs({each: folder / each for each in ("gguf", "thinking_sft", "modelfile")})
+    _held_out(folder, fmt)
+    return Inputs(
+        {each: folder / each for each in ("gguf", "thinking_sft", "modelfile", "evaluation")},
+        scratch=folder / "scratch",
+    )
+
+
+def _held_out(folder: Path, fmt: ThinkingFormat) -> None:
+    """24 records, of which f16 and q8_0 answered all but the last two right."""
+    (folder / "thinking_sft" / "splits").mkdir()
+    rows, seen = [], []
+    for number, (question, label) in enumerate(QUESTIONS.items()):
+        turns = [{"role": "user", "content": question}, {"role": "assistant", "content": answer(question, fmt)}]
+        rows.append({"id": f"r{number:02}", "label": label, "messages": turns})
+        said = "ALLOW" if number >= 22 else label
+        head = {"split": "test", "way": "free", "id": f"r{number:02}", "label": label, "said": said}
+        seen += [{"model": kind, **head} for kind in ("f16", "q8_0")]
+    records.write(folder / "thinking_sft" / "splits" / "test.jsonl", rows)
+    records.write(folder / "evaluation" / "samples.jsonl", seen)

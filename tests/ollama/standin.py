@@ -86,6 +86,7 @@ class StandIn:
         self.prompts: list[str] = []
         self.cuts_upload_after: int | None = None
         self.cuts_chat = False
+        self.renders_what_was_left: str | None = None  # for every model, as if a runner did so for all
         self.lines: list[Any] | None = None  # streamed instead of an answer
         self.status = 200  # of every answer
         self.url = ""
@@ -203,7 +204,7 @@ class StandIn:
     def _said(self, body: Part, messages: list[Part], think: bool | None) -> Said:
         model = self.model(body["model"])
         left = self.runners.setdefault(model.blob, GUESSED if model.template is None else model.template)
-        template = left if model.template is None else model.template
+        template = self.renders_what_was_left or (left if model.template is None else model.template)
         tags = capability.tags(template)
         if think and tags is None:
             raise Refused(400, f'"{body["model"]}" does not support thinking')

@@ -78,6 +78,7 @@ def _ends(said: Said) -> Part:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     state: StandIn
 
     def log_message(self, *_: Any) -> None:
