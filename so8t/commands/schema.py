@@ -10,8 +10,9 @@ from doit.exceptions import InvalidCommand
 
 from so8t.engine import contents, pages
 from so8t.errors import UserError
-from so8t.spec import schema
+from so8t.spec import profile, schema
 from so8t.spec.profile import label
+from so8t.spec.yamltree import dotted
 
 
 class Schema(Command):
@@ -27,15 +28,29 @@ class Schema(Command):
             "default": False,
             "help": "write nothing; exit with 1 if a file is not fresh",
         },
+        {
+            "name": "upgrade",
+            "long": "upgrade",
+            "type": bool,
+            "default": False,
+            "help": "first rewrite old names of keys in the profiles, in place; comments and order stay",
+        },
     )
 
     def execute(self, opt_values: dict[str, Any], pos_args: list[str]) -> int:
         if pos_args:
             raise InvalidCommand(f"schema takes no arguments (got {' '.join(pos_args)})")
         try:
+            if opt_values["upgrade"]:
+                upgrade(Path.cwd())
             return run(Path.cwd(), opt_values["check"])
         except UserError as error:
             raise InvalidCommand(str(error)) from error
+
+
+def upgrade(project: Path) -> None:
+    for each in profile.upgrade(project, contents.read(project).renamed):
+        print(f"{each.key.source.name}:{each.key.line}:{each.key.column}: {dotted(each.path)} -> {each.new}")
 
 
 def run(project: Path, check: bool) -> int:

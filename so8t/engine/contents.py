@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,12 +15,14 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from so8t.engine.stage import Stage
+    from so8t.spec.renames import Rename
 
 
 @dataclass(frozen=True)
 class Contents:
     stages: Mapping[str, Stage]
     models: Mapping[str, type[BaseModel]]  # by the name of the file in a profile's folder
+    renamed: Sequence[Rename] = ()  # keys of these files that had other names
 
 
 def read(project: Path) -> Contents:
@@ -31,7 +33,7 @@ def read(project: Path) -> Contents:
         sys.path.insert(0, str(project))  # doit does that only for commands that load dodo.py
     table = importlib.import_module("stages")
     stages = {name: stage.spec for name, stage in table.STAGES.items()}
-    return Contents(table.STAGES, {**stages, **getattr(table, "SETTINGS", {})})
+    return Contents(table.STAGES, {**stages, **getattr(table, "SETTINGS", {})}, getattr(table, "RENAMED", ()))
 
 
 def describe(stage: Stage) -> str:

@@ -56,6 +56,7 @@ class Plan:
     budget: int
     copy_below: int
     mirror: str | None
+    warnings: tuple[str, ...]  # about old names in specs: said by each run, remembered or not
 
     @property
     def usual(self) -> list[str]:
@@ -131,4 +132,6 @@ def _plan(project: Path, profile: str, facts: Mapping[str, Any]) -> Plan:
         values: dict[str, Any] = {key: tuple(value) if key in tuples else value for key, value in row.items()}
         rows[row["name"]] = Row(**values)
     layout = Layout(project, project / facts["artifacts"], profile)
-    return Plan(layout, rows, facts["retain"], facts["budget"], facts["copy_below"], facts["mirror"])
+    return Plan(
+        layout, rows, facts["retain"], facts["budget"], facts["copy_below"], facts["mirror"], tuple(facts["warnings"])
+    )

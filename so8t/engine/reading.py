@@ -31,11 +31,15 @@ def read(project: Path, profile: str) -> tuple[dict[str, Any], list[Path]]:
     """The facts, and the files and folders that they came from."""
     drop_stale_bytecode(project)
     table = contents.read(project)
-    found = profiles.read(project, profile)
+    found = profiles.read(project, profile, table.renamed)
     models = spec.load(found, table.models)
     rows = _rows(project, table.stages, models)
     _check_graph(rows)
-    facts = {**_settings(spec.settings(found)), "rows": [asdict(row) for row in rows.values()]}
+    facts = {
+        **_settings(spec.settings(found)),
+        "warnings": list(found.warnings),
+        "rows": [asdict(row) for row in rows.values()],
+    }
     return facts, [*found.watch, *_python_files(_roots(project)), *_distributions(project)]
 
 

@@ -41,6 +41,8 @@ class Graph:
             self.plan: Plan = plans.load(self.project, self.profile)
         except UserError as error:
             raise InvalidDodoFile(str(error)) from None
+        for warning in self.plan.warnings:
+            print(warning, file=sys.stderr)
         self.session = Session(self.plan)
         self.asked = False  # whether a run has asked what is current
         Backend.graph = self

@@ -46,8 +46,9 @@ class Plan:
 
 def read(project: Path, profile: str, development: bool = False) -> Plan:
     """serve.yaml beside the stages' own specs; all problems of all files at once."""
-    found = profiles.read(project, profile)
-    models = spec.load(found, contents.read(project).models)
+    table = contents.read(project)
+    found = profiles.read(project, profile, table.renamed)
+    models = spec.load(found, table.models)
     settings, sft = models["serve"], models[STAGE]
     assert isinstance(settings, Serve)
     if development:

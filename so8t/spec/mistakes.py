@@ -37,6 +37,10 @@ class SpecText:
         line = bisect_right(self._starts, offset)
         return Mark(self, line, offset - self._starts[line - 1] + 1)
 
+    def offset(self, mark: Mark) -> int:
+        """Where the text has the character of this mark."""
+        return self._starts[mark.line - 1] + mark.column - 1
+
     def line(self, number: int) -> str:
         end = self._starts[number] if number < len(self._starts) else len(self.text)
         return self.text[self._starts[number - 1] : end].rstrip("\r\n")

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from so8t.errors import SpecError
-from so8t.spec import yamltree
-from so8t.spec.mistakes import Mark, Mistake, SpecText, alternatives, did_you_mean
+from so8t.spec import renames, yamltree
+from so8t.spec.mistakes import Mark, Mistake, SpecText, alternatives, did_you_mean, error, show
+from so8t.spec.renames import Outdated, Rename
 from so8t.spec.yamltree import Node, Tree
+from so8t.store.atomic import write_atomic
 
 FOLDER = "specs"
 SCHEMAS = "schema"  # a folder beside the profiles
@@ -29,6 +31,11 @@ class Profile:
     mistakes: tuple[Mistake, ...] = ()
     unread: frozenset[str] = frozenset()  # files of which some part is refused: what is missing may be in that part
     broken: bool = False  # the chain itself is: the same holds for every file
+    outdated: tuple[Outdated, ...] = ()  # keys under names of an earlier release
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        return tuple(show(each.warning) for each in self.outdated)
 
 
 def names(project: Path) -> list[str]:
@@ -43,13 +50,13 @@ def names(project: Path) -> list[str]:
     )
 
 
-def read(project: Path, name: str) -> Profile:
+def read(project: Path, name: str, table: Sequence[Rename] = ()) -> Profile:
     """The profile with the values of all it extends; mistakes in its files are kept for `load` to report."""
     known = names(project)
     if name not in known:
         there_are = ", ".join(known) or "none"
         raise SpecError(f"{FOLDER}/ has no profile {name!r} (there are: {there_are}){did_you_mean(name, known)}")
-    reading = _Reading(project, known)
+    reading = _Reading(project, known, table)
     reading.follow(name)
     return reading.profile(name)
 
@@ -63,11 +70,13 @@ def label(project: Path, path: Path) -> str:
 class _Reading:
     project: Path
     known: list[str]
+    table: Sequence[Rename]
     chain: list[str] = field(default_factory=list)
     files: dict[str, Node] = field(default_factory=dict)
     watch: list[Path] = field(default_factory=list)
     mistakes: list[Mistake] = field(default_factory=list)
     unread: set[str] = field(default_factory=set)
+    outdated: list[Outdated] = field(default_factory=list)
     broken: bool = False
 
     def follow(self, name: str) -> None:
@@ -88,7 +97,8 @@ class _Reading:
         folders = tuple(self.project / FOLDER / each for each in self.chain)
         watch = tuple(dict.fromkeys(self.watch))
         unread = frozenset(self.unread)
-        return Profile(self.project, name, folders, files, settings, watch, tuple(self.mistakes), unread, self.broken)
+        mistakes, outdated = tuple(self.mistakes), tuple(self.outdated)
+        return Profile(self.project, name, folders, files, settings, watch, mistakes, unread, self.broken, outdated)
 
     def _folder(self, folder: Path) -> dict[str, Tree]:
         self.watch += [folder, folder / f"{SETTINGS}.yaml"]
@@ -96,7 +106,9 @@ class _Reading:
         for path in self._listed(folder):
             if path.suffix.lower() in (".yaml", ".yml") and not path.name.startswith("."):
                 self.watch.append(path)
-                trees[path.stem] = _file(path, label(self.project, path))
+                tree = _file(path, label(self.project, path))
+                trees[path.stem], outdated = renames.read(tree, path.stem, self.table)
+                self.outdated += outdated
         return trees
 
     def _listed(self, folder: Path) -> list[Path]:
@@ -150,6 +162,23 @@ class _Reading:
             },
             settings.mark,
         )
+
+
+def upgrade(project: Path, table: Sequence[Rename]) -> list[Outdated]:
+    """Rewrite the old names in the files of all profiles in place; what was rewritten."""
+    done: list[Outdated] = []
+    for name in names(project):
+        for path in sorted((project / FOLDER / name).glob("*.yaml")):
+            tree, outdated = renames.read(_file(path, label(project, path)), path.stem, table)
+            if tree.mistakes:
+                raise error(tree.mistakes)
+            if outdated:
+                data = path.read_bytes()
+                bom = data[: len(data) - len(data.removeprefix(b"\xef\xbb\xbf"))]
+                text = outdated[0].key.source.text
+                write_atomic(path, bom + renames.rewrite(text, outdated).encode())
+                done += outdated
+    return done
 
 
 def _file(path: Path, name: str) -> Tree:
