@@ -50,7 +50,7 @@ class Schema(Command):
 
 def upgrade(project: Path) -> None:
     for each in profile.upgrade(project, contents.read(project).renamed):
-        print(f"{each.key.source.name}:{each.key.line}:{each.key.column}: {dotted(each.path)} -> {each.new}")
+        print(f"{each.key.file.name}:{each.key.line}:{each.key.column}: {dotted(each.path)} -> {each.new}")
 
 
 def run(project: Path, check: bool) -> int:

@@ -175,7 +175,7 @@ def upgrade(project: Path, table: Sequence[Rename]) -> list[Outdated]:
             if outdated:
                 data = path.read_bytes()
                 bom = data[: len(data) - len(data.removeprefix(b"\xef\xbb\xbf"))]
-                text = outdated[0].key.source.text
+                text = outdated[0].key.file.text
                 write_atomic(path, bom + renames.rewrite(text, outdated).encode())
                 done += outdated
     return done

@@ -88,7 +88,7 @@ def rewrite(text: str, outdated: Iterable[Outdated]) -> str:
 def _spans(text: str, outdated: Iterable[Outdated]) -> Iterator[tuple[int, int, str]]:
     """Where each old key begins and ends, and what stands there now, in the old key's quotes."""
     for each in outdated:
-        start = each.key.source.offset(each.key)
+        start = each.key.file.offset(each.key)
         token = next(token for token in yaml.scan(text[start:]) if isinstance(token, yaml.ScalarToken))
         quote = text[start] if text[start] in "\"'" else ""
         yield start, start + token.end_mark.index, f"{quote}{each.new}{quote}"
