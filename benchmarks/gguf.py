@@ -89,7 +89,7 @@ def ours(model: Path, target: Path, _shape: Shape, kind: str) -> None:
     from so8t.gguf.metadata import Provenance
 
     source = layout.open_source(model)
-    writer.write(source, target, kind, Provenance("random", "apache-2.0"), layout.words(source))
+    writer.write(source, target, kind, Provenance("random", "apache-2.0"), layout.read_vocabulary(source))
 
 
 def through_the_stage(f16: Path, target: Path, _shape: Shape, kind: str) -> None:

@@ -63,7 +63,7 @@ def so8t(folder: Path, size: Size, options: argparse.Namespace) -> Any:
     from so8t.train import lora, optimizer, run
     from so8t.train.job import Job
     from so8t.train.settings import Checkpoints, Gates, Lora, Monitor, Pet, Train, Validation
-    from so8t.train.trainer import GatedTrainer, Plan
+    from so8t.train.trainer import GatedTrainer, Recipe
 
     train = Train(
         batch=size.batch, micro_batch=1, sequence=size.length, gradient_checkpointing=True, threads=options.threads
@@ -89,8 +89,8 @@ def so8t(folder: Path, size: Size, options: argparse.Namespace) -> Any:
     device = lora.device(train)
     learner, gates = run.model(job, device)
     form, _ = optimizer.choose("auto", device)
-    plan = Plan(train, job.gates, job.pet, options.steps, 1, form, job.precision, fill=0)
-    return GatedTrainer(learner, Rows(size, options.steps * size.batch), plan, gates, folder / "so8t")  # type: ignore[arg-type]
+    recipe = Recipe(train, job.gates, job.pet, options.steps, 1, form, job.precision, fill=0)
+    return GatedTrainer(learner, Rows(size, options.steps * size.batch), recipe, gates, folder / "so8t")  # type: ignore[arg-type]
 
 
 def peft(folder: Path, size: Size, options: argparse.Namespace) -> Any:

@@ -87,7 +87,7 @@ def _records(path: Path, spec: Spec) -> list[dict[str, Any]]:
 
     if not path.is_file():
         there = ", ".join(sorted(each.stem for each in path.parent.glob("*.jsonl")))
-        raise StageError(f"adapter_scores: splits: there is no split {path.stem}; there are {there}")
+        raise StageError(f"adapter_scores: splits: unknown split {path.stem}; the splits are {there}")
     found = list(islice(records.read(path), spec.records))
     if not found:
         raise StageError(f"adapter_scores: splits: {path.stem} holds no record; give it a share, or leave it out")

@@ -137,7 +137,7 @@ def _questions(folder: Path, split: str, spec: Spec) -> list[Question]:
 
     if not (folder / f"{split}.jsonl").is_file():
         there = ", ".join(sorted(each.stem for each in folder.glob("*.jsonl")))
-        raise StageError(f"evaluation: splits: there is no split {split}; there are {there}")
+        raise StageError(f"evaluation: splits: unknown split {split}; the splits are {there}")
     read = islice(records.read(folder / f"{split}.jsonl"), spec.records)
     found = [Question(record["id"], record["label"], record["messages"][:-1]) for record in read]
     if not found:
@@ -167,8 +167,8 @@ def _convert(inputs: Inputs, path: Path, spec: Spec) -> None:
         with quiet():
             source = layout.open_source(inputs["base_model"] / "model")
             markers = () if thinking["whole_lines"] else thinking["markers"]
-            words = layout.words(source, markers, spec.pre_tokenizer or None)
-            writer.write(source, path, "f16", Provenance(BASE), words)
+            vocabulary = layout.read_vocabulary(source, markers, spec.pre_tokenizer or None)
+            writer.write(source, path, "f16", Provenance(BASE), vocabulary)
     except StageError as error:
         raise StageError(f"evaluation: base: {error}; or leave it out with base: false") from error
 

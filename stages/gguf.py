@@ -25,14 +25,14 @@ from so8t.stream import uncached
 
 if TYPE_CHECKING:
     from so8t.formats.equality import Formats
-    from so8t.gguf.layout import Source
+    from so8t.gguf.layout import SourceModel
 
 FOLDER = "models"
 
 
 def _known(kind: str) -> str:
     if kind not in quantise.known():
-        raise ValueError(f"{kind} is none of {', '.join(quantise.known())}")
+        raise ValueError(f"{kind} must be one of {', '.join(quantise.known())}")
     return kind
 
 
@@ -122,9 +122,9 @@ def build(inputs: Inputs, out: Path, spec: Spec) -> dict[str, File]:
     with quiet():
         source = layout.open_source(folder)
         markers = () if formats.thinking.whole_lines else formats.thinking.markers
-        words = layout.words(source, markers, spec.pre_tokenizer or None, declared["jinja"])
+        vocabulary = layout.read_vocabulary(source, markers, spec.pre_tokenizer or None, declared["jinja"])
         origin = _origin(inputs, source, spec)
-        files = making.make(source, words, origin, spec.types, out / FOLDER, _quantiser(inputs, spec))
+        files = making.make(source, vocabulary, origin, spec.types, out / FOLDER, _quantiser(inputs, spec))
         checked = _same_tokens(files.by_kind[spec.types[0]], folder, formats)
         splits = [inputs["thinking_sft"] / "splits" / f"{name}.jsonl" for name in spec.parity.splits]
         limit = heldout.longest(source.config, spec.parity.tokens)
@@ -164,7 +164,7 @@ def _same_tokens(file: Path, folder: Path, formats: Formats) -> int:
         return equality.check(views, formats, engine)
 
 
-def _origin(inputs: Inputs, source: Source, spec: Spec) -> Provenance:
+def _origin(inputs: Inputs, source: SourceModel, spec: Spec) -> Provenance:
     base = spec.base or Base(name="unnamed")
     names = ("train", "validation", *spec.parity.splits)
     splits = {name: inputs["thinking_sft"] / "splits" / f"{name}.jsonl" for name in dict.fromkeys(names)}

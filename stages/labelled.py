@@ -10,7 +10,7 @@ import orjson
 from pydantic import Field
 
 from so8t.corpus import labelling
-from so8t.corpus.classifier import Classifier, Model, shortage, train
+from so8t.corpus.classifier import Classifier, FittedClassifier, shortage, train
 from so8t.corpus.rules import Harm, RuleBook, Rules
 from so8t.engine.stage import Inputs, Stage
 from so8t.errors import StageError
@@ -35,7 +35,7 @@ class Reasons(SpecModel):
 
 class Spec(SpecModel):
     unknown_label: Literal["strict", "quarantine"] = "strict"
-    """A given label that is none of the four: fail at it, or keep the record aside in quarantined.jsonl."""
+    """A given label that is not one of the four: stop there, or put the record aside in quarantined.jsonl."""
 
     rules: Rules = ()
     """Classes by pattern. The most severe class wins (REFUSE, DENY, ESCALATION, ALLOW), then the first rule."""
@@ -117,7 +117,7 @@ def _prepare(
     return labeller, _described(labeller.model, why, surveyed)
 
 
-def _described(model: Model | None, why: str | None, surveyed: labelling.Survey) -> dict[str, Any]:
+def _described(model: FittedClassifier | None, why: str | None, surveyed: labelling.Survey) -> dict[str, Any]:
     if model is None:
         return {"trained": False, "why": why}
     return {

@@ -60,7 +60,7 @@ def describe(found: Finding, since: int) -> str:
     if found.broken:
         return f"broken: {found.broken}"
     if not found.first:
-        return "audit: there are no records"
+        return "audit: the log holds no records yet"
     if found.first > since:
         return f"broken: records {since} to {found.first - 1} are missing (--since {found.first} if they were put away)"
     files = "1 file" if found.files == 1 else f"{found.files} files"

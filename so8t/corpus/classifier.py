@@ -46,7 +46,7 @@ class Classifier(SpecModel):
     """Only so many characters from a text's start are looked at."""
 
     min_records_per_ngram: int = Field(2, ge=1)
-    """An n-gram found in fewer training records is no feature."""
+    """An n-gram found in fewer training records is not used."""
 
     max_features: int = Field(40_000, ge=1)
     """At most so many n-grams are features: those found in the most records."""
@@ -71,7 +71,7 @@ class Guess:
 
 
 @dataclass(frozen=True)
-class Model:
+class FittedClassifier:
     spec: Classifier
     ngrams: Any  # fitted CountVectorizer
     fit: Fit
@@ -92,7 +92,7 @@ class Model:
 
 @dataclass(frozen=True)
 class Training:
-    model: Model
+    model: FittedClassifier
     out_of_fold: tuple[Guess, ...]  # one per example, by a model and a temperature that never saw it
 
 
@@ -124,7 +124,7 @@ def shortage(examples: Sequence[Example], spec: Classifier) -> str | None:
 
 
 def train(examples: Sequence[Example], spec: Classifier) -> Training:
-    """Fit once per fold for the temperature and the held-out guesses, and once on everything for the model."""
+    """Fit once per fold for the temperature and the in_fold-out guesses, and once on everything for the model."""
     try:
         import numpy
         from sklearn.feature_extraction.text import CountVectorizer
@@ -141,15 +141,15 @@ def train(examples: Sequence[Example], spec: Classifier) -> Training:
         counts = ngrams.fit_transform(_prepared([example.text for example in ordered], spec))
         logits = numpy.empty((len(ordered), len(LABELS)))
         for fold in range(spec.folds):
-            held = folds == fold
-            logits[held] = _fit(counts[~held], truth[~held], spec).logits(counts[held])
+            in_fold = folds == fold
+            logits[in_fold] = _fit(counts[~in_fold], truth[~in_fold], spec).logits(counts[in_fold])
         guesses: list[Guess] = [Guess("ESCALATION", 0.0)] * len(ordered)
         for fold in range(spec.folds):
-            held = folds == fold
-            unseen = _guesses(logits[held], _temperature(logits[~held], truth[~held]))
-            for index, guess in zip(numpy.flatnonzero(held), unseen, strict=True):
+            in_fold = folds == fold
+            unseen = _guesses(logits[in_fold], _temperature(logits[~in_fold], truth[~in_fold]))
+            for index, guess in zip(numpy.flatnonzero(in_fold), unseen, strict=True):
                 guesses[order[index]] = guess
-        model = Model(spec, ngrams, _fit(counts, truth, spec), _temperature(logits, truth))
+        model = FittedClassifier(spec, ngrams, _fit(counts, truth, spec), _temperature(logits, truth))
     return Training(model, tuple(guesses))
 
 
@@ -191,7 +191,7 @@ def _fit(counts: Any, truth: NDArray[Any], spec: Classifier) -> Fit:
     features = tfidf.fit_transform(counts[:, columns])
     regression = LogisticRegression(
         C=spec.inverse_regularisation,
-        fit_intercept=False,  # a text without a known n-gram is no evidence: every class is as likely
+        fit_intercept=False,  # a text without a known n-gram says nothing: every class is as likely
         max_iter=1_000,
         tol=1e-5,
         random_state=0,

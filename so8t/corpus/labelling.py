@@ -15,7 +15,7 @@ from itertools import islice
 from typing import Any
 
 from so8t.corpus.agreement import Agreement
-from so8t.corpus.classifier import Example, Guess, Model
+from so8t.corpus.classifier import Example, FittedClassifier, Guess
 from so8t.corpus.rules import SEVERITY, Harm, Rule, RuleBook
 from so8t.errors import DataError
 from so8t.formats.records import LABELS, Label, Record
@@ -72,7 +72,7 @@ def unknown_label(record: Record) -> str | None:
     return f"unknown label {label!r}, not one of {', '.join(LABELS)}"
 
 
-def place(record: Record) -> str:
+def where(record: Record) -> str:
     source = record.get("source", {})
     return f"{source.get('file') or source.get('name')}:{source.get('line')}: record {record['id']}"
 
@@ -101,7 +101,7 @@ def survey(
             seen["records"] += 1
             if problem := unknown_label(record):
                 if strict:
-                    raise DataError(f"{place(record)}: {problem}; mend it, or set unknown_label: quarantine")
+                    raise DataError(f"{where(record)}: {problem}; mend it, or set unknown_label: quarantine")
             elif record.get("label") is None:
                 seen["unlabelled"] += 1
             elif record.get("split") in TRAINING_SPLITS:
@@ -127,7 +127,7 @@ class Labeller:
     """The second pass: decides record by record and counts what it did."""
 
     policy: Policy
-    model: Model | None
+    model: FittedClassifier | None
     measure: bool
     counts: Counter[tuple[str, Label]] = field(default_factory=Counter)
     overruled: Counter[tuple[Label, Label]] = field(default_factory=Counter)

@@ -41,7 +41,7 @@ class HeldOut:
         self._hopeless = threshold - _MARGIN
         self._lsh = new_lsh(self._settings)
         self._offsets = array("Q")  # LSH key -> where the record's line begins
-        self._held: list[RMinHash] = []
+        self._held_out: list[RMinHash] = []
         self._splits: list[str] = []
         self._file = labelled.open("rb")
         self._grams = lru_cache(_REMEMBERED)(self._read_grams)
@@ -55,11 +55,11 @@ class HeldOut:
         self._file.close()
 
     def _index(self, labelled: Path, splitter: Splitter) -> None:
-        for batch in batches(_held(labelled, splitter), _FEW):
+        for batch in batches(_held_out(labelled, splitter), _FEW):
             sketches = sketch_all([self._gram_sets(record) for _, _, record in batch], self._settings)
             for (offset, split, _), sketch in zip(batch, sketches, strict=True):
                 self._lsh.insert(len(self._offsets), sketch)
-                self._held.append(sketch)
+                self._held_out.append(sketch)
                 self._offsets.append(offset)
                 self._splits.append(split)
 
@@ -73,7 +73,7 @@ class HeldOut:
     def _like(self, split: str, mine: Grams, sketch: RMinHash) -> str | None:
         rank = self._rank[split]
         for key in sorted(self._lsh.query(sketch)):
-            if self._rank[self._splits[key]] >= rank or sketch.jaccard(self._held[key]) < self._hopeless:
+            if self._rank[self._splits[key]] >= rank or sketch.jaccard(self._held_out[key]) < self._hopeless:
                 continue
             if similarity(mine, self._grams(key)) >= self._threshold:
                 found: str = self._read(key)["id"]
@@ -93,7 +93,7 @@ class HeldOut:
         return record
 
 
-def _held(labelled: Path, splitter: Splitter) -> Iterator[tuple[int, str, Record]]:
+def _held_out(labelled: Path, splitter: Splitter) -> Iterator[tuple[int, str, Record]]:
     """Where each held-out record's line begins, its split, and the record."""
     offset = 0
     with labelled.open("rb", buffering=1 << 20) as lines:

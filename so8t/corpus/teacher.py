@@ -180,9 +180,9 @@ class Teacher:
             content, finish = choice["message"]["content"], choice.get("finish_reason") or "stop"
         except (orjson.JSONDecodeError, KeyError, IndexError, TypeError, AttributeError) as error:
             said = self._redacted(body.decode(errors="replace"))
-            raise StageError(f"{self._where()}: the reply is no chat completion: {said}") from error
+            raise StageError(f"{self._where()}: the reply is not a chat completion: {said}") from error
         if not isinstance(content, str | None):
-            raise StageError(f"{self._where()}: the reply's content is no text but {type(content).__name__}")
+            raise StageError(f"{self._where()}: the reply's content is not text but {type(content).__name__}")
         return {"content": content or "", "finish_reason": finish}
 
     def _where(self) -> str:

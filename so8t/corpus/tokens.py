@@ -17,5 +17,5 @@ def counter(path: Path) -> Callable[[str], int]:
     try:
         tokenizer = Tokenizer.from_file(str(path))
     except Exception as error:  # the library raises bare Exception for a missing and for a malformed file
-        raise StageError(f"thinking_sft.tokenizer: {path.name} is no tokenizer: {error}") from error
+        raise StageError(f"thinking_sft.tokenizer: {path.name} is not a tokenizer: {error}") from error
     return lambda text: len(tokenizer.encode(text, add_special_tokens=False).ids)

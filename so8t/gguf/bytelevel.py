@@ -46,24 +46,24 @@ def tokens(path: Path, rows: int) -> tuple[list[str], list[int]]:
     """One text and one type per row of the embedding."""
     reader = _reader(path)
     added = {int(entry["id"]): entry for entry in _document(path).get("added_tokens", [])}
-    words = {number: word for word, number in reader.get_vocab(with_added_tokens=True).items()}
-    if max(words) >= rows:
+    texts = {number: token for token, number in reader.get_vocab(with_added_tokens=True).items()}
+    if max(texts) >= rows:
         raise StageError(
-            f"gguf: the tokenizer's highest id is {max(words)} and the embedding has {rows} rows: "
+            f"gguf: the tokenizer's highest id is {max(texts)} and the embedding has {rows} rows: "
             "they belong to different models; resize the embedding when tokens are added"
         )
     found, types = [], []
     for number in range(rows):
         entry = added.get(number)
-        if number not in words:
+        if number not in texts:
             found.append(f"[PAD{number}]")
             types.append(UNUSED)
         elif entry is None:
-            found.append(words[number])
+            found.append(texts[number])
             types.append(NORMAL)
         else:
-            is_special = bool(entry.get("special")) or looks_special(words[number])
-            found.append(words[number] if is_special else words[number].replace("▁", " "))
+            is_special = bool(entry.get("special")) or looks_special(texts[number])
+            found.append(texts[number] if is_special else texts[number].replace("▁", " "))
             types.append(CONTROL if is_special else USER_DEFINED)
     return found, types
 

@@ -88,7 +88,7 @@ def _attention_factor(rope: Mapping[str, Any], scale: float, original: int) -> f
         return math.sqrt(1 + math.log(scale) / math.log(original)) if scale > 1 else 1.0
     if kind == "yarn":
         return 0.1 * math.log(scale) + 1.0 if scale > 1 else 1.0
-    raise StageError(f"gguf: rope scaling {kind!r} is none of longrope, su, yarn")
+    raise StageError(f"gguf: rope scaling {kind!r} is not known; it must be longrope, su or yarn")
 
 
 def _usual(config: Mapping[str, Any], rope: Mapping[str, Any]) -> Values:

@@ -9,14 +9,14 @@ from typing import Any
 
 from so8t.errors import StageError
 from so8t.gguf import encode, hyperparameters, names, vocabulary
-from so8t.gguf.names import Family, Place
+from so8t.gguf.names import Conversion, Family
 from so8t.gguf.vocabulary import Vocabulary
 from so8t.weights import reader
 from so8t.weights.header import FLOATS, Tensor
 
 
 @dataclass(frozen=True)
-class Source:
+class SourceModel:
     """A checkpoint, read as far as a plan needs it."""
 
     folder: Path
@@ -33,11 +33,11 @@ class Entry:
     shape: tuple[int, ...]
     kind: str
     tensor: Tensor | None = None
-    place: Place | None = None
+    conversion: Conversion | None = None
     values: tuple[float, ...] = ()
 
 
-def open_source(folder: Path) -> Source:
+def open_source(folder: Path) -> SourceModel:
     """A folder that transformers saved."""
     from transformers import AutoConfig
 
@@ -55,21 +55,23 @@ def open_source(folder: Path) -> Source:
     with reader.open_folder(folder, "gguf") as weights:
         for name, tensor in weights.tensors.items():
             if tensor.dtype not in FLOATS:
-                held = f"{weights.file(name)}: {name} holds {tensor.dtype}"
-                raise StageError(f"{held}, which is none of {', '.join(FLOATS)}")
-        return Source(folder, config, family, weights.tensors)
+                there = f"{weights.file(name)}: {name} holds {tensor.dtype}"
+                raise StageError(f"{there}; it must be one of {', '.join(FLOATS)}")
+        return SourceModel(folder, config, family, weights.tensors)
 
 
-def plan(source: Source, kind: str) -> list[Entry]:
+def plan(source: SourceModel, kind: str) -> list[Entry]:
     """Every tensor with its name, shape and type, in order."""
     entries = [
         Entry(name, (len(values),), "f32", values=tuple(values))
         for name, values in hyperparameters.rope_tensors(source.config, source.family)
     ]
     for name, tensor in source.tensors.items():
-        place = names.place(name, source.family)
-        if place is not None:
-            entries.append(Entry(place.name, tensor.shape, _kind(place.name, tensor, kind), tensor, place))
+        conversion = names.conversion(name, source.family)
+        if conversion is not None:
+            entries.append(
+                Entry(conversion.name, tensor.shape, _kind(conversion.name, tensor, kind), tensor, conversion)
+            )
     _check_layers(source, {entry.name for entry in entries})
     return entries
 
@@ -81,7 +83,7 @@ def _kind(name: str, tensor: Tensor, kind: str) -> str:
     return kind if encode.fits(kind, tensor.shape[-1]) else "f16"
 
 
-def _check_layers(source: Source, have: set[str]) -> None:
+def _check_layers(source: SourceModel, have: set[str]) -> None:
     layers = int(source.config["num_hidden_layers"])
     inside = [name for name in source.family.layer.values() if not name.endswith("_norm")]
     wanted = {f"blk.{number}.{name}.weight" for number in range(layers) for name in inside}
@@ -96,8 +98,8 @@ def _check_layers(source: Source, have: set[str]) -> None:
         raise StageError(f"gguf: {beyond[0]} is beyond the {layers} layers of config.json")
 
 
-def words(
-    source: Source, markers: Sequence[str] = (), pre_tokenizer: str | None = None, template: str | None = None
+def read_vocabulary(
+    source: SourceModel, markers: Sequence[str] = (), pre_tokenizer: str | None = None, template: str | None = None
 ) -> Vocabulary:
     """The vocabulary, one entry per row of the embedding; `markers` are texts that engines must print.
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from so8t.gguf import encode, llamacpp, writer
-from so8t.gguf.layout import Source
+from so8t.gguf.layout import SourceModel
 from so8t.gguf.metadata import Provenance
 from so8t.gguf.vocabulary import Vocabulary
 from so8t.parity import engines, types
@@ -30,7 +30,7 @@ class Files:
 
 
 def make(
-    source: Source, words: Vocabulary, origin: Provenance, kinds: Sequence[str], out: Path, quantise: Quantise
+    source: SourceModel, vocabulary: Vocabulary, origin: Provenance, kinds: Sequence[str], out: Path, quantise: Quantise
 ) -> Files:
     """`<name>-<type>.gguf` in `out`; f16 comes first, the quantiser reads it."""
     paths = {kind: out / f"{origin.name}-{kind}.gguf" for kind in kinds}
@@ -38,10 +38,10 @@ def make(
     reference = paths.get("f16", out / f"{origin.name}-f16.gguf.passing")
     digests = {}
     if "f16" in paths or needed:
-        digests["f16"] = writer.write(source, reference, "f16", origin, words).digests
+        digests["f16"] = writer.write(source, reference, "f16", origin, vocabulary).digests
     for kind, path in paths.items():
         if kind in encode.STRAIGHT and kind != "f16":
-            digests[kind] = writer.write(source, path, kind, origin, words).digests
+            digests[kind] = writer.write(source, path, kind, origin, vocabulary).digests
         elif kind not in encode.STRAIGHT:
             quantise(reference, path, kind)
     return Files(paths, reference, {kind: digests[kind] for kind in kinds if kind in digests})
@@ -65,11 +65,14 @@ def prove_quantised(
 ) -> dict[str, Any]:
     """Figures of the other types against f16."""
     proven: dict[str, Any] = {}
-    room = max(map(len, texts))
+    longest = max(map(len, texts))
     for kind, path in files.by_kind.items():
         if kind not in FULL:
-            with llamacpp.Model(files.reference, room, threads) as full, llamacpp.Model(path, room, threads) as model:
-                figures = engines.compare(full.logits, model.logits, texts)
+            with (
+                llamacpp.Model(files.reference, longest, threads) as full,
+                llamacpp.Model(path, longest, threads) as quantised,
+            ):
+                figures = engines.compare(full.logits, quantised.logits, texts)
             proven[kind] = _judged("f16", kind, figures, named)
     return proven
 

@@ -54,7 +54,7 @@ class Family:
 
 
 @dataclass(frozen=True)
-class Place:
+class Conversion:
     """What becomes of one tensor."""
 
     name: str
@@ -83,7 +83,7 @@ def family(architecture: str) -> Family:
     return FAMILIES[architecture]
 
 
-def place(name: str, family: Family) -> Place | None:
+def conversion(name: str, family: Family) -> Conversion | None:
     """Where a tensor goes; None: it is left out, as llama.cpp's converter leaves it out."""
     if name in family.dropped or name.endswith(".rotary_emb.inv_freq"):
         return None
@@ -91,10 +91,10 @@ def place(name: str, family: Family) -> Place | None:
     if match := _LAYER.fullmatch(name):
         number, inside, kind = match.groups()
         if inside in family.layer:
-            return Place(f"blk.{number}.{family.layer[inside]}.{kind}", _rows(inside, family), shift)
+            return Conversion(f"blk.{number}.{family.layer[inside]}.{kind}", _rows(inside, family), shift)
     elif (match := _OTHER.fullmatch(name)) and match[1] in OUTSIDE:
-        return Place(f"{OUTSIDE[match[1]]}.{match[2]}", "", shift)
-    raise StageError(f"gguf: {name} is no tensor that {family.arch} knows; is the model a plain one, adapters merged?")
+        return Conversion(f"{OUTSIDE[match[1]]}.{match[2]}", "", shift)
+    raise StageError(f"gguf: {family.arch} has no tensor {name}; is the model a plain one, with its adapters merged?")
 
 
 def _rows(inside: str, family: Family) -> Rows:

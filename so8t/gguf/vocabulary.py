@@ -152,7 +152,7 @@ def _space_prefix(folder: Path, family: Family) -> bool:
 
 
 def _settle_bos(folder: Path, special: SpecialVocab) -> None:
-    """llama.cpp would guess where the files are silent; what the tokenizer does is no guess."""
+    """llama.cpp would guess where the files are silent; the tokenizer is asked instead."""
     if "bos" in special.add_special_token or not (folder / "tokenizer.json").is_file():
         return
     from tokenizers import Tokenizer
@@ -178,7 +178,7 @@ def json_of(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text("utf-8"))
     except ValueError as error:
-        raise StageError(f"gguf: {path.name} is no JSON: {error}") from error
+        raise StageError(f"gguf: {path.name} is not JSON: {error}") from error
     if not isinstance(value, dict):
         raise StageError(f"gguf: {path.name} holds no JSON object")
     return value

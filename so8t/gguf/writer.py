@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from so8t.errors import MissingExtra, StageError
 from so8t.gguf import encode, hyperparameters, metadata, stripping
-from so8t.gguf.layout import Entry, Source, plan
+from so8t.gguf.layout import Entry, SourceModel, plan
 from so8t.gguf.metadata import Pair, Provenance
 from so8t.gguf.vocabulary import Vocabulary
 from so8t.stream import pipeline
@@ -42,17 +42,17 @@ class Written:
 
 
 def write(
-    source: Source, target: Path, kind: str, origin: Provenance, words: Vocabulary, chunk: int = CHUNK
+    source: SourceModel, target: Path, kind: str, origin: Provenance, vocabulary: Vocabulary, chunk: int = CHUNK
 ) -> Written:
     """`kind` is f32, f16, bf16 or q8_0; norms stay f32."""
     entries = plan(source, kind)
     parameters = sum(prod(entry.shape) for entry in entries)
     pairs = [
-        *metadata.general(replace(origin, name=stripping.title(origin.name, words.strips)), parameters),
+        *metadata.general(replace(origin, name=stripping.title(origin.name, vocabulary.strips)), parameters),
         *hyperparameters.pairs(source.config, source.family, hyperparameters.FILE_TYPES[kind]),
-        *words.pairs,
+        *vocabulary.pairs,
     ]
-    writer = _prepare(source.family.arch, pairs, entries, words)
+    writer = _prepare(source.family.arch, pairs, entries, vocabulary)
     try:
         writer.write_header_to_file(target)
         writer.write_kv_data_to_file()
@@ -73,7 +73,7 @@ def write(
     return Written(parameters, dict(sorted(Counter(entry.kind for entry in entries).items())), digests)
 
 
-def _prepare(arch: str, pairs: Sequence[Pair], entries: Sequence[Entry], words: Vocabulary) -> GGUFWriter:
+def _prepare(arch: str, pairs: Sequence[Pair], entries: Sequence[Entry], vocabulary: Vocabulary) -> GGUFWriter:
     try:
         from gguf import GGMLQuantizationType, GGUFValueType, GGUFWriter
     except ImportError:
@@ -84,7 +84,7 @@ def _prepare(arch: str, pairs: Sequence[Pair], entries: Sequence[Entry], words: 
     for pair in pairs:
         kind = GGUFValueType.ARRAY if pair.kind.endswith("s") else GGUFValueType[pair.kind.upper()]
         writer.add_key_value(pair.key, pair.value, kind)
-    words.special.add_to_gguf(writer, quiet=True)
+    vocabulary.special.add_to_gguf(writer, quiet=True)
     for entry in entries:
         stored = GGMLQuantizationType[entry.kind.upper()]
         size = encode.size(entry.kind, prod(entry.shape))
@@ -110,7 +110,7 @@ class _Part:
         return encode.size(self.entry.kind, self.values) + self.padding
 
 
-def _parts(entries: Sequence[Entry], source: Source, alignment: int) -> Iterator[_Part]:
+def _parts(entries: Sequence[Entry], source: SourceModel, alignment: int) -> Iterator[_Part]:
     for entry in entries:
         rows = entry.shape[0] if entry.shape else 1
         size = encode.size(entry.kind, prod(entry.shape))
@@ -120,17 +120,17 @@ def _parts(entries: Sequence[Entry], source: Source, alignment: int) -> Iterator
             yield _Part(entry, start * unit, stop * unit, -size % alignment if last else 0)
 
 
-def _heads(entry: Entry, source: Source) -> int:
+def _heads(entry: Entry, source: SourceModel) -> int:
     """Heads whose rows change places; 0 if none do."""
-    if entry.place is None or not entry.place.rows:
+    if entry.conversion is None or not entry.conversion.rows:
         return 0
-    return int(source.config["num_attention_heads" if entry.place.rows == "query" else "num_key_value_heads"])
+    return int(source.config["num_attention_heads" if entry.conversion.rows == "query" else "num_key_value_heads"])
 
 
 class _Filling:
     """Bytes of parts; called from several threads."""
 
-    def __init__(self, source: Source, weights: reader.Checkpoint, chunk: int) -> None:
+    def __init__(self, source: SourceModel, weights: reader.Checkpoint, chunk: int) -> None:
         self._source, self._weights, self._chunk = source, weights, chunk
         self._buffers, self._encoder = Buffers(), encode.Encoder()
 
@@ -160,8 +160,8 @@ class _Filling:
         return rows if rows.dim() else rows.reshape(1)
 
     def _checked(self, entry: Entry, values: torch.Tensor) -> torch.Tensor:
-        _check_sound(entry, values, "holds values that are infinite or no number: look at the training that made it")
-        shifted = values.float() + entry.place.shift if entry.place and entry.place.shift else values
+        _check_sound(entry, values, "holds values that are infinite or NaN: look at the training that made it")
+        shifted = values.float() + entry.conversion.shift if entry.conversion and entry.conversion.shift else values
         if entry.kind != "f16":
             return shifted
         halves = self._encoder.cast(shifted, "f16")

@@ -104,7 +104,7 @@ def _indexed(folder: Path, index: Mapping[str, Any]) -> dict[str, Tensor]:
     found: dict[str, Tensor] = {}
     for file in sorted(set(places.values())):
         if Path(file).name != file or not file.endswith(".safetensors"):
-            raise StageError(f"base_model: {INDEX} names {file!r}, which is no safetensors file of the same folder")
+            raise StageError(f"base_model: {INDEX} names {file!r}, which is not a safetensors file of the same folder")
         if not (folder / file).is_file():
             raise StageError(f"base_model: {INDEX} names {file}, which is missing")
         shard = _header(folder, file)
@@ -129,7 +129,7 @@ def _header(folder: Path, file: str) -> dict[str, Tensor]:
             slices = {name: shard.get_slice(name) for name in shard.keys()}  # noqa: SIM118 - no mapping
             return {name: Tensor(file, tuple(part.get_shape()), str(part.get_dtype())) for name, part in slices.items()}
     except (SafetensorError, OSError) as error:
-        raise StageError(f"base_model: {file} is no whole safetensors file: {error}; get it again") from error
+        raise StageError(f"base_model: {file} is not a complete safetensors file: {error}; get it again") from error
 
 
 # ---- what there must be ----------------------------------------------------------------------------------------
@@ -163,13 +163,13 @@ def _compare(demanded: Mapping[str, tuple[int, ...]], tied: set[str], have: Mapp
         if name in demanded and demanded[name] != tensor.shape
     ]
     problems += [
-        f"{name} in {tensor.file} holds {tensor.dtype}, which is none of {', '.join(sorted(FLOATS))}"
+        f"{name} in {tensor.file} holds {tensor.dtype}; it must be one of {', '.join(sorted(FLOATS))}"
         for name, tensor in sorted(have.items())
         if tensor.dtype not in FLOATS
     ]
     problems += [f"{name} is missing" for name in sorted(demanded.keys() - have.keys() - tied)]
     problems += [
-        f"{name} in {have[name].file} is no tensor of this architecture"
+        f"{name} in {have[name].file} does not belong to this architecture"
         for name in sorted(have.keys() - demanded.keys())
     ]
     if problems:
@@ -185,7 +185,7 @@ def _check_values(folder: Path, have: Mapping[str, Tensor]) -> None:
             for name in shard.keys():  # noqa: SIM118 - no mapping
                 bad = int((~torch.isfinite(shard.get_tensor(name))).sum())
                 if bad:
-                    raise StageError(f"base_model: {name} in {file} has {bad} values that are infinite or no number")
+                    raise StageError(f"base_model: {name} in {file} has {bad} values that are infinite or NaN")
 
 
 def _check_tokenizer(folder: Path, config: Any, remote_code: bool) -> None:
@@ -209,7 +209,7 @@ def _json(path: Path) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise StageError(f"base_model: {path.name} is missing") from error
     except ValueError as error:  # JSON and UTF-8 alike
-        raise StageError(f"base_model: {path.name} is no JSON: {error}") from error
+        raise StageError(f"base_model: {path.name} is not JSON: {error}") from error
     if not isinstance(value, dict):
         raise StageError(f"base_model: {path.name} holds no JSON object")
     return value

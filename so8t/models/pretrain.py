@@ -1,7 +1,7 @@
 """The loop that trains a small model from nothing, and goes on where it was killed: the result is the same.
 
 Bit for bit on the same machine with the same thread count and library versions: another processor may sum in
-another order.  There is no dropout and batches are a function of the step, so a checkpoint holds no random state.
+another order.  It uses no dropout, and batches are a function of the step, so a checkpoint holds no random state.
 """
 
 from __future__ import annotations

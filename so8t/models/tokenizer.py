@@ -30,7 +30,7 @@ CHUNK = 1000  # characters of a line at once: SentencePiece skips longer ones si
 
 @dataclass(frozen=True)
 class Symbols:
-    """The tokens that are no text: the ends of a text, the roles, and the markers that are printed."""
+    """The tokens that do not stand for text: the ends of a text, the roles, and the markers that are printed."""
 
     bos: str
     eos: str

@@ -19,7 +19,7 @@ from so8t.parity.bounds import Bounds
 from so8t.parity.logits import Comparison, Figures, at_most, misses
 from so8t.weights.streamed import Streamed
 
-WINDOW = 4096  # words of the head at once
+WINDOW = 4096  # tokens of the vocabulary at once
 _NAMED = 4  # layers in a message
 EMBEDDINGS = "embeddings"
 
@@ -39,7 +39,7 @@ class Compared:
 
 def compare(reference: Streamed, candidate: Streamed, prompts: Mapping[str, Sequence[int]], scratch: Path) -> Compared:
     """`prompts` are token ids by name; `scratch` is a folder for what passes between the two."""
-    if reference.words != candidate.words or reference.layers != candidate.layers:
+    if reference.vocabulary != candidate.vocabulary or reference.layers != candidate.layers:
         raise StageError("parity: the two models differ in their layers or in the size of their vocabulary")
     ids, real = _batch(prompts)
     with tempfile.TemporaryFile(dir=scratch) as file:
@@ -48,8 +48,8 @@ def compare(reference: Streamed, candidate: Streamed, prompts: Mapping[str, Sequ
         judge = _Judge(shelf, candidate.layers, real)
         found = candidate.hidden(ids, judge)
     comparison = Comparison([name for name, tokens in prompts.items() for _ in tokens])
-    for start in range(0, reference.words, WINDOW):
-        window = start, min(start + WINDOW, reference.words)
+    for start in range(0, reference.vocabulary, WINDOW):
+        window = start, min(start + WINDOW, reference.vocabulary)
         logits = [model.logits(ids, at, *window)[real] for model, at in ((reference, expected), (candidate, found))]
         comparison.add(*logits)
     return Compared(comparison.figures(), judge.deviations)

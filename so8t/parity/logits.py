@@ -64,7 +64,7 @@ class Comparison:
         """The next window of words."""
         reference, candidate = reference.detach().double().cpu(), candidate.detach().double().cpu()
         if not bool(reference.isfinite().all() & candidate.isfinite().all()):
-            raise StageError("logits are infinite or no number: one of the models is broken, nothing can be compared")
+            raise StageError("logits are infinite or NaN: one of the models is broken, nothing can be compared")
         difference = reference - candidate
         weights, shrunk = self._reference.add(reference, self._words)
         self._candidate.add(candidate, self._words)

@@ -15,7 +15,7 @@ _EDGE = 0.35
 
 
 @dataclass(frozen=True)
-class Room:
+class Margins:
     """Inches around each panel: names at its left, a title above, numbers below; and how wide it may be."""
 
     left: float
@@ -27,15 +27,15 @@ class Room:
 
 
 def grid(
-    look: Look, title: str, note: str, count: int, columns: int, height: float | None, room: Room
+    look: Look, title: str, note: str, count: int, columns: int, height: float | None, margins: Margins
 ) -> tuple[Figure, list[Axes]]:
     """`count` panels, row by row, of a height in inches; None: square."""
     columns = min(columns, count)
     rows = -(-count // columns)
-    share = (look.width - 2 * _EDGE - room.between * (columns - 1)) / columns
-    width = min(share - room.left - room.right, room.widest or look.width)
+    share = (look.width - 2 * _EDGE - margins.between * (columns - 1)) / columns
+    width = min(share - margins.left - margins.right, margins.widest or look.width)
     tall = width if height is None else height
-    each = room.top + tall + room.bottom
+    each = margins.top + tall + margins.bottom
     total = _TITLES + rows * each + _EDGE / 2
     figure = Figure(figsize=(look.width, total), facecolor="white")
     FigureCanvasAgg(figure)
@@ -44,8 +44,8 @@ def grid(
     panels = []
     for number in range(count):
         row, column = divmod(number, columns)
-        left = _EDGE + column * (room.left + width + room.right + room.between) + room.left
-        bottom = total - _TITLES - row * each - room.top - tall
+        left = _EDGE + column * (margins.left + width + margins.right + margins.between) + margins.left
+        bottom = total - _TITLES - row * each - margins.top - tall
         place = (left / look.width, bottom / total, width / look.width, tall / total)
         panels.append(figure.add_axes(place))
     return figure, panels

@@ -15,7 +15,7 @@ from matplotlib.ticker import MaxNLocator
 from so8t.formats.records import LABELS, NO_FORMAT
 from so8t.plots import canvas
 from so8t.plots.canvas import BLUE, FAINT, GREEN, GRID, INK, ORANGE, RED, Look
-from so8t.plots.grid import Room, grid
+from so8t.plots.grid import Margins, grid
 
 Splits = Mapping[str, Mapping[str, Mapping[str, Any]]]  # split -> model -> figures
 
@@ -52,8 +52,8 @@ def _pictures(splits: Splits) -> dict[str, Callable[[Look], Figure]]:
 
 def confusion(splits: Splits, model: str, look: Look) -> Figure:
     note = "rows: the class that a record was given; columns: the class that the answer names; counts of records"
-    room = Room(left=1.15, top=0.75, bottom=0.35, widest=3.6)
-    figure, panels = grid(look, f"Confusion, {model}", note, len(splits), 2, 2.9, room)
+    margins = Margins(left=1.15, top=0.75, bottom=0.35, widest=3.6)
+    figure, panels = grid(look, f"Confusion, {model}", note, len(splits), 2, 2.9, margins)
     for panel, (split, by_model) in zip(panels, splits.items(), strict=True):
         _confusion(panel, split, by_model[model])
     return figure
@@ -150,7 +150,7 @@ def _top(figures: Mapping[str, Any], name: str) -> float:
 def _rows(look: Look, title: str, note: str, splits: Splits) -> tuple[Figure, list[Axes]]:
     models = max(map(len, splits.values()))
     return grid(
-        look, title, note, len(splits), 2, max(1.2, 0.46 * models), Room(0.75, 0.6, 0.4, right=1.45, between=0.1)
+        look, title, note, len(splits), 2, max(1.2, 0.46 * models), Margins(0.75, 0.6, 0.4, right=1.45, between=0.1)
     )
 
 
@@ -191,8 +191,10 @@ def reliability(splits: Splits, look: Look) -> Figure:
         "each dot: the answers in one tenth of stated confidence, its area their number; on the line: right as stated"
     )
     shown = _sure(splits)
-    room = Room(left=0.55, top=0.7, bottom=0.6, between=0.25, widest=3.4)
-    figure, panels = grid(look, "Reliability of the stated confidence", note, len(shown), _abreast(shown), None, room)
+    margins = Margins(left=0.55, top=0.7, bottom=0.6, between=0.25, widest=3.4)
+    figure, panels = grid(
+        look, "Reliability of the stated confidence", note, len(shown), _abreast(shown), None, margins
+    )
     for panel, (split, model, figures) in zip(panels, shown, strict=True):
         panel.plot([0, 1], [0, 1], color=FAINT, lw=1, ls=(0, (4, 3)), zorder=1)
         bins = figures["reliability"]

@@ -43,7 +43,7 @@ def annealing(gates: Gates, start: float, steps: int) -> Annealing:
 
 
 class Finite(TrainerCallback):
-    """A loss that is no number never becomes one again: better to stop where it happened."""
+    """A loss that is NaN stays NaN: stop where it happened."""
 
     def __init__(self, loss: Callable[[], float]) -> None:
         self._loss = loss

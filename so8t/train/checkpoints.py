@@ -39,7 +39,7 @@ def publish(part: Path, target: Path) -> None:
 
 
 def prune(folder: Path, keep: int) -> None:
-    """Only the newest `keep` stay.  A name that is no checkpoint's is gone before its files are."""
+    """Only the newest `keep` stay.  A folder loses its name as a checkpoint before its files go."""
     for old in sorted(folder.glob(f"{NAME}*"), key=step_of)[:-keep]:
         doomed = folder / f"old-{old.name}"
         old.replace(doomed)

@@ -29,7 +29,7 @@ from so8t.train.probes import Probes
 from so8t.train.sampling import Audience, Sampler, Unwatched
 from so8t.train.series import Series
 from so8t.train.splits import Data
-from so8t.train.trainer import GatedTrainer, Plan, save_weights
+from so8t.train.trainer import GatedTrainer, Recipe, save_weights
 from so8t.weights import gatefiles
 
 STATE = "trainer_state.json"
@@ -65,7 +65,7 @@ def _run(job: Job, work: Path, out: Path, watched: Watched) -> Result:
     with deterministic(job.train.threads, device, job.train.matmul), Series(work / "series.jsonl") as samples:
         data = splits.prepare(job, work)
         learner, gates = model(job, device)
-        trainer = GatedTrainer(learner, data.rows, _plan(job, data, device), gates, work)
+        trainer = GatedTrainer(learner, data.rows, _recipe(job, data, device), gates, work)
         _check(job, trainer)
         _train(job, trainer, gates, data, samples, watched)
         return _publish(job, trainer, gates, data, samples, out)
@@ -82,16 +82,16 @@ def model(job: Job, device: torch.device) -> tuple[Any, dict[int, Gate]]:
     return learner, gates
 
 
-def _plan(job: Job, data: Data, device: torch.device) -> Plan:
+def _recipe(job: Job, data: Data, device: torch.device) -> Recipe:
     steps = order.steps_of(len(data.rows), job.train.batch, job.train.epochs, job.train.steps)
     form, reason = optimizer.choose(job.train.optimizer, device)
     _say(f"{len(data.rows):,} rows, {steps:,} steps on {device.type}; optimiser {form}: {reason}")
-    return Plan(job.train, job.gates, job.pet, steps, round(job.train.warmup * steps), form, job.precision, data.fill)
+    return Recipe(job.train, job.gates, job.pet, steps, round(job.train.warmup * steps), form, job.precision, data.fill)
 
 
 def _check(job: Job, trainer: GatedTrainer) -> None:
     """The preflight, on the first row, as training will see it."""
-    batch = trainer._prepare_inputs(collate([trainer.rows[0]], trainer.plan.fill))
+    batch = trainer._prepare_inputs(collate([trainer.rows[0]], trainer.recipe.fill))
     names = {name for name, _ in trainer.learner.named_parameters()}
     expected = {name for name in names if "lora_" in name}
     if job.gates.train:
@@ -120,8 +120,8 @@ def _train(
             samples.rewind(state.global_step)
             return
     probes = Probes(trainer.learner, gates)
-    with watched(trainer.plan.steps, probes.constants) as audience:
-        sampler = Sampler(trainer, probes, samples, _due(job, trainer.plan.steps), audience)
+    with watched(trainer.recipe.steps, probes.constants) as audience:
+        sampler = Sampler(trainer, probes, samples, _due(job, trainer.recipe.steps), audience)
         for callback in _callbacks(job, trainer, gates, data, sampler, stop):
             trainer.add_callback(callback)
         with stop.listening():
@@ -135,7 +135,7 @@ def _callbacks(
     made: list[Any] = [callbacks.Finite(lambda: float(trainer.parts.total))]
     if job.gates.train and any(gate.kind != "free" for gate in gates.values()):
         start = next(float(gate.alpha.detach()) for gate in gates.values() if gate.kind != "free")
-        made.append(callbacks.Anneal(gates, callbacks.annealing(job.gates, start, trainer.plan.steps)))
+        made.append(callbacks.Anneal(gates, callbacks.annealing(job.gates, start, trainer.recipe.steps)))
     if (held_out := data.held_out) is not None:
         loss, keep = partial(validation_loss, trainer, held_out), partial(_keep, trainer.learner)
         made.append(callbacks.Validate(job.validation, loss, keep, trainer.folder))
@@ -150,7 +150,7 @@ def _due(job: Job, steps: int) -> Callable[[int], bool]:
 
 def validation_loss(trainer: GatedTrainer, held_out: Conversations) -> float:
     """The mean cross-entropy of what the held-out conversations teach; like lengths go through the model together."""
-    lengths, size = held_out.lengths, trainer.plan.train.micro_batch
+    lengths, size = held_out.lengths, trainer.recipe.train.micro_batch
     numbers = sorted(range(len(held_out)), key=lambda number: (lengths[number], number))
     total = count = 0.0
     trainer.learner.eval()
@@ -158,7 +158,7 @@ def validation_loss(trainer: GatedTrainer, held_out: Conversations) -> float:
         with attach.held(trainer.learner), trainer.compute_loss_context_manager():
             for start in range(0, len(numbers), size):
                 rows = [[held_out[number]] for number in numbers[start : start + size]]
-                batch = trainer._prepare_inputs(collate(rows, trainer.plan.fill))
+                batch = trainer._prepare_inputs(collate(rows, trainer.recipe.fill))
                 whole = losses.totals([batch])
                 total += float(losses.task_loss(losses.forward(trainer.learner, batch), whole)) * float(whole.learned)
                 count += float(whole.learned)
@@ -189,13 +189,13 @@ def _publish(
     series.to_npz(samples.path, monitoring / "series.npz", Probes(trainer.learner, gates).constants)
     return Result(
         steps=done,
-        planned=trainer.plan.steps,
+        planned=trainer.recipe.steps,
         published=published,
         loss=samples.last[-1]["task"],
         validation={str(step): loss for step, loss in seen.items()},
         data=data.counts,
         held_out=data.held_out_counts,
-        optimizer=trainer.plan.form,
+        optimizer=trainer.recipe.form,
         trainable=sum(parameter.numel() for parameter in lora.trainable(trainer.learner).values()),
         g={str(layer): gate.g for layer, gate in gates.items()},
     )

@@ -73,7 +73,7 @@ class Sampler(TrainerCallback):
         norms = {name: float(norm) for name, norm in trainer.gradient_norms.items()}
         return {
             "step": step,
-            "epoch": round(step * trainer.plan.train.batch / len(trainer.rows), 6),
+            "epoch": round(step * trainer.recipe.train.batch / len(trainer.rows), 6),
             "loss": float(parts.total),
             "task": float(parts.task),
             "pet": float(parts.pet),

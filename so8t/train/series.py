@@ -138,7 +138,7 @@ class _Column:
             self.kind = "f"
 
     def settle(self, rows: int) -> None:
-        """A gap in a column of whole numbers is NaN, which is no whole number."""
+        """A gap in a column of whole numbers is NaN, which is not a whole number."""
         if self.kind == "i" and self.rows < rows:
             self.kind = "f"
         self.rows = rows

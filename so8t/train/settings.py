@@ -111,7 +111,7 @@ class Train(SpecModel):
     @model_validator(mode="after")
     def _divides(self) -> Train:
         if self.batch % self.micro_batch:
-            raise ValueError(f"batch {self.batch} is no multiple of micro_batch {self.micro_batch}")
+            raise ValueError(f"batch {self.batch} is not a multiple of micro_batch {self.micro_batch}")
         return self
 
 

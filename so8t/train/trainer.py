@@ -33,7 +33,7 @@ WEIGHTS = "adapter_model.safetensors"
 
 
 @dataclass(frozen=True)
-class Plan:
+class Recipe:
     """What a run is made of, fixed before it starts."""
 
     train: Train
@@ -60,8 +60,8 @@ class Parts:
 class GatedTrainer(Trainer):
     """Its loss is a mean over the whole step, so that neither micro-batches nor processes change it."""
 
-    def __init__(self, model: Any, rows: Rows, plan: Plan, gates: Mapping[int, Gate], folder: Path) -> None:
-        self.plan, self.so8_gates, self.folder = plan, gates, folder
+    def __init__(self, model: Any, rows: Rows, recipe: Recipe, gates: Mapping[int, Gate], folder: Path) -> None:
+        self.recipe, self.so8_gates, self.folder = recipe, gates, folder
         self.rows = rows
         self.learner = model  # as it was before any process wrapped it
         self.parts = self._no_parts(torch.device("cpu"))
@@ -73,9 +73,9 @@ class GatedTrainer(Trainer):
         self._staging: Path | None = None
         super().__init__(
             model=model,
-            args=_arguments(plan, folder),
+            args=_arguments(recipe, folder),
             train_dataset=rows,
-            data_collator=partial(collate, fill=plan.fill),
+            data_collator=partial(collate, fill=recipe.fill),
         )
         self.remove_callback(PrinterCallback)
         self.model_accepts_loss_kwargs = True  # the loss is scaled for the whole step already
@@ -83,8 +83,8 @@ class GatedTrainer(Trainer):
     # ---- rows
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
-        plan = self.plan
-        return Order(self.rows.lengths, plan.train.batch, plan.steps, plan.train.seed, plan.train.by_length)
+        recipe = self.recipe
+        return Order(self.rows.lengths, recipe.train.batch, recipe.steps, recipe.train.seed, recipe.train.by_length)
 
     def get_batch_samples(self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device) -> Any:
         batches, items = super().get_batch_samples(epoch_iterator, num_batches, device)
@@ -108,7 +108,7 @@ class GatedTrainer(Trainer):
 
     def phase_of(self, step: int) -> Phase:
         """The phase of PET in a step, from 0."""
-        return phase(step, self.plan.steps, phases(self.plan.pet))
+        return phase(step, self.recipe.steps, phases(self.recipe.pet))
 
     def compute_loss(
         self, model: nn.Module, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
@@ -121,15 +121,15 @@ class GatedTrainer(Trainer):
         self.parts.task += task.detach()
         loss, weight = task, self.phase_of(self.state.global_step).weight
         if weight:
-            bent = losses.pet_loss(made, inputs["sequence"], whole, self.plan.pet.form, self.plan.pet.delta)
+            bent = losses.pet_loss(made, inputs["sequence"], whole, self.recipe.pet.form, self.recipe.pet.delta)
             self.parts.pet += bent.detach()
             loss = loss + weight * bent.to(loss.dtype)
         # processes average their gradients, and these are parts of a sum
         loss = loss * self.args.world_size
-        if first and self.plan.gates.orthogonality and self.plan.gates.train:
+        if first and self.recipe.gates.orthogonality and self.recipe.gates.train:
             straight = losses.gate_loss(self.so8_gates, loss)
             self.parts.orthogonality += straight.detach()
-            loss = loss + self.plan.gates.orthogonality * straight
+            loss = loss + self.recipe.gates.orthogonality * straight
         self.parts.total += loss.detach()
         return loss
 
@@ -142,7 +142,7 @@ class GatedTrainer(Trainer):
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         self.optimizer = optimizer.create(
-            self.plan.form, self.learner, self.plan.train, self.plan.gates, self.args.device
+            self.recipe.form, self.learner, self.recipe.train, self.recipe.gates, self.args.device
         )
         return self.optimizer
 
@@ -212,19 +212,19 @@ def phases(pet: Pet) -> tuple[Phase, ...]:
     return tuple(Phase(each.name, each.until, getattr(pet, each.name)) for each in PHASES)
 
 
-def _arguments(plan: Plan, folder: Path) -> TrainingArguments:
-    train = plan.train
+def _arguments(recipe: Recipe, folder: Path) -> TrainingArguments:
+    train = recipe.train
     return TrainingArguments(
         output_dir=str(folder),
-        max_steps=plan.steps,
+        max_steps=recipe.steps,
         per_device_train_batch_size=train.micro_batch,
         gradient_accumulation_steps=accumulation(train),
         learning_rate=train.learning_rate,
         lr_scheduler_type={"cosine": "cosine", "linear": "linear", "constant": "constant_with_warmup"}[train.schedule],
-        warmup_steps=plan.warmup,
+        warmup_steps=recipe.warmup,
         max_grad_norm=train.max_gradient,
-        bf16=plan.precision == "bfloat16",
-        fp16=plan.precision == "float16",
+        bf16=recipe.precision == "bfloat16",
+        fp16=recipe.precision == "float16",
         use_cpu=train.device == "cpu" or not torch.cuda.is_available(),
         seed=train.seed,
         remove_unused_columns=False,

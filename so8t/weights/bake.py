@@ -72,7 +72,7 @@ def check(weights: Checkpoint, gates: Blocks) -> None:
                 f"{len(blocks)} blocks of {SIZE}: these gates belong to another model"
             )
         if not is_sound(blocks):
-            raise StageError(f"the gate of {name} has values that are infinite or no number")
+            raise StageError(f"the gate of {name} has values that are infinite or NaN")
 
 
 class Baking:

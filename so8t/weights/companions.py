@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from so8t.errors import StageError
-from so8t.weights.lora import HEAD, WORDS, Adapter
+from so8t.weights.lora import EMBEDDING, HEAD, Adapter
 from so8t.weights.reader import INDEX, Checkpoint
 
 CONFIG = "config.json"
@@ -35,7 +35,7 @@ def parts_ways(folder: Path, base: Checkpoint, adapter: Adapter) -> bool:
 
     Merged into shared weights, what one learned would change the other too.
     """
-    if not {WORDS, HEAD} & set(adapter.touched):
+    if not {EMBEDDING, HEAD} & set(adapter.touched):
         return False
     return HEAD not in base or json.loads((folder / CONFIG).read_text("utf-8")).get(_TIED) is True
 

@@ -19,7 +19,7 @@ FLOATS = ("F64", "F32", "F16", "BF16")
 PREFIX = 8  # bytes that say how long the header is
 LONGEST = 100_000_000  # as the format's own library has it
 METADATA = "__metadata__"
-_WIDEST = 1 << 48  # of one dimension: whatever is larger is no length
+_WIDEST = 1 << 48  # of one dimension: a larger number is not a length
 
 
 class BadHeader(Exception):
@@ -62,7 +62,7 @@ def parse(header: bytes, data_size: int) -> dict[str, tuple[Tensor, int]]:
     table = _table(header)
     metadata = table.pop(METADATA, {})
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
-        raise BadHeader(f"{METADATA} is no table of texts")
+        raise BadHeader(f"{METADATA} is not a table of texts")
     entries = [_entry(name, value) for name, value in table.items()]
     entries.sort(key=lambda entry: (entry[1], entry[2]))
     end = 0
@@ -98,13 +98,13 @@ def encode(tensors: Iterable[Tensor]) -> tuple[bytes, dict[str, int]]:
 
 def _table(header: bytes) -> dict[str, Any]:
     if not header.startswith(b"{"):
-        raise BadHeader("the header is no JSON object")
+        raise BadHeader("the header is not a JSON object")
     try:
         table = json.loads(header.decode("utf-8"), object_pairs_hook=_once, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
-        raise BadHeader(f"the header is no JSON: {error or type(error).__name__}") from error
+        raise BadHeader(f"the header is not JSON: {error or type(error).__name__}") from error
     if not isinstance(table, dict):
-        raise BadHeader("the header is no JSON object")
+        raise BadHeader("the header is not a JSON object")
     return table
 
 
@@ -118,17 +118,17 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not JSON")
 
 
 def _entry(name: str, value: Any) -> tuple[Tensor, int, int]:
     if any("\ud800" <= char <= "\udfff" for char in name):
-        raise BadHeader(f"tensor {name!a} has a name that is no text")
+        raise BadHeader(f"tensor {name!a} has a name that is not text")
     if not isinstance(value, Mapping) or value.keys() != {"dtype", "shape", "data_offsets"}:
         raise BadHeader(f"tensor {name} is not described by dtype, shape and data_offsets")
     dtype, shape, offsets = value["dtype"], value["shape"], value["data_offsets"]
     if not isinstance(dtype, str) or dtype not in SIZES:
-        raise BadHeader(f"tensor {name} has type {dtype!r}, which is none of {', '.join(SIZES)}")
+        raise BadHeader(f"tensor {name} has type {dtype!r}; it must be one of {', '.join(SIZES)}")
     if not _lengths(shape):
         raise BadHeader(f"tensor {name} has shape {str(shape)[:80]}, which is none")
     if not _lengths(offsets) or len(offsets) != 2 or offsets[0] > offsets[1]:

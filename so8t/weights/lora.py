@@ -25,7 +25,7 @@ CONFIG = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"
 PREFIX = "base_model.model."
 DOWN, UP, MAGNITUDE = ".lora_A.weight", ".lora_B.weight", ".lora_magnitude_vector"
-WORDS_DOWN, WORDS_UP = ".lora_embedding_A", ".lora_embedding_B"
+EMBEDDING_DOWN, EMBEDDING_UP = ".lora_embedding_A", ".lora_embedding_B"
 _RECENT = 4  # factors that are kept
 
 # settings that are obeyed here, or that say how it was trained and not what it computes; all others must be off
@@ -48,7 +48,7 @@ class Low:
     up: str
     scale: float
     turned: bool = False
-    words: bool = False  # an embedding
+    is_embedding: bool = False
     magnitude: str | None = None
 
 
@@ -109,12 +109,12 @@ def _understand(config: Mapping[str, Any], tensors: Checkpoint, base: Checkpoint
         if tensor.dtype not in FLOATS:
             raise StageError(f"{tensors.file(name)}: tensor {name} holds {tensor.dtype}: an adapter holds floats")
         module, kind = _split(name, tensors)
-        if kind in (DOWN, WORDS_DOWN):
+        if kind in (DOWN, EMBEDDING_DOWN):
             low = _low(module, kind, config, tensors, base)
             lows[low.weight] = low
         elif kind == "":
             whole[_replaced(name, tensors, base)] = name
-        elif PREFIX + module + (WORDS_DOWN if kind == WORDS_UP else DOWN) not in tensors:
+        elif PREFIX + module + (EMBEDDING_DOWN if kind == EMBEDDING_UP else DOWN) not in tensors:
             raise StageError(f"{tensors.file(name)}: {name} is there without the lora_A that belongs to it")
     if not lows and not whole:
         raise StageError(f"{label}: {WEIGHTS} holds no tensor: nothing was trained")
@@ -125,7 +125,7 @@ def _split(name: str, tensors: Checkpoint) -> tuple[str, str]:
     """The module's name and which of its tensors this is; none of LoRA's: a tensor of the base, replaced."""
     if not name.startswith(PREFIX):
         raise StageError(f"{tensors.file(name)}: tensor {name} does not begin with {PREFIX}: this is no PEFT adapter")
-    for kind in (DOWN, UP, WORDS_DOWN, WORDS_UP, MAGNITUDE):
+    for kind in (DOWN, UP, EMBEDDING_DOWN, EMBEDDING_UP, MAGNITUDE):
         if name.endswith(kind):
             return name[len(PREFIX) : -len(kind)], kind
     if ".lora_" in name:
@@ -134,8 +134,12 @@ def _split(name: str, tensors: Checkpoint) -> tuple[str, str]:
 
 
 def _low(module: str, kind: str, config: Mapping[str, Any], tensors: Checkpoint, base: Checkpoint) -> Low:
-    words = kind == WORDS_DOWN
-    down, up, weight = PREFIX + module + kind, PREFIX + module + (WORDS_UP if words else UP), f"{module}.weight"
+    is_embedding = kind == EMBEDDING_DOWN
+    down, up, weight = (
+        PREFIX + module + kind,
+        PREFIX + module + (EMBEDDING_UP if is_embedding else UP),
+        f"{module}.weight",
+    )
     if up not in tensors:
         raise StageError(f"{tensors.file(down)}: {up} is missing beside {down}")
     magnitude = PREFIX + module + MAGNITUDE
@@ -144,8 +148,8 @@ def _low(module: str, kind: str, config: Mapping[str, Any], tensors: Checkpoint,
         down=down,
         up=up,
         scale=_scale(module, config, tensors[down]),
-        turned=words or bool(config.get("fan_in_fan_out")),
-        words=words,
+        turned=is_embedding or bool(config.get("fan_in_fan_out")),
+        is_embedding=is_embedding,
         magnitude=magnitude if config.get("use_dora") else None,
     )
     _check_magnitude(low, magnitude, tensors)
@@ -198,19 +202,19 @@ def _check_shapes(low: Low, tensors: Checkpoint, base: Checkpoint) -> None:
 
 # ---- embeddings that a head shares -----------------------------------------------------------------------------
 
-WORDS, HEAD = "model.embed_tokens.weight", "lm_head.weight"
+EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"
 
 
 def stored(name: str, base: Checkpoint) -> str:
     """Where the base has a tensor: a head that shares the embeddings' weights is stored with them."""
-    return WORDS if name == HEAD and HEAD not in base else name
+    return EMBEDDING if name == HEAD and HEAD not in base else name
 
 
 def _replaced(name: str, tensors: Checkpoint, base: Checkpoint) -> str:
     """The base tensor that a fully trained module, or an embedding that was saved along, stands for."""
     target = name[len(PREFIX) :].replace(".base_layer.", ".")
     if target not in base and target != HEAD:
-        raise StageError(f"{tensors.file(name)}: tensor {name} is none of the base's: trained on another base?")
+        raise StageError(f"{tensors.file(name)}: the base has no tensor for {name}: trained on another base?")
     there, shape = base[stored(target, base)].shape, tensors[name].shape
     if shape != there:
         raise StageError(
@@ -229,7 +233,7 @@ def _config(path: Path, label: str) -> dict[str, Any]:
     except OSError as error:
         raise StageError(f"{label}: {CONFIG} cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
-        raise StageError(f"{label}: {CONFIG} is no JSON: {error}") from error
+        raise StageError(f"{label}: {CONFIG} is not JSON: {error}") from error
     if not isinstance(config, dict) or config.get("peft_type") != "LORA":
         raise StageError(f"{label}: {CONFIG} describes no LoRA adapter")
     for key in ("r", "lora_alpha"):

@@ -18,7 +18,7 @@ from so8t.stream.pipeline import Written, evenly
 from so8t.stream.threads import one_each
 from so8t.weights import companions, writer
 from so8t.weights.header import FLOATS, Tensor
-from so8t.weights.lora import HEAD, WORDS, Adapter, Low, stored
+from so8t.weights.lora import EMBEDDING, HEAD, Adapter, Low, stored
 from so8t.weights.reader import Checkpoint, as_rows
 from so8t.weights.sound import demand_sound, is_sound
 
@@ -46,7 +46,7 @@ def merge(base_folder: Path, base: Checkpoint, adapter: Adapter, out: Path, shar
     untied = companions.parts_ways(base_folder, base, adapter)
     tensors = list(base.tensors.values())
     if untied and HEAD not in base:
-        tensors.append(replace(base[WORDS], name=HEAD))
+        tensors.append(replace(base[EMBEDDING], name=HEAD))
     out.mkdir(parents=True, exist_ok=True)
     companions.copy(base_folder, out)
     if untied:
@@ -77,7 +77,7 @@ class Merging:
 
     @property
     def rounded_twice(self) -> frozenset[str]:
-        return frozenset(name for name, low in self._adapter.lows.items() if low.words)
+        return frozenset(name for name, low in self._adapter.lows.items() if low.is_embedding)
 
     def exact(self, tensor: Tensor, start: int, stop: int) -> torch.Tensor:
         """In float32 at least, not rounded; good until this thread's next."""
@@ -119,7 +119,7 @@ def merge_(rows: torch.Tensor, adapter: Adapter, low: Low, start: int) -> None:
     for first, last in evenly(len(rows), at_once(rows.shape[1])):
         part = rows[first:last]
         ups, downs = (up, down[:, first:last]) if low.turned else (up[first:last], down)
-        if low.words:  # PEFT rounds what it adds to an embedding before it adds it
+        if low.is_embedding:  # PEFT rounds what it adds to an embedding before it adds it
             part.add_((ups @ downs).mul_(low.scale).T.to(part.dtype))
         else:
             part.copy_(combine(part, ups, downs, low, None if magnitude is None else magnitude[first:last]))

@@ -45,7 +45,7 @@ class File:
             found = header.parse(bytes(text), size - self._data)
         except BadHeader as error:
             self.close()
-            raise StageError(f"{label} is no whole safetensors file: {error}") from error
+            raise StageError(f"{label} is not a complete safetensors file: {error}") from error
         except BaseException:
             self.close()
             raise
@@ -158,7 +158,7 @@ def as_rows(memory: memoryview, tensor: Tensor, rows: int) -> torch.Tensor:
 
     kinds = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
     if tensor.dtype not in kinds:
-        raise StageError(f"tensor {tensor.name} holds {tensor.dtype}, which is none of {', '.join(kinds)}")
+        raise StageError(f"tensor {tensor.name} holds {tensor.dtype}; it must be one of {', '.join(kinds)}")
     shape = (rows, *tensor.shape[1:]) if tensor.shape else ()
     if not tensor.row_bytes or not rows:
         return torch.empty(shape, dtype=kinds[tensor.dtype])
@@ -169,11 +169,11 @@ def _weight_map(path: Path, label: str) -> dict[str, str]:
     try:
         index: Any = json.loads(path.read_text("utf-8"))
     except (ValueError, RecursionError) as error:
-        raise StageError(f"{label}: {path.name} is no JSON: {error}") from error
+        raise StageError(f"{label}: {path.name} is not JSON: {error}") from error
     places = index.get("weight_map") if isinstance(index, dict) else None
     if not isinstance(places, dict) or not places or not all(isinstance(file, str) for file in places.values()):
         raise StageError(f"{label}: {path.name} has no weight_map from tensors to files")
     for file in sorted(set(places.values())):
         if Path(file).name != file or "\\" in file or not file.endswith(".safetensors"):
-            raise StageError(f"{label}: {path.name} names {file!r}, which is no safetensors file of the same folder")
+            raise StageError(f"{label}: {path.name} names {file!r}, which is not a safetensors file of the same folder")
     return places

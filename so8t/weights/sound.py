@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def is_sound(values: torch.Tensor) -> bool:
-    """Neither infinite nor no number: one pass, and no memory."""
+    """Neither infinite nor NaN: one pass, and no memory."""
     if not values.numel():
         return True
     low, high = values.aminmax()
@@ -22,4 +22,4 @@ def is_sound(values: torch.Tensor) -> bool:
 
 def demand_sound(values: torch.Tensor, tensors: Checkpoint, name: str) -> None:
     if not is_sound(values):
-        raise StageError(f"{tensors.file(name)}: tensor {name} has values that are infinite or no number")
+        raise StageError(f"{tensors.file(name)}: tensor {name} has values that are infinite or NaN")

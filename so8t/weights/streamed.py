@@ -1,4 +1,4 @@
-"""A model whose parameters are in memory while they are used: one decoder layer, a few words, a window of the head.
+"""A model whose parameters are in memory while they are used: one layer, a few rows of the embedding or head.
 
 The modules are transformers' and PEFT's own, without storage; each is filled from the disk when its turn comes, so
 the computation is theirs whatever the model's size.
@@ -23,7 +23,7 @@ from so8t.weights.reader import Checkpoint
 from so8t.weights.sound import demand_sound
 
 
-class Source(Protocol):
+class ParameterReader(Protocol):
     def __call__(self, name: str, start: int = 0, stop: int | None = None, /) -> Tensor:
         """Rows of a parameter by its name among the modules, float32."""
 
@@ -33,10 +33,10 @@ Visit = Callable[[int, Tensor, Callable[[Tensor], Tensor]], Tensor]
 
 
 class Streamed:
-    """A causal language model over sources of its parameters."""
+    """A causal language model whose parameters are read when they are needed."""
 
-    def __init__(self, model: Any, source: Source) -> None:
-        self._model, self._source = model.eval(), source
+    def __init__(self, model: Any, read: ParameterReader) -> None:
+        self._model, self._read = model.eval(), read
         self._names = {id(module): name for name, module in model.named_modules()}
         self._head = model.get_output_embeddings()
         self._visit: Visit = lambda _number, hidden, run: run(hidden)
@@ -50,7 +50,7 @@ class Streamed:
                 self._stream_unit(module)
 
     @property
-    def words(self) -> int:
+    def vocabulary(self) -> int:
         return int(self._head.out_features)
 
     @torch.no_grad()
@@ -62,7 +62,7 @@ class Streamed:
 
     @torch.no_grad()
     def logits(self, ids: Tensor, hidden: Tensor, start: int, stop: int) -> Tensor:
-        """Of words `start` to `stop`, with whatever the model does to logits after its head."""
+        """Of tokens `start` to `stop` of the vocabulary, with whatever the model does to logits after its head."""
         from transformers.modeling_outputs import BaseModelOutputWithPast
 
         decoder = self._model.get_decoder()
@@ -88,8 +88,8 @@ class Streamed:
 
         def streamed(*args: Any, **options: Any) -> Any:
             if isinstance(module, nn.Embedding):
-                with self._some_words(module, args[0]) as places:
-                    return forward(places)
+                with self._some_rows(module, args[0]) as rows:
+                    return forward(rows)
             with self._present(module):
                 return forward(*args, **options)
 
@@ -97,31 +97,31 @@ class Streamed:
 
     @contextmanager
     def _present(self, module: nn.Module, rows: tuple[int, int] | None = None) -> Iterator[None]:
-        """A module's parameters, or such rows of them as belong to some words."""
-        placed = []
+        """A module's parameters, or only the given rows of those."""
+        before = []
         for name, part, key in _parameters(module, self._names[id(module)]):
-            placed.append((part, key, part._parameters[key]))
+            before.append((part, key, part._parameters[key]))
             cut = rows if rows and ".lora_A." not in name else (0, None)
-            self._place(part, key, self._source(name, *cut))
+            self._put(part, key, self._read(name, *cut))
         try:
             yield
         finally:
-            for part, key, before in placed:
-                part._parameters[key] = before
+            for part, key, parameter in before:
+                part._parameters[key] = parameter
 
     @contextmanager
-    def _some_words(self, module: nn.Embedding, ids: Tensor) -> Iterator[Tensor]:
-        """The rows of the words that occur, and where each word's row is."""
+    def _some_rows(self, module: nn.Embedding, ids: Tensor) -> Iterator[Tensor]:
+        """The rows of the tokens that occur, and the number of each token among them."""
         before, name = module._parameters["weight"], self._names[id(module)]
-        words, places = ids.unique(return_inverse=True)
+        used, rows = ids.unique(return_inverse=True)
         module.padding_idx = None  # of training, and a row that may not be here
-        self._place(module, "weight", torch.cat([self._source(f"{name}.weight", w, w + 1) for w in words.tolist()]))
+        self._put(module, "weight", torch.cat([self._read(f"{name}.weight", w, w + 1) for w in used.tolist()]))
         try:
-            yield places
+            yield rows
         finally:
             module._parameters["weight"] = before
 
-    def _place(self, part: nn.Module, key: str, tensor: Tensor) -> None:
+    def _put(self, part: nn.Module, key: str, tensor: Tensor) -> None:
         part._parameters[key] = nn.Parameter(tensor, requires_grad=False)
 
 
@@ -150,7 +150,7 @@ def adapted(
     inject_adapter_in_model(config, model, low_cpu_mem_usage=True)
     _put_gates(model, gates)
 
-    def source(name: str, start: int = 0, stop: int | None = None) -> Tensor:
+    def read(name: str, start: int = 0, stop: int | None = None) -> Tensor:
         plain = name.replace(".base_layer.", ".")
         if ".lora_" in name:
             own = PREFIX + name.replace(".default", "")
@@ -160,7 +160,7 @@ def adapted(
             return _rows(adapter.tensors, adapter.whole[plain], start, stop)
         return _rows(base, stored(plain, base), start, stop)
 
-    return Streamed(model, source)
+    return Streamed(model, read)
 
 
 def _skeleton(folder: Path, remote_code: bool) -> Any:
@@ -169,11 +169,11 @@ def _skeleton(folder: Path, remote_code: bool) -> Any:
     from transformers import AutoConfig, AutoModelForCausalLM
 
     config = AutoConfig.from_pretrained(str(folder), local_files_only=True, trust_remote_code=remote_code)
-    with init_empty_weights(include_buffers=False), _NoChance():
+    with init_empty_weights(include_buffers=False), _NoRandomValues():
         return AutoModelForCausalLM.from_config(config, dtype=torch.float32, trust_remote_code=remote_code)
 
 
-class _NoChance(TorchFunctionMode):
+class _NoRandomValues(TorchFunctionMode):
     """Modules draw first weights before their storage is taken from them: minutes, for a large model."""
 
     def __torch_function__(self, function: Any, _types: Any, args: Any = (), options: Any = None) -> Any:

@@ -250,7 +250,7 @@ def test_a_reply_that_repeats_the_key_is_shown_without_it(
     tmp_path: Path, serve: Callable[[Reply], Endpoint], monkeypatch: pytest.MonkeyPatch, reply: str
 ) -> None:
     monkeypatch.setenv("SENSEI_KEY", "sk-himitsu")
-    with pytest.raises(StageError, match="the reply is no chat completion: ") as caught:
+    with pytest.raises(StageError, match="the reply is not a chat completion: ") as caught:
         answers(tmp_path, spec(serve(lambda body, number: (200, {}, reply)), api_key_env="SENSEI_KEY"), "一")
 
     assert "sk-hi" not in str(caught.value)
@@ -290,7 +290,7 @@ def test_an_address_that_is_none_is_named(tmp_path: Path) -> None:
 
 def test_a_content_that_is_no_text_stops_the_build(tmp_path: Path, serve: Callable[[Reply], Endpoint]) -> None:
     parts = json.dumps({"choices": [{"message": {"content": [{"type": "text", "text": "はい"}]}}]})
-    with pytest.raises(StageError, match="the reply's content is no text but list"):
+    with pytest.raises(StageError, match="the reply's content is not text but list"):
         answers(tmp_path, spec(serve(lambda body, number: (200, {}, parts))), "一")
 
 
@@ -384,7 +384,7 @@ def test_a_prompt_must_name_text_label_and_format() -> None:
 
 def test_a_reply_that_is_no_completion_stops_the_build(tmp_path: Path, serve: Callable[[Reply], Endpoint]) -> None:
     endpoint = serve(lambda body, number: (200, {}, "<html>"))
-    with pytest.raises(StageError, match="the reply is no chat completion: <html>"):
+    with pytest.raises(StageError, match="the reply is not a chat completion: <html>"):
         answers(tmp_path, spec(endpoint), "一")
 
 

@@ -21,5 +21,5 @@ def phi3(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def phi3_f16(phi3: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     target = tmp_path_factory.mktemp("gguf") / "pico-f16.gguf"
     source = layout.open_source(phi3)
-    writer.write(source, target, "f16", Provenance("pico"), layout.words(source, folders.MARKERS))
+    writer.write(source, target, "f16", Provenance("pico"), layout.read_vocabulary(source, folders.MARKERS))
     return target

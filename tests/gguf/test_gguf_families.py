@@ -27,7 +27,7 @@ def test_llama_cpp_computes_what_pytorch_computes(name: str, tmp_path: Path) -> 
     folder = folders.build(name, tmp_path / "model")
     source = layout.open_source(folder)
     target = tmp_path / "model.gguf"
-    writer.write(source, target, "f16", Provenance("pico"), layout.words(source, folders.MARKERS))
+    writer.write(source, target, "f16", Provenance("pico"), layout.read_vocabulary(source, folders.MARKERS))
     tokenizer = AutoTokenizer.from_pretrained(str(folder))
     reference = AutoModelForCausalLM.from_pretrained(str(folder), dtype=torch.float32).eval()
     ids = [5 + (at * 37) % 390 for at in range(45)]  # within every window
@@ -45,7 +45,7 @@ def test_long_factors_are_taken_where_transformers_takes_them(tmp_path: Path) ->
     folder = folders.build("phi3-long", tmp_path / "model")
     source = layout.open_source(folder)
     target = tmp_path / "model.gguf"
-    writer.write(source, target, "f16", Provenance("pico"), layout.words(source))
+    writer.write(source, target, "f16", Provenance("pico"), layout.read_vocabulary(source))
     reference = AutoModelForCausalLM.from_pretrained(str(folder), dtype=torch.float32).eval()
     ids = [5 + (at * 37) % 390 for at in range(300)]  # beyond the original 256
 

@@ -62,17 +62,17 @@ def test_a_size_has_two_digits(parameters: int, label: str) -> None:
 def test_gemma_adds_one_to_every_norm() -> None:
     gemma = names.family("Gemma2ForCausalLM")
 
-    assert names.place("model.layers.3.pre_feedforward_layernorm.weight", gemma) == names.Place(
+    assert names.conversion("model.layers.3.pre_feedforward_layernorm.weight", gemma) == names.Conversion(
         "blk.3.ffn_norm.weight", "", 1.0
     )
-    assert names.place("model.norm.weight", gemma) == names.Place("output_norm.weight", "", 1.0)
-    assert names.place("lm_head.weight", gemma) is None
+    assert names.conversion("model.norm.weight", gemma) == names.Conversion("output_norm.weight", "", 1.0)
+    assert names.conversion("lm_head.weight", gemma) is None
 
 
 def test_only_llama_reorders_the_rows_of_q_and_k() -> None:
     found = {
         model: [
-            getattr(names.place(f"model.layers.0.self_attn.{part}_proj.{kind}", names.family(model)), "rows", None)
+            getattr(names.conversion(f"model.layers.0.self_attn.{part}_proj.{kind}", names.family(model)), "rows", None)
             for part, kind in (("q", "weight"), ("k", "bias"), ("v", "weight"))
         ]
         for model in ("LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM")

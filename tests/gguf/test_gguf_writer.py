@@ -26,7 +26,7 @@ PICO = Provenance("pico")
 
 def write(folder: Path, target: Path, kind: str = "f16", origin: Provenance = PICO, chunk: int = 1 << 18) -> Path:
     source = layout.open_source(folder)
-    writer.write(source, target, kind, origin, layout.words(source, folders.MARKERS), chunk)
+    writer.write(source, target, kind, origin, layout.read_vocabulary(source, folders.MARKERS), chunk)
     return target
 
 
@@ -38,7 +38,7 @@ def keys(path: Path) -> dict[str, Any]:
 @pytest.mark.parametrize("kind", ["f16", "q8_0"])
 def test_the_digests_are_those_of_the_file(phi3: Path, tmp_path: Path, kind: str) -> None:
     source = layout.open_source(phi3)
-    made = writer.write(source, tmp_path / "out.gguf", kind, PICO, layout.words(source, folders.MARKERS))
+    made = writer.write(source, tmp_path / "out.gguf", kind, PICO, layout.read_vocabulary(source, folders.MARKERS))
 
     data = (tmp_path / "out.gguf").read_bytes()
     assert made.digests == Written(len(data), blake3(data).hexdigest(), hashlib.sha256(data).hexdigest())
@@ -193,7 +193,7 @@ def test_a_weight_that_is_no_number_is_named(phi3: Path, tmp_path: Path) -> None
     weight[100, 3] = float("nan")
     folder = changed(phi3, tmp_path / "model", QKV, weight)
 
-    with pytest.raises(StageError, match=f"gguf: {QKV} holds values that are infinite or no number"):
+    with pytest.raises(StageError, match=f"gguf: {QKV} holds values that are infinite or NaN"):
         write(folder, tmp_path / "out.gguf")
 
 
@@ -209,7 +209,7 @@ def test_a_missing_or_foreign_tensor_is_named(phi3: Path, tmp_path: Path) -> Non
     with pytest.raises(StageError, match=r"gguf: the checkpoint lacks what becomes blk.1.attn_qkv.weight"):
         write(changed(phi3, tmp_path / "less", QKV, None), tmp_path / "out.gguf")
     adapter = "base_model.model.model.layers.0.self_attn.qkv_proj.lora_A.weight"
-    with pytest.raises(StageError, match=f"gguf: {adapter} is no tensor that phi3 knows; is the model a plain one"):
+    with pytest.raises(StageError, match=f"gguf: phi3 has no tensor {adapter}; is the model a plain one"):
         write(changed(phi3, tmp_path / "more", adapter, torch.zeros(2, 2)), tmp_path / "out.gguf")
 
 
@@ -218,7 +218,9 @@ def test_a_truncated_shard_is_named(phi3: Path, tmp_path: Path) -> None:
     shard = tmp_path / "model" / "model.safetensors"
     shard.write_bytes(shard.read_bytes()[:-8])
 
-    with pytest.raises(StageError, match=r"^gguf: model.safetensors is no whole safetensors file: .*truncated\?$"):
+    with pytest.raises(
+        StageError, match=r"^gguf: model.safetensors is not a complete safetensors file: .*truncated\?$"
+    ):
         layout.open_source(tmp_path / "model")
 
 
@@ -240,17 +242,17 @@ def test_an_unknown_architecture_is_refused_with_those_that_are_known(phi3: Path
 def test_a_vocabulary_of_another_size_is_refused(phi3: Path, tmp_path: Path) -> None:
     folder = configured(phi3, tmp_path / "rows", "config.json", vocab_size=512)
     with pytest.raises(StageError, match="gguf: vocab_size is 512 and the embedding has 400 rows"):
-        layout.words(layout.open_source(folder))
+        layout.read_vocabulary(layout.open_source(folder))
 
     folder = Path(shutil.copytree(phi3, tmp_path / "words"))
     (folder / "added_tokens.json").write_text('{"<new>": 400}', "utf-8")
     with pytest.raises(StageError, match="gguf: the tokenizer has 401 tokens and the embedding 400 rows"):
-        layout.words(layout.open_source(folder))
+        layout.read_vocabulary(layout.open_source(folder))
 
 
 def test_thinking_tags_that_would_be_hidden_are_refused(phi3: Path) -> None:
     with pytest.raises(StageError, match=r"gguf: <\|end\|> would be CONTROL, and engines do not print those"):
-        layout.words(layout.open_source(phi3), ["<think-task>", "<|end|>"])
+        layout.read_vocabulary(layout.open_source(phi3), ["<think-task>", "<|end|>"])
 
 
 def test_a_missing_sentencepiece_model_is_missed(tmp_path: Path) -> None:
@@ -258,7 +260,7 @@ def test_a_missing_sentencepiece_model_is_missed(tmp_path: Path) -> None:
     (folder / "tokenizer.model").unlink()
 
     with pytest.raises(StageError, match=r"gguf: tokenizer.model is missing; copy it from the base model"):
-        layout.words(layout.open_source(folder))
+        layout.read_vocabulary(layout.open_source(folder))
 
 
 def test_an_unknown_pre_tokenizer_is_refused_and_can_be_named(tmp_path: Path) -> None:
@@ -267,7 +269,7 @@ def test_an_unknown_pre_tokenizer_is_refused_and_can_be_named(tmp_path: Path) ->
     source = layout.open_source(folder)
 
     with pytest.raises(StageError, match=r"llama.cpp's name for this pre-tokenizer is not known \(hash .*give it as"):
-        layout.words(source)
+        layout.read_vocabulary(source)
     assert ("tokenizer.ggml.pre", "qwen2") in [
-        (pair.key, pair.value) for pair in layout.words(source, pre_tokenizer="qwen2").pairs
+        (pair.key, pair.value) for pair in layout.read_vocabulary(source, pre_tokenizer="qwen2").pairs
     ]

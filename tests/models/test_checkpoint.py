@@ -88,7 +88,7 @@ def test_missing_and_foreign_tensors_are_named(folder: Path) -> None:
 
     assert refusal(folder) == (
         "base_model: the weights are not what config.json says: model.norm.weight is missing; "
-        "lm_head.bias in model.safetensors is no tensor of this architecture"
+        "lm_head.bias in model.safetensors does not belong to this architecture"
     )
 
 
@@ -101,7 +101,7 @@ def test_many_problems_are_counted(folder: Path) -> None:
 def test_weights_that_are_no_floats_are_refused(folder: Path) -> None:
     rewrite(folder, model__norm__weight=torch.zeros(32, dtype=torch.int8))
 
-    assert "model.norm.weight in model.safetensors holds I8, which is none of BF16, F16, F32, F64" in refusal(folder)
+    assert "model.norm.weight in model.safetensors holds I8; it must be one of BF16, F16, F32, F64" in refusal(folder)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
@@ -111,7 +111,7 @@ def test_a_value_that_is_no_number_is_refused(folder: Path, value: float) -> Non
     rewrite(folder, model__embed_tokens__weight=weight)
 
     assert refusal(folder) == (
-        "base_model: model.embed_tokens.weight in model.safetensors has 1 values that are infinite or no number"
+        "base_model: model.embed_tokens.weight in model.safetensors has 1 values that are infinite or NaN"
     )
 
 
@@ -119,7 +119,7 @@ def test_a_truncated_file_is_named(folder: Path) -> None:
     data = (folder / SINGLE).read_bytes()
     (folder / SINGLE).write_bytes(data[:-100])
 
-    assert refusal(folder).startswith("base_model: model.safetensors is no whole safetensors file: ")
+    assert refusal(folder).startswith("base_model: model.safetensors is not a complete safetensors file: ")
 
 
 def test_a_folder_without_weights_or_with_two_kinds_is_refused(folder: Path, pico: Path) -> None:
@@ -147,7 +147,7 @@ def test_an_index_that_lies_is_refused(folder: Path) -> None:
     assert told(**{name: second}) == f"base_model: {INDEX} says that {name} is in {second}, and it is not"
     assert told(**{name: "gone.safetensors"}) == f"base_model: {INDEX} names gone.safetensors, which is missing"
     assert told(**{name: "../model.safetensors"}) == (
-        f"base_model: {INDEX} names '../model.safetensors', which is no safetensors file of the same folder"
+        f"base_model: {INDEX} names '../model.safetensors', which is not a safetensors file of the same folder"
     )
     (folder / INDEX).write_text(json.dumps({"weight_map": {k: v for k, v in places.items() if k != name}}), "utf-8")
     assert refusal(folder) == f"base_model: {first} holds {name}, which {INDEX} does not name"
@@ -189,7 +189,7 @@ def test_a_config_that_does_not_hold_is_refused(folder: Path, changed: dict[str,
 def test_a_config_that_is_no_json_is_named(folder: Path) -> None:
     (folder / "config.json").write_text("{", "utf-8")
 
-    assert refusal(folder).startswith("base_model: config.json is no JSON: ")
+    assert refusal(folder).startswith("base_model: config.json is not JSON: ")
 
 
 def test_a_tokenizer_is_demanded(folder: Path) -> None:

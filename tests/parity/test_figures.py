@@ -65,7 +65,7 @@ def test_logits_that_are_no_numbers_are_an_error_not_a_pass() -> None:
     reference, candidate = pair()
     candidate[3, 7] = math.nan
 
-    with pytest.raises(StageError, match="logits are infinite or no number: one of the models is broken"):
+    with pytest.raises(StageError, match="logits are infinite or NaN: one of the models is broken"):
         compare({"a": reference}, {"a": candidate})
 
 

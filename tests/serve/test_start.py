@@ -161,7 +161,7 @@ def test_audit_says_what_is_whole_what_is_broken_and_what_is_missing(tmp_path: P
         f"broken: records 1 to {first - 1} are missing (--since {first} if they were put away)"
     )
     assert describe(verify(tmp_path, None), first).startswith(f"audit: records {first} to 6 in")
-    assert describe(verify(tmp_path / "nothing", None), 1) == "audit: there are no records"
+    assert describe(verify(tmp_path / "nothing", None), 1) == "audit: the log holds no records yet"
 
 
 def test_the_graph_loads_without_the_server() -> None:

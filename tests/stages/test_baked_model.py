@@ -68,7 +68,7 @@ def test_llama_cpp_reads_it(inputs: Inputs, tmp_path: Path) -> None:
     build(inputs, tmp_path / "out")
     source = layout.open_source(tmp_path / "out" / "model")
     target = tmp_path / "pico-f32.gguf"
-    writer.write(source, target, "f32", Provenance("pico"), layout.words(source, folders.MARKERS))
+    writer.write(source, target, "f32", Provenance("pico"), layout.read_vocabulary(source, folders.MARKERS))
     ids = [1, 60, 70, 80, 90]
     with llamacpp.Model(target, 16, 1) as model:
         found = torch.tensor(model.logits(ids))

@@ -161,7 +161,7 @@ def test_answers_that_no_figure_needs_any_more_are_let_go(inputs: Inputs, tmp_pa
     [
         (
             {"splits": ("novel",)},
-            "evaluation: splits: there is no split novel; there are empty, some, test, train",
+            "evaluation: splits: unknown split novel; the splits are empty, some, test, train",
         ),
         ({"splits": ("empty",)}, "evaluation: splits: empty holds no record; give it a share, or leave it out"),
         ({"splits": ("some",)}, "evaluation: adapter_scores answered nothing of some: name it in its splits, too"),

@@ -120,7 +120,7 @@ def test_a_passed_bound_fails_the_stage(inputs: Inputs, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("spec", "says"),
     [
-        ({"types": ("q4_k",)}, "q4_k is none of f32, f16, bf16, q8_0, q4_0"),
+        ({"types": ("q4_k",)}, "q4_k must be one of f32, f16, bf16, q8_0, q4_0"),
         ({"types": ("iq1_s",)}, "imatrix: iq1_s cannot be made without one; or take iq4_xs or q3_k_m"),
         ({"types": ("f16", "f16")}, "types: one of them is named twice"),
         ({"name": "a/b"}, "name: it becomes a file's name: no slash, no leading dot"),

@@ -121,7 +121,7 @@ def test_an_adapter_that_is_no_number_ends_the_stage(tmp_path: Path) -> None:
     name, tensor = next(iter(load_file(path).items()))
     workshop.edit(path, **{name: tensor * math.nan})
 
-    with pytest.raises(StageError, match="values that are infinite or no number"):
+    with pytest.raises(StageError, match="values that are infinite or NaN"):
         build(inputs, tmp_path / "out")
 
 

@@ -214,7 +214,7 @@ def test_patience_ends_a_run_that_gets_no_better(place: Place, tmp_path: Path) -
     assert samples(tmp_path / "out")[-1]["step"] == result.steps
 
 
-def test_a_loss_that_is_no_number_stops_the_run(place: Place, tmp_path: Path) -> None:
+def test_a_loss_that_is_nan_stops_the_run(place: Place, tmp_path: Path) -> None:
     with pytest.raises(StageError) as caught:
         run.train(changed(place.job(pet=Pet(transition=1e39)), steps=10), tmp_path / "out")
     assert str(caught.value) == (

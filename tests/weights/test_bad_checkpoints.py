@@ -49,18 +49,18 @@ LIES: dict[str, tuple[Any, str]] = {
     "fraction": ({"a": entry(0, 16, [4.0])}, "tensor a has shape [4.0], which is none"),
     "boolean": ({"a": entry(0, 16, [True, 4])}, "tensor a has shape [True, 4], which is none"),
     "backwards": ({"a": {**entry(0, 16), "data_offsets": [16, 0]}}, "tensor a has data_offsets [16, 0], which are"),
-    "type": ({"a": entry(0, 16, dtype="F33")}, "tensor a has type 'F33', which is none of F64, I64"),
-    "type list": ({"a": entry(0, 16, dtype=["F32"])}, "tensor a has type ['F32'], which is none of"),
+    "type": ({"a": entry(0, 16, dtype="F33")}, "tensor a has type 'F33'; it must be one of F64, I64"),
+    "type list": ({"a": entry(0, 16, dtype=["F32"])}, "tensor a has type ['F32']; it must be one of"),
     "more keys": ({"a": {**entry(0, 16), "x": 1}}, "tensor a is not described by dtype, shape and data_offsets"),
     "no table": ({"a": 1}, "tensor a is not described by dtype, shape and data_offsets"),
     "twice": (b'{"a":{"dtype":"F32","shape":[4],"data_offsets":[0,16]},"a":{}}', "a stands there twice"),
     "twice within": (b'{"a":{"dtype":"F32","dtype":"F16","shape":[4],"data_offsets":[0,16]}}', "dtype stands there"),
-    "metadata": ({"__metadata__": {"x": 1}, "a": entry(0, 16)}, "__metadata__ is no table of texts"),
-    "surrogate": (b'{"\\ud800":{"dtype":"F32","shape":[4],"data_offsets":[0,16]}}', "has a name that is no text"),
-    "no number": (b'{"a":NaN}', "the header is no JSON: NaN is no JSON"),
-    "deep": (b'{"a":' + b"[" * 100_000, "the header is no JSON: "),
-    "no object": (b"[]", "the header is no JSON object"),
-    "not utf-8": (b'{"\xff":1}', "the header is no JSON: "),
+    "metadata": ({"__metadata__": {"x": 1}, "a": entry(0, 16)}, "__metadata__ is not a table of texts"),
+    "surrogate": (b'{"\\ud800":{"dtype":"F32","shape":[4],"data_offsets":[0,16]}}', "has a name that is not text"),
+    "no number": (b'{"a":NaN}', "the header is not JSON: NaN is not JSON"),
+    "deep": (b'{"a":' + b"[" * 100_000, "the header is not JSON: "),
+    "no object": (b"[]", "the header is not a JSON object"),
+    "not utf-8": (b'{"\xff":1}', "the header is not JSON: "),
 }
 
 
@@ -71,7 +71,7 @@ def test_a_header_that_lies_is_told_with_file_and_tensor(lie: str, tmp_path: Pat
 
     with pytest.raises(StageError) as caught:
         reader.open_folder(tmp_path, "base_model")
-    assert str(caught.value).startswith("base_model: model.safetensors is no whole safetensors file: ")
+    assert str(caught.value).startswith("base_model: model.safetensors is not a complete safetensors file: ")
     assert says in str(caught.value)
     path.unlink()  # it was closed: Windows would not let it go
 
@@ -90,7 +90,7 @@ def test_a_length_that_lies_is_told_before_anything_is_allocated(data: bytes, sa
 
     with pytest.raises(StageError) as caught:
         reader.open_folder(tmp_path, "base_model")
-    assert str(caught.value) == f"base_model: model.safetensors is no whole safetensors file: {says}"
+    assert str(caught.value) == f"base_model: model.safetensors is not a complete safetensors file: {says}"
 
 
 def mutated(good: bytes, dice: random.Random) -> bytes:
@@ -202,7 +202,7 @@ def test_a_truncated_shard(trained: Trained) -> None:
     shard.write_bytes(shard.read_bytes()[:-4])
     text = refusal(trained)
 
-    assert text.startswith(f"base_model: {shard.name} is no whole safetensors file: tensor model.layers.")
+    assert text.startswith(f"base_model: {shard.name} is not a complete safetensors file: tensor model.layers.")
     assert text.endswith(" bytes: truncated?")
 
 
@@ -254,12 +254,15 @@ def test_a_tensor_in_two_shards_or_in_none_of_the_index(trained: Trained) -> Non
 @pytest.mark.parametrize(
     ("index", "says"),
     [
-        ("{", "model.safetensors.index.json is no JSON: "),
+        ("{", "model.safetensors.index.json is not JSON: "),
         ("[]", "model.safetensors.index.json has no weight_map from tensors to files"),
         ('{"weight_map": {"a": 1}}', "model.safetensors.index.json has no weight_map from tensors to files"),
-        ('{"weight_map": {"a": "../x.safetensors"}}', "names '../x.safetensors', which is no safetensors file of the"),
-        ('{"weight_map": {"a": "C:\\\\x.safetensors"}}', "which is no safetensors file of the same folder"),
-        ('{"weight_map": {"a": "config.json"}}', "names 'config.json', which is no safetensors file of the same"),
+        (
+            '{"weight_map": {"a": "../x.safetensors"}}',
+            "names '../x.safetensors', which is not a safetensors file of the",
+        ),
+        ('{"weight_map": {"a": "C:\\\\x.safetensors"}}', "which is not a safetensors file of the same folder"),
+        ('{"weight_map": {"a": "config.json"}}', "names 'config.json', which is not a safetensors file of the same"),
     ],
 )
 def test_an_index_that_lies(trained: Trained, index: str, says: str) -> None:
@@ -276,7 +279,7 @@ def test_weights_that_are_no_numbers(trained: Trained, name: str, value: float) 
     workshop.edit(shard_of(trained, name), **{name: weight})
 
     assert refusal(trained) == (
-        f"base_model: {shard_of(trained, name).name}: tensor {name} has values that are infinite or no number"
+        f"base_model: {shard_of(trained, name).name}: tensor {name} has values that are infinite or NaN"
     )
 
 
@@ -339,7 +342,7 @@ ADAPTERS: dict[str, tuple[Callable[[Trained], None], str]] = {
     ),
     "no number": (
         _edit(**{UP: torch.full((48, 4), math.nan)}),
-        f"adapter: adapter_model.safetensors: tensor {UP} has values that are infinite or no number",
+        f"adapter: adapter_model.safetensors: tensor {UP} has values that are infinite or NaN",
     ),
     "integers": (
         _edit(**{UP: torch.zeros(48, 4, dtype=torch.int8)}),
@@ -388,7 +391,7 @@ ADAPTERS: dict[str, tuple[Callable[[Trained], None], str]] = {
         lambda trained: (
             (trained.adapter / lora.WEIGHTS).write_bytes((trained.adapter / lora.WEIGHTS).read_bytes()[:-1]) and None
         ),
-        "adapter: adapter_model.safetensors is no whole safetensors file: tensor base_model.model.",
+        "adapter: adapter_model.safetensors is not a complete safetensors file: tensor base_model.model.",
     ),
     "missing": (
         lambda trained: (trained.adapter / lora.WEIGHTS).unlink(),
@@ -421,5 +424,5 @@ def test_gates_of_another_model_are_refused(made: Trained) -> None:
     )
     with pytest.raises(StageError, match=r"merged_model: no tensor model\.layers\.9\.x, and there is a gate before it"):
         workshop.bake_it(made, {"model.layers.9.x": matrices[NAME]})
-    with pytest.raises(StageError, match="has values that are infinite or no number"):
+    with pytest.raises(StageError, match="has values that are infinite or NaN"):
         workshop.bake_it(made, {NAME: matrices[NAME] * math.nan})
