@@ -43,7 +43,7 @@ def one(profile: str, seed: int, gates: bool, folder: Path) -> None:
     trained, scored = folder / "adapter", folder / "scores"
     for path in (trained, scored, folder / "logs"):
         path.mkdir()
-    adapter.build(Inputs(inputs, (), folder / "logs"), trained, adapter.Spec.model_validate(values))
+    adapter.build(Inputs(inputs, {}, folder / "logs"), trained, adapter.Spec.model_validate(values))
     spec = adapter_scores.Spec.model_validate(rows["adapter_scores"].values)
     adapter_scores.build(Inputs({**inputs, "adapter": trained}), scored, spec)
 

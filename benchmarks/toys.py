@@ -63,7 +63,7 @@ class Spec(SpecModel):
 
 def build(inputs, out: Path, spec: Spec) -> None:
     taken = [folder / "data.bin" for folder in inputs.artifacts.values()]
-    names = [*taken, *(source.path for source in inputs.sources)]
+    names = [*taken, *(source.path for source in inputs.sources.get("raw", ()))]
     program.make(out / "data.bin", spec.size, spec.salt, names, bool(spec.computed))
 
 
@@ -77,7 +77,7 @@ def build(inputs, out: Path, spec: Spec) -> None:
     import sys
 
     taken = [str(folder / "data.bin") for folder in inputs.artifacts.values()]
-    names = [*taken, *(str(source.path) for source in inputs.sources)]
+    names = [*taken, *(str(source.path) for source in inputs.sources.get("raw", ()))]
     command = [sys.executable, program.__file__, "specs/tiny/{name}.yaml", str(out / "data.bin"), *names]
     subprocess.run(command, check=True)
 """
@@ -100,13 +100,14 @@ class Spec(SpecModel):
 
 def build(inputs, out: Path, spec: Spec) -> None:
     taken = [folder / "data.bin" for folder in inputs.artifacts.values()]
-    program.make(out / "data.bin", spec.size, spec.salt, [*taken, *(source.path for source in inputs.sources)])
+    names = [*taken, *(source.path for source in inputs.sources.get("raw", ()))]
+    program.make(out / "data.bin", spec.size, spec.salt, names)
 
 
 def chained(number):
     first = number % 10 == 0
     takes = () if first else (f"s{{number - 1:04d}}",)
-    sources = (lambda spec: ["raw.txt"]) if first else None
+    sources = (lambda spec: {{"raw": ["raw.txt"]}}) if first else None
     return Stage(f"s{{number:04d}}", Spec, build, takes=takes, gives=("data.bin",), sources=sources)
 
 
@@ -184,7 +185,7 @@ def so8t_project(folder: Path, toys: Sequence[Toy], called: bool = False) -> Pat
     sources(folder)
     write(folder, "stages/program.py", PROGRAM)
     for toy in toys:
-        text = STAGE.format(name=toy.name, takes=toy.takes, sources=list(toy.sources))
+        text = STAGE.format(name=toy.name, takes=toy.takes, sources={"raw": list(toy.sources)} if toy.sources else {})
         if called:
             start, end = text.index("def build"), text.index("STAGE = ")
             text = text[:start] + CALLED.format(name=toy.name).lstrip() + "\n\n" + text[end:]

@@ -55,7 +55,7 @@ def _obtain(inputs: Inputs, out: Path, source: Tiny | Local | Hub) -> Checkpoint
     if isinstance(source, Hub):
         files, where = hub.fetch(source, inputs.scratch), f"{source.repo}@{source.revision[:12]}"
     else:
-        files, where = local.files(inputs.sources), source.path
+        files, where = local.files(inputs.sources["checkpoint"]), source.path
     folder.take(files, out / "model", source.remote_code, where)
     return checkpoint.verify(out / "model", source.remote_code)
 
@@ -66,7 +66,7 @@ STAGE = Stage(
     build=build,
     takes=("thinking_sft/splits/train.jsonl", "thinking_sft/chat_format.json"),
     gives=("model/", "base.json"),
-    sources=lambda spec: local.patterns(spec.source) if spec.source.kind == "local" else [],
+    sources=lambda spec: {"checkpoint": local.patterns(spec.source)} if spec.source.kind == "local" else {},
     packages=("orjson", "torch", "transformers", "sentencepiece", "safetensors"),
     ships=("model/*",),
     resumable=True,

@@ -219,7 +219,7 @@ STAGE = Stage(
     "evaluation",
     spec=Spec,
     build=build,
-    sources=lambda spec: [f"{spec.harness.folder}/**/*"] if spec.harness and spec.harness.folder else [],
+    sources=lambda spec: {"harness": [f"{spec.harness.folder}/**/*"]} if spec.harness and spec.harness.folder else {},
     takes=(
         "gguf",
         "thinking_sft/splits/",

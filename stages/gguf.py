@@ -195,7 +195,7 @@ def _digest(files: Sequence[Path]) -> str:
 def _quantiser(inputs: Inputs, spec: Spec) -> Callable[[Path, Path, str], None]:
     if not spec.quantiser:
         return lambda source, target, kind: quantise.quantise(source, target, kind, spec.threads)
-    imatrix = next((given.path for given in inputs.sources), None)
+    imatrix = next((given.path for given in inputs.sources.get("imatrix", ())), None)
     return lambda source, target, kind: quantise.by_program(
         spec.quantiser, spec.quantiser_version, source, target, kind, spec.threads, imatrix
     )
@@ -207,7 +207,7 @@ STAGE = Stage(
     build=build,
     takes=("baked_model/model/", "thinking_sft/splits/", "thinking_sft/chat_format.json"),
     gives=(f"{FOLDER}/", "parity.json"),
-    sources=lambda spec: [spec.imatrix] if spec.imatrix else [],
+    sources=lambda spec: {"imatrix": [spec.imatrix]} if spec.imatrix else {},
     packages=("orjson", "blake3", "gguf", "cyllama", "torch", "transformers", "tokenizers", "sentencepiece"),
     ships=(f"{FOLDER}/*",),
 )

@@ -10,8 +10,8 @@ from typing import Any, Literal
 import orjson
 from pydantic import Field, field_validator
 
-from so8t.corpus.ingest import Tally, ingest, open_door
-from so8t.corpus.sources import Declaration, assign, patterns
+from so8t.corpus.ingest import Tally, ingest
+from so8t.corpus.sources import Declaration, check_named_once, patterns
 from so8t.engine.stage import Inputs, Stage
 from so8t.errors import DataError
 from so8t.spec.fields import SpecModel
@@ -37,12 +37,12 @@ class Spec(SpecModel):
 
 
 def build(inputs: Inputs, out: Path, spec: Spec) -> None:
-    files = assign(spec.sources, inputs.sources)
+    check_named_once(inputs.sources)
     tallies: dict[str, Tally] = {}
     with (out / "raw.jsonl").open("wb", 1 << 20) as kept, (out / "quarantined.jsonl").open("wb") as aside:
         for source in spec.sources:
-            door = open_door(source, files[source.name], inputs.scratch, spec.max_line)
-            tallies[source.name] = ingest(source, door, spec.bad_input == "strict", kept, aside)
+            rows = source.open(inputs.sources[source.name], inputs.scratch, spec.max_line)
+            tallies[source.name] = ingest(source, rows, spec.bad_input == "strict", kept, aside)
     stats = {name: tally.plain() for name, tally in tallies.items()}
     (out / "stats.json").write_bytes(orjson.dumps(stats, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
     _report(tallies)

@@ -130,12 +130,12 @@ def _answers(inputs: Inputs, spec: Spec) -> AbstractContextManager[Answers | Non
 def _token_counter(inputs: Inputs, spec: Spec) -> Callable[[str], int] | None:
     if spec.tokenizer is None:
         return None
-    found = [source.path for source in inputs.sources if source.path.name == "tokenizer.json"]
+    found = inputs.sources.get("tokenizer", ())
     if not found:
         raise StageError(
             f"thinking_sft.tokenizer: {spec.tokenizer} has no tokenizer.json; name a folder that has one, or null"
         )
-    return tokens.counter(found[0])
+    return tokens.counter(found[0].path)
 
 
 def _write_json(path: Path, value: Any) -> None:
@@ -148,6 +148,6 @@ STAGE = Stage(
     build=build,
     takes=("labelled/labelled.jsonl",),
     gives=("thinking_sft.jsonl", "splits/", "dropped.jsonl", "chat_format.json", "stats.json"),
-    sources=lambda spec: [f"{spec.tokenizer}/tokenizer.json"] if spec.tokenizer else [],
+    sources=lambda spec: {"tokenizer": [f"{spec.tokenizer}/tokenizer.json"]} if spec.tokenizer else {},
     packages=("orjson", "rensa", "unicodedata"),
 )

@@ -58,13 +58,13 @@ class Spec(SpecModel):
 
 def build(inputs, out: Path, spec: Spec) -> None:
     log.note("numbers")
-    (source,) = inputs.sources
+    (source,) = inputs.sources["numbers"]
     values = [int(line) + spec.offset for line in source.path.read_text("utf-8").split()]
     log.linger("numbers")
     (out / "numbers.txt").write_text("\\n".join(map(str, values)) + "\\n", "utf-8")
 
 
-STAGE = Stage("numbers", Spec, build, gives=("numbers.txt",), sources=lambda spec: [spec.path])
+STAGE = Stage("numbers", Spec, build, gives=("numbers.txt",), sources=lambda spec: {"numbers": [spec.path]})
 '''
 
 DOUBLED = '''

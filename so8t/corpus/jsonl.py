@@ -1,4 +1,4 @@
-"""The door for JSONL files that others wrote: every line counted, every defect named, bounded memory.
+"""The kind `jsonl`, files that others wrote: every line counted, every defect named, bounded memory.
 
 Plain, .gz and .zst files are read.  A line is `Line(number, data)`; `parse` gives its value or raises `Defect`.
 A plain file that was cut between two lines looks whole; a compressed one does not, and is an error.
@@ -12,30 +12,39 @@ import io
 import json
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import orjson
+from pydantic import Field
 
+from so8t.corpus.declared import Declared, Paths
+from so8t.corpus.rows import Defect, Row, Rows
+from so8t.engine.stage import Source
 from so8t.errors import DataError, MissingExtra
 
 BOM = b"\xef\xbb\xbf"
 MAX_DEPTH = 254  # orjson reads 1024 levels, but writes no more than these
-_SAID = 300
 _CHUNK = 1 << 20
 _ZSTD_FEED = 1 << 8  # 4 bytes may unpack to 128 KiB, so that a large feed could fill the memory
 
 
-class Defect(Exception):
-    """Why a line or a record cannot be used: `reason` to count it under, `detail` to mend it."""
+class JsonlSource(Declared):
+    """JSONL files of this machine: plain, .gz or .zst."""
 
-    def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(reason, detail)
-        self.reason = reason
-        self.detail = detail if len(detail) <= _SAID else detail[:_SAID] + "…"  # it may quote a key of any length
+    kind: Literal["jsonl"] = "jsonl"
+    paths: Paths = Field(min_length=1)
+    """Files relative to the project; *, ? and ** match names, and each pattern must match a file."""
+
+    def patterns(self) -> list[str]:
+        return self.paths
+
+    def open(self, files: Sequence[Source], scratch: Path, max_line: int) -> Rows:
+        rows = (Row(file.name, *line) for file in files for line in lines(file.path, file.name, max_line))
+        return Rows(tuple(file.name for file in files), rows, parse, raw)
 
 
 class TooLong(NamedTuple):

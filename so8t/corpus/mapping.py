@@ -11,8 +11,8 @@ from typing import Any
 
 import orjson
 
-from so8t.corpus.jsonl import Defect
-from so8t.corpus.sources import OUR_NAMES, SPLIT, Declared, Fields
+from so8t.corpus.declared import OUR_NAMES, SPLIT, Declared, Fields
+from so8t.corpus.rows import Defect
 from so8t.formats.records import LABELS, Record
 
 ROLES = {

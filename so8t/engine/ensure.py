@@ -133,7 +133,7 @@ class _Building:
 
     def _looks(self) -> list[Signature | None]:
         """What the file system says of the sources: an edit that was undone shows here alone."""
-        return [signature(path) for _, path in self.session.sources(self.row)]
+        return [signature(path) for _, path in self.session.files(self.row)]
 
     def _call(self, out: Path) -> Any:
         from so8t.engine.stage import Inputs, Source
@@ -145,7 +145,8 @@ class _Building:
         stage = importlib.import_module("stages").STAGES[row.name]
         spec = stage.spec.model_validate_json(json.dumps(row.values))
         folders = {up: layout.folder(up) for up in row.upstream}
-        sources = tuple(Source(name, path) for name, path in self.session.sources(row))
+        found = self.session.sources(row).items()
+        sources = {source: tuple(Source(name, path) for name, path in files) for source, files in found}
         return stage.build(Inputs(folders, sources, scratch), out, spec)
 
     def _have_changed(self) -> bool:

@@ -11,7 +11,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ class Row:
     values: Mapping[str, Any]  # all values
     code: Mapping[str, str]
     packages: Mapping[str, str]
-    sources: tuple[str, ...]
+    sources: Mapping[str, Sequence[str]]
     resumable: bool
     precious: bool
     on_request: bool
@@ -126,7 +126,7 @@ def _dump(value: Any) -> bytes:
 
 
 def _plan(project: Path, profile: str, facts: Mapping[str, Any]) -> Plan:
-    tuples = ("takes", "gives", "ships", "sources")
+    tuples = ("takes", "gives", "ships")
     rows: dict[str, Row] = {}
     for row in facts["rows"]:
         values: dict[str, Any] = {key: tuple(value) if key in tuples else value for key, value in row.items()}

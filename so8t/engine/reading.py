@@ -61,13 +61,18 @@ def _row(project: Path, stage: Stage, model: BaseModel, modules: Known, versions
         values=model.model_dump(mode="json"),
         code=code_of(project, stage.build.__module__, modules),
         packages={package: versions[package] for package in sorted(stage.packages)},
-        sources=tuple(stage.sources(model)) if stage.sources else (),
+        sources=_patterns(stage, model),
         resumable=stage.resumable,
         precious=stage.precious,
         on_request=stage.on_request,
         outside=stage.outside is not None,
         doc=contents.describe(stage),
     )
+
+
+def _patterns(stage: Stage, model: BaseModel) -> dict[str, list[str]]:
+    named = stage.sources(model) if stage.sources else {}
+    return {name: list(patterns) for name, patterns in named.items()}
 
 
 def _settings(settings: Settings) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Which local files a source pattern names: the same answer for the graph, which digests them, and for `raw`.
+"""Which local files the patterns of named sources name.
 
     *  ?  [ab]    within one part of a path; a name that starts with a dot needs a dot in the pattern
     **            any number of folders, also none; folders that are symbolic links are not followed
@@ -13,31 +13,45 @@ from __future__ import annotations
 
 import os
 import posixpath
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from fnmatch import fnmatch
 from pathlib import Path, PurePath
 
 from so8t.errors import StageError
 
+Named = tuple[str, Path]
+
 _SHOWN = 5  # names of neighbours in a message
 
 
-def expand(project: Path, patterns: Iterable[str]) -> list[tuple[str, Path]]:
-    """Every file that a pattern matches, once, as (name, path), sorted by name."""
-    found: dict[str, tuple[str, Path]] = {}
+def expand(project: Path, sources: Mapping[str, Iterable[str]]) -> dict[str, list[Named]]:
+    """Every file that a source's patterns match, once, sorted by name; a file belongs to one source."""
+    found = {source: _files(project, patterns) for source, patterns in sources.items()}
+    _check_owners(found)
+    return {source: sorted(files.values()) for source, files in found.items()}
+
+
+def _check_owners(found: Mapping[str, Mapping[str, Named]]) -> None:
+    names = {key: name for files in found.values() for key, (name, _) in files.items()}
+    if len(names) == sum(map(len, found.values())):
+        return
+    for key, name in sorted(names.items()):
+        owners = [source for source, files in found.items() if key in files]
+        if len(owners) > 1:
+            raise StageError(
+                f"{name} is matched by the sources {' and '.join(owners)}: narrow the paths of one of them"
+            )
+
+
+def _files(project: Path, patterns: Iterable[str]) -> dict[str, Named]:
+    found: dict[str, Named] = {}
     for pattern in patterns:
         files = [_named(project, pattern, path) for path in _walk(*_start(project, pattern))]
         if not files:
             raise StageError(_nothing(project, pattern))
         for name, path in files:
             found.setdefault(os.path.normcase(name), (name, path))
-    return sorted(found.values())
-
-
-def matches(pattern: str, name: str, path: Path) -> bool:
-    """Whether `expand` gives this file for the pattern; asks no file system."""
-    subject = _slashes(os.path.abspath(path)) if _anchored(pattern) else name
-    return _match(_parts(subject), _parts(pattern))
+    return found
 
 
 def _start(project: Path, pattern: str) -> tuple[str, tuple[str, ...]]:
@@ -96,15 +110,6 @@ def _entries(folder: str) -> list[os.DirEntry[str]]:
         raise StageError(f"{folder}: cannot look for source files: {error.strerror}") from error
 
 
-def _match(names: tuple[str, ...], parts: tuple[str, ...]) -> bool:
-    if not parts or not names:
-        return not parts and not names
-    if parts[0] != "**":
-        return _match_part(names[0], parts[0]) and _match(names[1:], parts[1:])
-    below = len(names) > 1 and not names[0].startswith(".") and _match(names[1:], parts)
-    return below or _match(names, parts[1:] or ("*",))
-
-
 def _match_part(name: str, part: str) -> bool:
     if not _magic(part):
         return os.path.normcase(name) == os.path.normcase(part)
@@ -115,7 +120,7 @@ def _magic(part: str) -> bool:
     return any(char in part for char in "*?[")
 
 
-def _named(project: Path, pattern: str, path: str) -> tuple[str, Path]:
+def _named(project: Path, pattern: str, path: str) -> Named:
     """Lexically: a symbolic link keeps the name that the spec gave it."""
     whole, root = os.path.abspath(path), os.path.join(os.path.abspath(project), "")
     if not _anchored(pattern):

@@ -6,7 +6,7 @@ A stage is data.  It knows no path, no key and no doit; the store and the graph 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +29,7 @@ class Inputs:
     """What a build may read: the folders of the artifacts it takes and the sources it declared."""
 
     artifacts: Mapping[str, Path]
-    sources: tuple[Source, ...] = ()
+    sources: Mapping[str, tuple[Source, ...]] = field(default_factory=dict)  # by the names that the stage gave them
     scratch: Path = Path()  # kept between builds, never part of the artifact: a cache for slow answers
 
     def __getitem__(self, artifact: str) -> Path:
@@ -42,7 +42,7 @@ class Stage:
 
     `takes` names artifacts ("cleaned") or one file of one ("thinking_sft/chat_format.json");
     `gives` the files and folders (with a trailing slash) that `build` leaves in its work folder.
-    `sources` turns a spec into patterns of local files, relative to the project.
+    `sources` turns a spec into patterns of local files, relative to the project, under names of the stage's own.
     `packages` are distributions whose version changes the result.
     `build` may return the digests of files, taken while it wrote them, by path.
     `ships` are patterns of given files that leave the house and carry a SHA-256 too.
@@ -58,7 +58,7 @@ class Stage:
     build: Callable[[Inputs, Path, Any], Mapping[str, File] | None]
     gives: tuple[str, ...]
     takes: tuple[str, ...] = ()
-    sources: Callable[[Any], Iterable[str]] | None = None
+    sources: Callable[[Any], Mapping[str, Iterable[str]]] | None = None
     packages: tuple[str, ...] = ()
     ships: tuple[str, ...] = ()
     resumable: bool = False

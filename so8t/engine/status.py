@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 
 from so8t.engine import contents, sourcefiles
 from so8t.engine.plan import Plan, Row
+from so8t.engine.sourcefiles import Named
 from so8t.engine.why import Reason, compare
 from so8t.errors import StageError
 from so8t.store import artifact
@@ -127,7 +127,7 @@ class Session:
                 if not part or path == part or path.startswith(part.rstrip("/") + "/")
             }
         try:
-            for name, path in self.sources(row):
+            for name, path in self.files(row):
                 inputs[f"./{name}" if name in inputs else name] = self.digests.digest(path)
         except StageError as error:
             missing.append(Reason("disk", str(error)))
@@ -137,5 +137,9 @@ class Session:
         wanted = Fingerprint(row.name, row.spec, dict(sorted(inputs.items())), row.code, row.packages)
         return (None if missing else wanted), missing
 
-    def sources(self, row: Row) -> list[tuple[str, Path]]:
-        return sourcefiles.expand(self.plan.layout.project, row.sources) if row.sources else []
+    def sources(self, row: Row) -> dict[str, list[Named]]:
+        return sourcefiles.expand(self.plan.layout.project, row.sources)
+
+    def files(self, row: Row) -> list[Named]:
+        """The files of all its sources."""
+        return [file for files in self.sources(row).values() for file in files]

@@ -73,7 +73,7 @@ class Graph:
 
     def _sources(self, name: str) -> list[str]:
         try:
-            return [self.plan.layout.shown(path) for _, path in self.session.sources(self.plan.rows[name])]
+            return [self.plan.layout.shown(path) for _, path in self.session.files(self.plan.rows[name])]
         except UserError:
             return []  # the build says which source is missing
 

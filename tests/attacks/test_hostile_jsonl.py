@@ -35,7 +35,7 @@ COMPRESS = {".gz": gzip.compress, ".zst": zstandard.compress}
 def build(out: Path, data: bytes, suffix: str = "", **spec: object) -> dict[str, object]:
     path = out / f"x.jsonl{suffix}"
     path.write_bytes(data)
-    STAGE.build(Inputs({}, (Source(path.name, path),)), out, SPEC.model_copy(update=spec))
+    STAGE.build(Inputs({}, {"faq": (Source(path.name, path),)}), out, SPEC.model_copy(update=spec))
     stats: dict[str, object] = orjson.loads((out / "stats.json").read_bytes())["faq"]
     return stats
 

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from so8t.corpus import hub
-from so8t.corpus.sources import DatasetsSource
+from so8t.corpus.hub import DatasetsSource
 from so8t.errors import StageError
 
 ROWS = [
@@ -71,7 +71,7 @@ def python(code: str, **environment: str) -> str:
     lines = [
         "import sys; from pathlib import Path",
         code,
-        "from so8t.corpus import hub; from so8t.corpus.sources import DatasetsSource",
+        "from so8t.corpus import hub; from so8t.corpus.hub import DatasetsSource",
         f"try: list(hub.rows(DatasetsSource(**{declared}), None, Path('unused')))",
         "except Exception as error: print(type(error).__name__, error, sep=': ')",
     ]

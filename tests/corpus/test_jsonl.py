@@ -12,7 +12,8 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from so8t.corpus.jsonl import Defect, Line, TooLong, lines, parse, raw
+from so8t.corpus.jsonl import Line, TooLong, lines, parse, raw
+from so8t.corpus.rows import Defect
 from so8t.errors import DataError
 
 

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from so8t.corpus.jsonl import Defect
+from so8t.corpus.jsonl import JsonlSource
 from so8t.corpus.mapping import content, identify
-from so8t.corpus.sources import JsonlSource
+from so8t.corpus.rows import Defect
 
 THINKING = {"task": "締め切りを答える", "safety": "危険はない", "policy": "方針1に従う"}
 

@@ -1,12 +1,21 @@
 """Source declarations: what a spec may say, and which file belongs to which source."""
 
+import io
+from collections.abc import Iterator, Sequence
 from datetime import date
 from pathlib import Path
+from typing import Literal
 
+import orjson
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from so8t.corpus.sources import DatasetsSource, Declaration, JsonlSource, assign, patterns, provenance
+from so8t.corpus.declared import Declared, provenance
+from so8t.corpus.hub import DatasetsSource
+from so8t.corpus.ingest import ingest
+from so8t.corpus.jsonl import JsonlSource
+from so8t.corpus.rows import Defect, Row, Rows
+from so8t.corpus.sources import Declaration, check_named_once, patterns
 from so8t.engine.sourcefiles import expand
 from so8t.engine.stage import Source
 from so8t.errors import StageError
@@ -90,11 +99,12 @@ def test_where_the_cache_lies_does_not_enter_the_key() -> None:
 def test_local_files_of_both_kinds_are_declared_to_the_engine() -> None:
     local = declare(kind="datasets", format="parquet", paths=["b/*.parquet"])
 
-    assert patterns([declare(paths=["a/*.jsonl", "c.jsonl"]), local, declare(**HUB)]) == [
-        "a/*.jsonl",
-        "c.jsonl",
-        "b/*.parquet",
-    ]
+    own = declare(name="own", paths=["a/*.jsonl", "c.jsonl"])
+    assert patterns([own, local, declare(**{**HUB, "name": "hub"})]) == {
+        "own": ["a/*.jsonl", "c.jsonl"],
+        "社内FAQ": ["b/*.parquet"],
+        "hub": [],
+    }
 
 
 def test_provenance_says_where_and_on_which_terms() -> None:
@@ -121,8 +131,10 @@ def project(tmp_path: Path) -> Path:
 
 def assigned(project: Path, **paths: list[str]) -> dict[str, list[str]]:
     sources = [declare(name=name, paths=found) for name, found in paths.items()]
-    files = [Source(name, path) for name, path in expand(project, patterns(sources))]
-    return {name: [file.name for file in files] for name, files in assign(sources, files).items()}
+    expanded = expand(project, patterns(sources)).items()
+    files = {source: [Source(name, path) for name, path in named] for source, named in expanded}
+    check_named_once(files)
+    return {name: [file.name for file in found] for name, found in files.items()}
 
 
 def test_each_file_goes_to_the_source_that_names_it(project: Path) -> None:
@@ -148,3 +160,47 @@ def test_one_file_under_two_names_is_an_error(project: Path) -> None:
         assigned(project, one=["data/*.jsonl"], two=["link.jsonl"])
 
     assert str(error.value) == "data/a.jsonl and link.jsonl are the same file: name it once"
+
+
+class Headlines(Declared):
+    """A kind that this repository does not have: one record a line of a plain text."""
+
+    kind: Literal["headlines"] = "headlines"
+    path: str
+
+    def patterns(self) -> list[str]:
+        return [self.path]
+
+    def open(self, files: Sequence[Source], scratch: Path, max_line: int) -> Rows:
+        def lines() -> Iterator[Row]:
+            for file in files:
+                for number, line in enumerate(file.path.read_text("utf-8").splitlines(), 1):
+                    yield Row(file.name, number, line.encode())
+
+        return Rows(tuple(file.name for file in files), lines(), _headline, lambda data: {"raw": data.decode()})
+
+
+def _headline(data: bytes) -> dict[str, str]:
+    if data.startswith(b"#"):
+        raise Defect("a remark", "a remark, not a headline")
+    return {"text": data.decode()}
+
+
+def test_a_new_kind_is_its_class_alone(tmp_path: Path) -> None:
+    (tmp_path / "news.txt").write_text("桜が咲いた\n\n# 校正済み\n雪が降った\n", encoding="utf-8")
+    source = Headlines(**{**BASE, "path": "*.txt"})
+    files = [Source(*named) for named in expand(tmp_path, patterns([source]))["社内FAQ"]]
+    kept, aside = io.BytesIO(), io.BytesIO()
+
+    tally = ingest(source, source.open(files, tmp_path, 1024), False, kept, aside)
+
+    records = [orjson.loads(line) for line in kept.getvalue().splitlines()]
+    assert [(record["text"], record["source"]["line"]) for record in records] == [("桜が咲いた", 1), ("雪が降った", 4)]
+    assert orjson.loads(aside.getvalue()) == {
+        "source": {"name": "社内FAQ", "file": "news.txt"},
+        "line": 3,
+        "reason": "a remark",
+        "detail": "a remark, not a headline",
+        "raw": "# 校正済み",
+    }
+    assert (tally.lines, tally.records, tally.blank, tally.aside) == (4, 2, 1, 1)

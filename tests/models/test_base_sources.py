@@ -98,7 +98,7 @@ def pinned(**more: Any) -> dict[str, Any]:
 def build(source: dict[str, Any], out: Path, *files: Path, scratch: Path = Path()) -> Path:
     out.mkdir(exist_ok=True)
     sources = tuple(Source(path.name, path) for path in files)
-    STAGE.build(Inputs({}, sources, scratch), out, Spec(source=source))
+    STAGE.build(Inputs({}, {"checkpoint": sources}, scratch), out, Spec(source=source))
     return out / "model"
 
 
@@ -209,8 +209,8 @@ def test_the_tiny_spec_of_the_sample_is_the_default_one() -> None:
 
 def test_the_stage_declares_a_local_folder_as_its_source() -> None:
     assert STAGE.sources is not None
-    assert STAGE.sources(Spec(source={"kind": "local", "path": "models/phi/"})) == ["models/phi/*"]
-    assert STAGE.sources(Spec()) == STAGE.sources(Spec(source=pinned())) == []
+    assert STAGE.sources(Spec(source={"kind": "local", "path": "models/phi/"})) == {"checkpoint": ["models/phi/*"]}
+    assert STAGE.sources(Spec()) == STAGE.sources(Spec(source=pinned())) == {}
 
 
 def test_the_tiny_stage_leaves_what_it_promised(sft: Path, pico: Path, tmp_path: Path) -> None:

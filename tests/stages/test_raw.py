@@ -22,10 +22,11 @@ FAQ = {"name": "faq", "terms": "CC-BY-4.0", "trust": "high"}
 
 def build(project: Path, *sources: dict[str, Any], **spec: Any) -> Path:
     made = Spec(sources=[FAQ | source for source in sources], **spec)
-    files = [Source(name, path) for name, path in expand(project, STAGE.sources(made))]
+    found = expand(project, STAGE.sources(made)).items()
+    files = {source: tuple(Source(name, path) for name, path in named) for source, named in found}
     out = project / "out"
     out.mkdir(exist_ok=True)
-    STAGE.build(Inputs({}, tuple(files), project / "scratch"), out, made)
+    STAGE.build(Inputs({}, files, project / "scratch"), out, made)
     return out
 
 

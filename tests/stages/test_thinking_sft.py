@@ -185,8 +185,8 @@ def test_with_a_tokenizer_lengths_are_tokens_too(tmp_path: Path) -> None:
     source = Source("models/small/tokenizer.json", tmp_path / "tokenizer.json")
 
     assert STAGE.sources is not None
-    assert list(STAGE.sources(spec)) == ["models/small/tokenizer.json"]
-    lengths = read(built(tmp_path, [record(0)], spec, sources=(source,)) / "stats.json")["lengths"]
+    assert STAGE.sources(spec) == {"tokenizer": ["models/small/tokenizer.json"]}
+    lengths = read(built(tmp_path, [record(0)], spec, sources={"tokenizer": (source,)}) / "stats.json")["lengths"]
     assert lengths["text_characters"]["max"] >= lengths["text_tokens"]["max"] > lengths["answer_characters"]["max"]
 
 
@@ -203,7 +203,7 @@ def test_without_tokenizers_the_line_that_installs_it_is_shown(tmp_path: Path, m
     monkeypatch.setitem(sys.modules, "tokenizers", None)
     source = Source("models/small/tokenizer.json", tmp_path / "tokenizer.json")
     with pytest.raises(MissingExtra) as caught:
-        built(tmp_path, [record(0)], Spec(tokenizer="models/small"), sources=(source,))
+        built(tmp_path, [record(0)], Spec(tokenizer="models/small"), sources={"tokenizer": (source,)})
 
     assert str(caught.value) == "thinking_sft.tokenizer needs tokenizers: pip install 'so8t[train]'"
 

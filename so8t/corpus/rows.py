@@ -1,0 +1,37 @@
+"""Rows of data from outside as every kind of source gives them, and why one cannot be used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+_SAID = 300
+
+
+class Defect(Exception):
+    """Why a line or a record cannot be used: `reason` to count it under, `detail` to mend it."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(reason, detail)
+        self.reason = reason
+        self.detail = detail if len(detail) <= _SAID else detail[:_SAID] + "…"  # it may quote a key of any length
+
+
+class Row(NamedTuple):
+    """A line of a file or a row of a dataset; `data` is b"" for a blank line."""
+
+    file: str
+    number: int
+    data: Any
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of a source: where they lie, how one is understood, and what of one is kept aside."""
+
+    files: tuple[str, ...]
+    rows: Iterable[Row]
+    parse: Callable[[Any], Any]  # its value, or a Defect
+    raw: Callable[[Any], dict[str, Any]]  # what is kept aside of a row that cannot be used
+    counts_beyond: bool = True  # whether it is cheap to count what lies beyond the limit
