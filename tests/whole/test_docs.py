@@ -38,6 +38,7 @@ FOLLOWED = ["README.ja.md", "docs/tour.md", "docs/stages.md", "docs/engine.md"] 
 WRITTEN = [
     "README.md",
     *FOLLOWED,
+    "docs/architecture.md",
     "docs/serve.md",
     "docs/why.md",
     "docs/LOG.md",
