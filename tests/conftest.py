@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,32 @@ ROOT = Path(__file__).resolve().parent.parent
 # Containers like to set it, and then a thousand child processes compile the same modules.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+
+# A worker a core: two threads each would wait for each other, spinning.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def workers(named: Sequence[str], cores: int) -> int:
+    """None for one file or one test: two take longer to import torch than most files take to run."""
+    alone = len(named) == 1 and ".py" in named[0]
+    return 0 if alone or cores < 2 else min(cores, 4)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    return workers(config.args, os.cpu_count() or 1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that take long come first, so that no worker begins one when the others are done."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
+@pytest.fixture
+def unsynced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Disks are not waited for, in this process: for tests of what is built, not of what a power cut leaves."""
+    monkeypatch.setattr(os, "fsync", lambda handle: None)
 
 
 @pytest.fixture

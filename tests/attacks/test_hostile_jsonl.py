@@ -14,6 +14,8 @@ from so8t.engine.stage import Inputs, Source
 from so8t.errors import DataError
 from stages.raw import STAGE, Spec
 
+pytestmark = pytest.mark.slow
+
 SPEC = Spec(
     sources=[{"name": "faq", "paths": ["*"], "terms": "t", "trust": "low"}], bad_input="quarantine", max_line=2048
 )

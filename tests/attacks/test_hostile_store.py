@@ -36,6 +36,7 @@ SPOILS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("copy_below", [1 << 20, BIG], ids=["small", "big"])
 @pytest.mark.parametrize("place", ["store/blobs", "store/entries", "store"])
 @pytest.mark.parametrize("spoil", SPOILS, ids=range(len(SPOILS)))
@@ -111,6 +112,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> House:
     return house
 
 
+@pytest.mark.slow
 def test_doit_goes_on_over_garbage_in_every_file_of_its_own(built: House) -> None:
     before = built.digests()
     shared, state = built.path / "artifacts/.so8t", built.artifact(".so8t")
@@ -128,6 +130,7 @@ def test_doit_goes_on_over_garbage_in_every_file_of_its_own(built: House) -> Non
         assert built.doit("verify", "numbers", "doubled", "total", "card").code == 0
 
 
+@pytest.mark.slow
 def test_doit_recovers_when_store_and_artifacts_lie_together(built: House) -> None:
     before = built.digests()
     spoil_each(built.path / "artifacts/.so8t/store", lambda data: data[::-1])

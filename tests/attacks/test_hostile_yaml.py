@@ -176,6 +176,7 @@ def mutate(data: bytes, rng: random.Random) -> bytes:
     return bytes(text)
 
 
+@pytest.mark.slow
 def test_2000_mutations_raise_spec_errors_or_nothing(tmp_path: Path) -> None:
     path = tmp_path / "specs/tiny/adapter.yaml"
     path.parent.mkdir(parents=True)

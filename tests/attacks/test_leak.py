@@ -138,6 +138,7 @@ def leaves(fmt: ThinkingFormat, number: int, data: bytes) -> tuple[str, str]:
     return out + repr(POLICY.decide(splitter.verdict, came)), "whole"
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_outputs_give_nothing_away() -> None:
     ends: Counter[tuple[str, str]] = Counter()
     for number in range(ALL):
@@ -213,6 +214,7 @@ def through_the_application(folder: Path, count: int) -> Counter[str]:
     return seen
 
 
+@pytest.mark.slow
 def test_the_application_gives_nothing_away(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     seen = through_the_application(tmp_path, WHOLE)
 

@@ -92,6 +92,7 @@ def test_without_datasets_the_line_that_installs_it_is_printed() -> None:
     assert said == "MissingExtra: source faq needs datasets: pip install 'so8t[collect]'\n"
 
 
+@pytest.mark.slow
 def test_without_a_network_the_source_and_its_place_are_named(tmp_path: Path) -> None:
     said = python("", HF_HUB_OFFLINE="1", HF_HOME=str(tmp_path))
 

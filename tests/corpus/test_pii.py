@@ -165,6 +165,7 @@ def test_a_second_pass_finds_nothing(text: str) -> None:
     assert pii.remove(once, ALL) == (once, {})
 
 
+@pytest.mark.slow
 def test_long_runs_do_not_blow_up() -> None:
     for text in (
         *("a" * 50_000 + "@", "1-" * 30_000, "東京都" + "市区" * 10_000 + "1-1", "ab:" * 20_000, "eyJ" * 20_000),

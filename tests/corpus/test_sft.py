@@ -160,6 +160,7 @@ HOSTILE = st.lists(
 WORDS = HOSTILE.map("".join).filter(bool)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policies", [POLICIES, WITH_REASON], ids=["plain", "hostile"])
 @pytest.mark.parametrize("fmt", [TAGS, HEADINGS], ids=["tags", "headings"])
 @settings(max_examples=150, derandomize=True, deadline=None)

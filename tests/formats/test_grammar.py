@@ -89,6 +89,7 @@ TEXT = st.lists(PIECES, max_size=6).map("".join)
 FINAL = st.builds(Final, st.sampled_from(LABELS), st.floats(0, 1), TEXT, TEXT)
 
 
+@pytest.mark.slow
 @EACH_FORMAT
 @settings(
     derandomize=True,

@@ -69,6 +69,7 @@ def test_headings_look_like_this() -> None:
     )
 
 
+@pytest.mark.slow
 @BOTH
 @settings(max_examples=400, derandomize=True, deadline=None)
 @given(thinking=THINKING)

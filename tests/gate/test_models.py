@@ -20,6 +20,8 @@ from so8t.gate.models import (
 )
 from tests.gate.families import SHAPE, model, open_up, tokens
 
+pytestmark = pytest.mark.slow
+
 
 def gated(**options: Any) -> SO8TPhi3ForCausalLM:
     torch.manual_seed(7)

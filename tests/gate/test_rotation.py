@@ -107,6 +107,7 @@ def test_blend_is_the_residual_form() -> None:
     assert (rotation.blend(theta, g) - (0.7 * EYE + 0.3 * scipy_exp(rotation.skew(theta)))).abs().max() < 1e-14
 
 
+@pytest.mark.slow
 def test_gradients_are_exact() -> None:
     theta = torch.cat([thetas(2, 1e-3), thetas(2, 1.0), thetas(2, 4.0), torch.zeros(1, 28, dtype=torch.float64)])
     theta.requires_grad_()

@@ -15,6 +15,8 @@ from so8t.gate.fold import fold
 from so8t.gate.orthogonality import orthogonality_loss
 from tests.gate.families import FAMILIES, model, open_up, tokens
 
+pytestmark = pytest.mark.slow
+
 EVERY = "all-linear"
 
 

@@ -22,6 +22,7 @@ SPOKEN = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(folders.FAMILIES))
 def test_llama_cpp_computes_what_pytorch_computes(name: str, tmp_path: Path) -> None:
     folder = folders.build(name, tmp_path / "model")

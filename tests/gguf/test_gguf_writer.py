@@ -119,6 +119,7 @@ def test_a_tied_output_is_left_out(tmp_path: Path) -> None:
     assert "output.weight" not in {tensor.name for tensor in gguf.GGUFReader(path).tensors}
 
 
+@pytest.mark.slow
 def test_bytes_do_not_depend_on_the_size_of_a_chunk(phi3: Path, tmp_path: Path) -> None:
     for kind in ("f16", "q8_0", "bf16", "f32"):
         small, large = (write(phi3, tmp_path / f"{kind}-{chunk}", kind, chunk=chunk) for chunk in (100, 1 << 20))

@@ -79,6 +79,7 @@ def test_the_checkpoint_is_a_phi3_that_transformers_loads(pico: Path) -> None:
     assert not (pico.parent / "training").exists()
 
 
+@pytest.mark.slow
 def test_killed_five_times_it_ends_in_the_same_bytes(pico: Path, sft: Path, tmp_path: Path) -> None:
     """Each time after a moment that a seed chose, counted from the first state of that run; there is no warning."""
     state, dice, kept = tmp_path / "training" / "state.safetensors", random.Random(7), []

@@ -20,6 +20,8 @@ from so8t.plots import curves, lines
 from so8t.plots.canvas import Look
 from stages.curves import Spec, build
 
+pytestmark = pytest.mark.slow
+
 ALL = ["loss", "alpha", "orthogonality", "angles", "logits", "learning_rate", "gradients", "activations"]
 
 

@@ -15,6 +15,8 @@ from so8t.formats.records import LABELS, Label
 from so8t.plots import verdicts
 from so8t.plots.canvas import Look
 
+pytestmark = pytest.mark.slow
+
 
 def outcomes(right: float, stated: bool = True) -> list[Outcome]:
     """Forty answers, so large a part of them right, with confidences all over the scale."""

@@ -15,6 +15,8 @@ from schemathesis.checks import CHECKS
 from so8t.serve.scripted import Scripted
 from tests.serve.served import SECRET, Served, in_two, output, says, served
 
+pytestmark = pytest.mark.slow
+
 ANSWER = "締め切りは月末です。🏠"
 ASKED = [{"role": "system", "content": "簡潔に"}, {"role": "user", "content": "経費の締め切りは？"}]
 

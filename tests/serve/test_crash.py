@@ -15,6 +15,8 @@ import pytest
 from so8t.serve import chain
 from tests.conftest import ROOT
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def bench() -> ModuleType:

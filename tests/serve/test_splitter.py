@@ -257,6 +257,7 @@ def test_an_output_without_end_is_cut_off() -> None:
     assert run(["<think-task>"] + ["x" * 100] * 20, limit=1000) == ("", "too long", None)
 
 
+@pytest.mark.slow
 def test_a_megabyte_of_pieces_costs_time_in_proportion_to_its_length() -> None:
     for text in ("<", "<\\", "</fina", "(t", "－", "\n回", "t-"):
         assert run([answered(text * (5_000 // len(text)))], limit=1 << 20)[1] in ("whole", "look-alike", "structure")

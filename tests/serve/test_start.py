@@ -28,6 +28,8 @@ from tests.ollama.standin_http import running
 from tests.serve.served import SECRET, output
 from tests.serve.test_audit import write
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:

@@ -24,6 +24,8 @@ from tests.gguf import folders
 from tests.stages import pico_trained
 from tests.weights import workshop
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory: pytest.TempPathFactory) -> Inputs:

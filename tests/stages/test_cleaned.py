@@ -112,6 +112,7 @@ def test_every_step_can_be_left_out(tmp_path: Path) -> None:
     assert gone == []
 
 
+@pytest.mark.slow
 def test_workers_do_not_change_a_byte(tmp_path: Path) -> None:
     texts: list[Any] = [
         f"{number}番の会議室を{number % 7}時から予約したいです。電話は090-1234-{number:04}です。"

@@ -17,6 +17,8 @@ from stages import evaluation
 from stages.evaluation import Spec
 from tests.evals import memorised
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory: pytest.TempPathFactory) -> Inputs:

@@ -22,6 +22,8 @@ from stages import gguf
 from stages.gguf import Spec
 from tests.gguf import folders
 
+pytestmark = pytest.mark.slow
+
 LOOSE = {"divergence": 5, "perplexity": 5, "agreement": 0}  # random weights show nothing of a quantisation
 QUESTIONS = ("東京支店の営業時間は？", "　全角の空白😢", "What time is it?")
 

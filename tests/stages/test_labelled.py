@@ -19,6 +19,8 @@ from so8t.formats import records
 from stages import labelled
 from stages.labelled import STAGE, Spec, build
 
+pytestmark = pytest.mark.slow
+
 PROJECT = Path(__file__).parents[2]
 TINY = yaml.safe_load((PROJECT / "specs/tiny/labelled.yaml").read_text(encoding="utf-8"))
 PATTERNS = {

@@ -20,6 +20,8 @@ from stages.merged_model import STAGE, Spec
 from tests.stages import pico_trained
 from tests.weights import workshop
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory: pytest.TempPathFactory) -> Inputs:

@@ -278,6 +278,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_hash_seed_locale_and_time_zone_leave_no_trace(tmp_path: Path) -> None:
     records.write(tmp_path / "labelled.jsonl", [record(number) for number in range(40)])
     found = []

@@ -16,6 +16,8 @@ import pytest
 from so8t.store import cache
 from tests.yard import BIG, Yard, files_of
 
+pytestmark = pytest.mark.slow
+
 CHANGES = ("replace", "fsync", "unlink", "rmdir", "mkdir")
 
 

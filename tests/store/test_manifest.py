@@ -73,6 +73,7 @@ def manifests(draw) -> Manifest:
     return Manifest(fingerprint, tuple(files), tuple(draw(st.lists(st.text(), max_size=2))))
 
 
+@pytest.mark.slow
 @given(manifests())
 @settings(derandomize=True, max_examples=60, deadline=None)
 def test_what_is_encoded_is_decoded(manifest: Manifest) -> None:

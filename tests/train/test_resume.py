@@ -21,6 +21,8 @@ from so8t.train.settings import Checkpoints, Gates, Validation
 from tests.train.conftest import Place
 from tests.train.test_run import changed, contents
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -39,15 +41,18 @@ def after_kills(job: Job, folder: Path, seed: int, kills: int) -> list[tuple[int
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="forks and SIGKILL; Windows resumes in test_stopped_and_continued")
-def test_a_hundred_kills_change_no_byte(place: Place, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("plain", "quantised"), [pytest.param(16, 4, id="20"), pytest.param(84, 16, id="100", marks=pytest.mark.soak)]
+)
+def test_kills_at_random_moments_change_no_byte(place: Place, tmp_path: Path, plain: int, quantised: int) -> None:
     job = changed(place.job(validation=Validation(every=5, records=4, publish="best")), steps=16, packing=False)
 
-    runs = after_kills(replace(job, checkpoints=Checkpoints(steps=2, keep=2)), tmp_path, seed=11, kills=84)
+    runs = after_kills(replace(job, checkpoints=Checkpoints(steps=2, keep=2)), tmp_path, seed=11, kills=plain)
     (tmp_path / "int8").mkdir()
-    quantised = changed(place.job(quantise="int8"), gradient_checkpointing=True, packing=True, optimizer="adamw8bit")
-    others = after_kills(changed(quantised, steps=16), tmp_path / "int8", seed=12, kills=16)
+    int8 = changed(place.job(quantise="int8"), gradient_checkpointing=True, packing=True, optimizer="adamw8bit")
+    others = after_kills(changed(int8, steps=16), tmp_path / "int8", seed=12, kills=quantised)
 
-    assert sum(killed for killed, _ in runs) >= 84 and sum(killed for killed, _ in others) >= 16
+    assert sum(killed for killed, _ in runs) >= plain and sum(killed for killed, _ in others) >= quantised
     assert len({digest for _, digest in runs}) == 1
     assert len({digest for _, digest in others}) == 1
 

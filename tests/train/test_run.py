@@ -22,6 +22,8 @@ from so8t.train.settings import Checkpoints, Gates, Lora, Pet, Validation
 from so8t.weights import gatefiles
 from tests.train.conftest import Place, gates_for
 
+pytestmark = pytest.mark.slow
+
 FILES = [
     "adapter_config.json",
     "adapter_model.safetensors",

@@ -154,6 +154,7 @@ def test_equal_samples_give_equal_bytes_whatever_the_hash_seed(tmp_path: Path, r
         }
 
 
+@pytest.mark.slow
 def test_ten_thousand_samples_need_little_memory(tmp_path: Path) -> None:
     layers = [0.123456789] * 32
     line = series.encode({"step": 10**6, "loss": 0.1, "phase": "x", "a": layers, "b": layers})

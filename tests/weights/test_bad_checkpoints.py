@@ -118,6 +118,7 @@ def mutated(good: bytes, dice: random.Random) -> bytes:
     return count.to_bytes(8, "little") + made + good[data : data + dice.choice([99, 99, 99, dice.randrange(40)])]
 
 
+@pytest.mark.slow
 def test_ten_thousand_damaged_headers_are_read_or_refused_without_harm() -> None:
     """Never a crash, a hang, or memory by the header's word."""
     head, _ = header.encode([Tensor("層.0.重み", "BF16", (3, 4)), Tensor("b", "F32", (2,)), Tensor("c", "U8", ())])

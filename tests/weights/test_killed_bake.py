@@ -11,16 +11,19 @@ import pytest
 
 from tests.weights import workshop
 
+pytestmark = pytest.mark.slow
+
 SHAPE = {"hidden_size": 128, "intermediate_size": 512, "vocab_size": 2000}
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="forks and SIGKILL; Windows has neither")
-def test_fifty_kills_change_no_byte(tmp_path: Path, root: Path) -> None:
+@pytest.mark.parametrize("kills", [20, pytest.param(100, marks=pytest.mark.soak)])
+def test_kills_at_random_moments_change_no_byte(tmp_path: Path, root: Path, kills: int) -> None:
     trained = workshop.train(tmp_path, dtype="bfloat16", shape=SHAPE)
     workshop.merge_it(trained)
 
     done = subprocess.run(
-        [sys.executable, "-m", "tests.weights.killed", str(tmp_path), "4", "50"],
+        [sys.executable, "-m", "tests.weights.killed", str(tmp_path), "4", str(kills)],
         cwd=root,
         env={**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
         capture_output=True,
@@ -28,4 +31,4 @@ def test_fifty_kills_change_no_byte(tmp_path: Path, root: Path) -> None:
     )
 
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.split()[0] == "50"
+    assert done.stdout.split()[0] == str(kills)

@@ -32,6 +32,7 @@ def merged_by_peft(trained: Trained) -> dict[str, torch.Tensor]:
     return dict(made.state_dict())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_sixteen_bits_are_pefts_bit_for_bit(variant: str, dtype: str, tmp_path: Path) -> None:

@@ -15,6 +15,8 @@ from tests.gate.families import FAMILIES
 from tests.weights import workshop
 from tests.weights.workshop import PROMPTS, Trained
 
+pytestmark = pytest.mark.slow
+
 CLOSE = 1e-5  # of the logit scale, in float32
 
 

@@ -24,6 +24,7 @@ def benchmark(root: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     return module
 
 
+@pytest.mark.slow
 def test_ours_and_pefts_are_the_same_bytes_and_the_bake_is_the_same_function(benchmark: Any, tmp_path: Path) -> None:
     shape = benchmark.Shape(hidden=64, inner=96, heads=4, layers=4, words=97, rank=4, shard=60_000)
     benchmark.make(tmp_path, shape)

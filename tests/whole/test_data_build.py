@@ -18,6 +18,8 @@ from so8t.formats import chat, records, thinking
 from so8t.formats.records import LABELS, Record
 from tests.house import DOIT
 
+pytestmark = pytest.mark.slow
+
 EVERY_KIND = pii.kinds(("secret", "email", "ip", "card", "my_number", "address", "phone"))
 NEAR = 0.8  # thinking_sft.near_duplicate_threshold
 

@@ -44,6 +44,8 @@ WRITTEN = [
     "docs/LOG.md",
     "benchmarks/README.md",
     "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "SECURITY.md",
 ]
 CODE = re.compile(r"`([^`]+)`")
 
@@ -162,7 +164,7 @@ def fresh_copy(project: Path) -> Path:
     """The checkout as a newcomer has it; so8t itself is the one that is installed."""
     for name in ("stages", "specs", "docs"):
         shutil.copytree(ROOT / name, project / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("dodo.py", "pyproject.toml", "README.md", "constraints.txt"):
+    for name in ("dodo.py", "pyproject.toml", "README.md", "constraints.txt", "justfile"):
         shutil.copy(ROOT / name, project / name)
     for name in ("so8t", "tests", "benchmarks"):  # for lists of folders; empty, so that nothing is imported from here
         (project / name).mkdir()
@@ -179,10 +181,12 @@ def built_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
 # ---- what runs -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_readme_can_be_followed_from_nothing(fresh: Path) -> None:
     Reader(fresh).follow("README.md")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", FOLLOWED)
 def test_the_page_can_be_followed_after_the_readmes_command(built_once: Path, tmp_path: Path, page: str) -> None:
     shutil.copytree(built_once, tmp_path / "project")

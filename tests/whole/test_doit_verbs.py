@@ -11,6 +11,8 @@ import pytest
 
 from tests.house import House
 
+pytestmark = pytest.mark.slow
+
 NUMBERS = ["numbers", "doubled", "total", "card", "parity"]
 
 

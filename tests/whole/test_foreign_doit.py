@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 DODO = """
 DOIT_CONFIG = {"backend": "%s", "dep_file": "state.db", "default_tasks": ["twice", "group", "broken"]}
 

@@ -12,6 +12,8 @@ import pytest
 
 from tests.house import DOIT, House
 
+pytestmark = pytest.mark.slow
+
 
 def processes_of(house: House) -> list[str]:
     """Builders and doits that are still there."""

@@ -23,6 +23,8 @@ from stages import STAGES
 from tests.whole.pico import SPECS
 from tests.whole.pico_models import FLOW, MODELS, Chain, Said, changed
 
+pytestmark = pytest.mark.slow
+
 BEFORE = FLOW[: FLOW.index("adapter")]
 IMPOSSIBLE = {"max_difference": 1.0, "kl": 1.0, "top1": 0.0, "layer": 1e-12}
 SMALL_EDITS = {

@@ -253,6 +253,7 @@ def nested(field: str, value: Any) -> dict[str, Any]:
     return value
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("stage", "field", "before", "value", "expected"), ROWS, ids=[f"{row[0]}.{row[1]}" for row in ROWS]
 )

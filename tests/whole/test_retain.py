@@ -8,6 +8,8 @@ import pytest
 
 from tests.house import House
 
+pytestmark = pytest.mark.slow
+
 UP_TO_DATE = dict.fromkeys(["numbers", "doubled", "total", "card", "parity"], "U")
 
 

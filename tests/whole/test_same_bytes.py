@@ -26,6 +26,7 @@ def built(folder: Path, root: Path, **env: str) -> dict[str, bytes]:
     return digests(folder)
 
 
+@pytest.mark.slow
 def test_two_folders_time_zones_locales_and_hash_seeds_give_the_same_bytes(tmp_path: Path, root: Path) -> None:
     here = built(tmp_path / "one", root, TZ="Asia/Tokyo", LC_ALL="C", PYTHONHASHSEED="0", OMP_NUM_THREADS="1")
     there = built(
@@ -36,6 +37,7 @@ def test_two_folders_time_zones_locales_and_hash_seeds_give_the_same_bytes(tmp_p
     assert here == there
 
 
+@pytest.mark.slow
 def test_no_place_or_time_enters_a_manifest(tmp_path: Path, root: Path) -> None:
     found = built(tmp_path / "here", root)
 
@@ -44,6 +46,7 @@ def test_no_place_or_time_enters_a_manifest(tmp_path: Path, root: Path) -> None:
         assert not (name.endswith("manifest.json") and re.search(rb"20\d\d-\d\d-\d\d", data)), name
 
 
+@pytest.mark.slow
 def test_an_interpreter_without_a_fixed_hash_seed_gives_the_same_bytes(tmp_path: Path, root: Path) -> None:
     """Without the engine, which fixes the seed for its builders."""
     from tests.whole import direct
@@ -126,6 +129,7 @@ def test_a_code_edit_touches_exactly_the_stages_that_import_it(root: Path, name:
     assert touched == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", DATA)
 def test_a_build_imports_no_project_module_that_its_key_does_not_know(tmp_path: Path, root: Path, stage: str) -> None:
     """The static closure against what Python really imported."""

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import os
 
+import pytest
+
 from so8t.engine import plan as plans
 from so8t.store import artifact
 from tests.house import House
+
+pytestmark = pytest.mark.slow
 
 
 def test_two_edits_of_one_second_and_one_size_are_not_mixed_up(house: House, monkeypatch) -> None:

@@ -20,6 +20,8 @@ from so8t.store.gc import collect
 from stages import STAGES
 from tests.whole.pico import SPECS, Pico
 
+pytestmark = pytest.mark.slow
+
 LETTERS = {"raw": "r", "cleaned": "c", "labelled": "l", "thinking_sft": "t"}
 POLICY = {
     "task": "依頼を受ける。",

@@ -13,6 +13,8 @@ from doit.doit_cmd import DoitMain
 
 from tests.house import DOIT, House
 
+pytestmark = pytest.mark.slow
+
 ALL = ["numbers", "doubled", "total", "card", "parity"]
 
 

@@ -10,6 +10,8 @@ import pytest
 
 from tests.house import House
 
+pytestmark = pytest.mark.slow
+
 ALL = ["numbers", "doubled", "total", "card", "parity", "parity of 1", "parity of 2", "parity of 3"]
 
 # file, before, after, what runs
