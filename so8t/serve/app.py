@@ -70,11 +70,15 @@ def create(service: Service, tokens: Tokens | None = None, page: bool = True) ->
             raise Problem("unknown-model")
         return _json(_model(name, began))
 
-    @app.get("/healthz", summary="Whether requests are answered", responses={503: {"model": wire.Health}})
-    async def healthz() -> wire.Health:
-        if service.well:
-            return wire.Health(status="ok")
-        return _json({"status": "failing"}, 503)  # type: ignore[return-value]
+    @app.get(
+        "/healthz",
+        summary="Whether requests are answered",
+        responses={503: {"model": wire.Health}},
+        response_model=wire.Health,
+    )
+    async def healthz() -> Response:
+        problem = await service.trouble()
+        return _json({"status": "failing", "problem": problem}, 503) if problem else _json({"status": "ok"})
 
     @app.get("/metrics", summary="Prometheus", **documented(None))
     async def prometheus() -> Response:
@@ -198,7 +202,15 @@ async def _on_invalid(request: Request, error: Exception) -> Response:
     if any(issue["type"] == "json_invalid" for issue in issues):
         return await _on_problem(request, Problem("malformed"))
     found = [{"where": _place(issue["loc"]), "what": issue["type"]} for issue in issues[:20]]
-    return await _on_problem(request, Problem("invalid", problems=found))
+    fields = [each["where"].removeprefix("body.") for each in found]
+    unknown = next((field for field in fields if field in wire.UNSUPPORTED), None)
+    if unknown:
+        return await _on_problem(
+            request, Problem("invalid", f"{unknown} is not supported.", param=unknown, problems=found)
+        )
+    return await _on_problem(
+        request, Problem("invalid", param=fields[0] if "?" not in fields[0] else None, problems=found)
+    )
 
 
 def _place(loc: Any) -> str:
@@ -222,8 +234,11 @@ async def _on_http(request: Request, error: Exception) -> Response:
     return await _on_problem(request, Problem(kind, headers=headers))
 
 
-_FIELDS = frozenset(
-    name
-    for model in (wire.PromptQuestion, wire.MessagesQuestion, wire.Message, wire.ChatRequest, wire.ChatMessage)
-    for name in model.model_fields
+_FIELDS = (
+    frozenset(
+        name
+        for model in (wire.PromptQuestion, wire.MessagesQuestion, wire.Message, wire.ChatRequest, wire.ChatMessage)
+        for name in model.model_fields
+    )
+    | wire.UNSUPPORTED
 )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from so8t.formats import chat
 from so8t.formats import thinking as think
@@ -24,21 +24,37 @@ class Failed(Exception):
     """The model could not be run.  The message goes to the operator's log, never to a client."""
 
 
+class TooLong(Exception):
+    """The backend says itself that a prompt does not fit."""
+
+
 @dataclass(frozen=True)
 class Prompt:
     tokens: int
     content: Any  # the backend's own
 
 
+@dataclass(frozen=True)
+class Ended:
+    """How an output ended: by itself, or at the most tokens; and the digest of the model that wrote it."""
+
+    reason: Literal["stop", "length"]
+    digest: str
+
+
 class Backend(Protocol):
     name: str
-    digest: str  # of the model, for the audit log
+    digest: str  # of the model as it was last seen, for the audit log
     slots: int
-    context: int
+    context: int  # tokens of prompt and output together: no more than the model was made for
+
+    def check(self) -> None:
+        """Failed where a question would not be answered now."""
+        ...
 
     def prepare(self, pieces: Sequence[Segment]) -> Prompt: ...
 
-    def generate(self, prompt: Prompt, most: int, cancel: threading.Event, emit: Emit) -> None:
+    def generate(self, prompt: Prompt, most: int, cancel: threading.Event, emit: Emit) -> Ended:
         """Emit the output in pieces of any size, up to the stop token, which is not part of it."""
         ...
 

@@ -6,13 +6,13 @@ import hashlib
 import os
 import queue
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from so8t.errors import UserError
 from so8t.formats.chat import ChatFormat, Segment
 from so8t.gguf.llamacpp import Model
-from so8t.serve.backend import Emit, Failed, Prompt
+from so8t.serve.backend import Emit, Ended, Failed, Prompt
 from so8t.serve.settings import LlamaCpp
 
 
@@ -20,16 +20,20 @@ class LocalBackend:
     """A model per slot: each has one conversation at a time, and their weights share the file's pages."""
 
     def __init__(self, settings: LlamaCpp, name: str, chat: ChatFormat, path: Path, grammar: str | None) -> None:
-        self.name, self.slots, self.context = name, settings.slots, settings.context
+        self.name, self.slots = name, settings.slots
         self.digest = f"sha256:{_sha256(path)}"
         threads = settings.threads or max(1, (os.cpu_count() or 1) // settings.slots)
         self._all = [Model(path, settings.context, threads) for _ in range(settings.slots)]
         self._idle: queue.SimpleQueue[Model] = queue.SimpleQueue()
         for model in self._all:
             self._idle.put(model)
+        self.context = min(settings.context, _trained(self._all[0].metadata, settings.context))
         self._grammar = grammar
         self._stop = self._all[0].ends.union(self._single(token) for token in chat.stop)
         self._first = self._bos()
+
+    def check(self) -> None:
+        pass  # it is in this process
 
     def prepare(self, pieces: Sequence[Segment]) -> Prompt:
         """Structure with its special tokens, contents as plain text."""
@@ -39,7 +43,7 @@ class LocalBackend:
             ids += model.tokenize(piece.text, special=piece.structure)
         return Prompt(len(ids), ids)
 
-    def generate(self, prompt: Prompt, most: int, cancel: threading.Event, emit: Emit) -> None:
+    def generate(self, prompt: Prompt, most: int, cancel: threading.Event, emit: Emit) -> Ended:
         model = self._idle.get()
         try:
             made = model.generate(
@@ -56,6 +60,7 @@ class LocalBackend:
             self._idle.put(model)
         if made.ended == "cancelled" and not cancel.is_set():
             raise Failed("llama.cpp: stopped by itself")
+        return Ended("stop" if made.ended == "stop" else "length", self.digest)
 
     def count(self, text: str) -> int | None:
         return len(self._all[0].tokenize(text, special=False))
@@ -74,6 +79,11 @@ class LocalBackend:
         known = self._all[0].metadata
         wanted = known.get("tokenizer.ggml.add_bos_token") == "true"
         return [int(known["tokenizer.ggml.bos_token_id"])] if wanted else []
+
+
+def _trained(metadata: Mapping[str, str], otherwise: int) -> int:
+    """Beyond the context that it was trained with, a model writes noise."""
+    return int(metadata.get(f"{metadata.get('general.architecture')}.context_length", otherwise))
 
 
 def _sha256(path: Path) -> str:

@@ -34,6 +34,7 @@ KINDS = {
     "backend": Kind(502, "No answer", "The model could not be run."),
     "audit": Kind(503, "Not answering", "The audit log cannot be written, and nothing is answered without it."),
     "stopping": Kind(503, "Not answering", "The server is stopping."),
+    "cut-off": Kind(502, "No answer", "The most tokens were reached before the answer began: raise max_tokens."),
     "timeout": Kind(504, "No answer in time", "The model took longer than this server waits."),
 }
 
@@ -41,9 +42,18 @@ KINDS = {
 class Problem(Exception):
     """A request that ends without an answer."""
 
-    def __init__(self, kind: str, *, headers: Mapping[str, str] | None = None, **more: Any) -> None:
+    def __init__(
+        self,
+        kind: str,
+        detail: str | None = None,
+        *,
+        param: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        **more: Any,
+    ) -> None:
         super().__init__(kind)
         self.kind, self.headers, self.more = kind, dict(headers or {}), more
+        self.detail, self.param = detail or KINDS[kind].detail, param
         self.status = KINDS[kind].status
         if self.status == 401:
             self.headers["WWW-Authenticate"] = "Bearer" if kind == "no-token" else 'Bearer error="invalid_token"'
@@ -52,10 +62,10 @@ class Problem(Exception):
         """Also in OpenAI's words, which its clients look for."""
         kind = KINDS[self.kind]
         error = {
-            "message": kind.detail,
+            "message": self.detail,
             "type": "invalid_request_error" if kind.status < 429 else "server_error",
-            "param": None,
+            "param": self.param,
             "code": self.kind.replace("-", "_"),
         }
         own = {"type": f"urn:so8t:problem:{self.kind}", "title": kind.title, "status": kind.status}
-        return {**own, "detail": kind.detail, **self.more, "error": error}
+        return {**own, "detail": self.detail, **self.more, "error": error}

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from so8t.formats.chat import Message
 from so8t.serve import audit
 from so8t.serve.audit import Log, Unavailable
-from so8t.serve.backend import Backend, Conversation, Emit, Failed
+from so8t.serve.backend import Backend, Conversation, Emit, Ended, Failed, TooLong
 from so8t.serve.keys import Keys
 from so8t.serve.limits import Slots
 from so8t.serve.metrics import Metrics
@@ -56,13 +56,17 @@ class Delta:
 
 @dataclass(frozen=True)
 class Done:
-    """The whole reply; its record is on the disk.  Of a stream, `rest` is what the deltas have not said yet."""
+    """The whole reply; its record is on the disk.  Of a stream, `rest` is what the deltas have not said yet.
 
-    reply: Reply
+    `cut`: the most tokens ended the output; the reply holds what could leave by then, and is None if nothing could.
+    """
+
+    reply: Reply | None
     audit_id: str
     rest: str
     prompt_tokens: int
     answer_tokens: int | None
+    cut: bool = False
 
 
 @dataclass
@@ -78,6 +82,7 @@ class _Course:
     answer: list[str] = field(default_factory=list)
     sent: int = 0  # characters
     reply: Reply | None = None
+    ended: Ended | None = None
     recorded: bool = False
 
 
@@ -94,9 +99,18 @@ class Service:
         self._pumps: set[Pump] = set()
         self._open, self._ended = 0, threading.Condition()
 
-    @property
-    def well(self) -> bool:
-        return not (self._log.failing or self.stopping)
+    async def trouble(self) -> str | None:
+        """What keeps this server from answering; None where nothing does."""
+        if self.stopping:
+            return "stopping"
+        if self._log.failing:
+            return "audit"
+        try:
+            await asyncio.get_running_loop().run_in_executor(None, self.backend.check)
+        except Failed as failed:
+            print(f"serve: the backend fails: {failed}", file=sys.stderr, flush=True)
+            return "backend"
+        return None
 
     def close(self) -> None:
         self.stopping = True
@@ -152,12 +166,15 @@ class Service:
 
         def work(cancel: threading.Event, emit: Emit) -> None:
             prompt = self.backend.prepare(self._conversation.pieces(ask.messages))
-            room = self.backend.context - prompt.tokens
-            if room < 1 or prompt.tokens > self.limits.prompt_tokens:
-                raise Problem("prompt-too-long")
+            room, limit = self.backend.context - prompt.tokens, self._most_of_a_prompt()
+            if prompt.tokens > limit:
+                raise _too_long(limit)
             course.prompt_tokens = prompt.tokens
             most = min(ask.most or self.limits.output_tokens, self.limits.output_tokens, room)
-            self.backend.generate(prompt, most, cancel, emit)
+            try:
+                course.ended = self.backend.generate(prompt, most, cancel, emit)
+            except TooLong:
+                raise _too_long(limit) from None
 
         def done() -> None:
             self._pumps.discard(pump)
@@ -168,6 +185,9 @@ class Service:
         pump.start(self._pool)
         return pump
 
+    def _most_of_a_prompt(self) -> int:
+        return min(self.limits.prompt_tokens, self.backend.context - 1)
+
     async def _events(self, ask: Ask, course: _Course, pump: Pump) -> AsyncIterator[Opened | Delta | Done]:
         loop, splitter = asyncio.get_running_loop(), course.splitter
         decode = codecs.getincrementaldecoder("utf-8")().decode
@@ -176,6 +196,9 @@ class Service:
             if ask.stream and course.answer[-1] and not pump.ended:  # what is whole needs no note of a stream
                 async for event in self._stream(ask, course):
                     yield event
+        if course.ended and course.ended.reason == "length" and not splitter.closed:
+            yield await self._cut(ask, course)
+            return
         course.answer.append(splitter.feed(decode(b"", True)) + splitter.end())
         if splitter.verdict is None:
             raise Broken("unfinished")
@@ -184,6 +207,16 @@ class Service:
         await self._write(self._record(ask, course, "answered" if course.reply.agreed else "disagreed"), course)
         text = course.reply.answer
         yield Done(course.reply, course.id, text[course.sent :], course.prompt_tokens, self.backend.count(text))
+
+    async def _cut(self, ask: Ask, course: _Course) -> Done:
+        """The output ended in the midst: what may leave of it is what a stream would have sent by now, and no more."""
+        verdict, whole = course.splitter.verdict, "".join(course.answer)
+        if verdict is not None and self.policy.may_leave(verdict.label, whole):
+            course.reply = self.policy.decide(verdict, whole)
+        await self._write(self._record(ask, course, "length"), course)
+        text = course.reply.answer if course.reply else ""
+        tokens = self.backend.count(text)
+        return Done(course.reply, course.id, text[course.sent :], course.prompt_tokens, tokens, cut=True)
 
     async def _stream(self, ask: Ask, course: _Course) -> AsyncIterator[Opened | Delta]:
         """What of the answer can leave by now."""
@@ -228,7 +261,7 @@ class Service:
             "endpoint": ask.endpoint,
             "stream": ask.stream,
             "owner": ask.owner,
-            "model": self.backend.digest,
+            "model": course.ended.digest if course.ended else self.backend.digest,
             "policy": self.policy.version,
             "outcome": outcome,
             "class": label,
@@ -242,3 +275,7 @@ class Service:
             "first_ms": None if course.first is None else round(course.first * 1000, 1),
             "total_ms": round(spent * 1000, 1),
         }
+
+
+def _too_long(limit: int) -> Problem:
+    return Problem("prompt-too-long", f"The prompt has more tokens than this server takes: {limit}.", limit=limit)

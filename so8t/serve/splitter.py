@@ -126,6 +126,11 @@ class Splitter:
         """Everything before the final part, as far as it came, markers and all."""
         return "".join(self._thoughts)
 
+    @property
+    def closed(self) -> bool:
+        """Whether the final part has its end, so that nothing is missing."""
+        return self._number == len(self._steps)
+
     def feed(self, text: str) -> str:
         return self._run(text, ended=False)
 

@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 from so8t.serve.door import report
+from so8t.serve.policy import Reply
 from so8t.serve.problem import Problem
 from so8t.serve.service import Delta, Done, Opened
 
@@ -16,12 +17,26 @@ Events = AsyncIterator[Opened | Delta | Done]
 
 
 def think_reply(done: Done) -> dict[str, Any]:
-    return {**_verdict(done), "answer": done.reply.answer, "audit_id": done.audit_id}
+    if done.reply is None:
+        raise _cut_off(done)
+    cut = {"finish_reason": "length"} if done.cut else {}
+    return {**_verdict(done.reply), "answer": done.reply.answer, "audit_id": done.audit_id, **cut}
 
 
-def _verdict(event: Opened | Done) -> dict[str, Any]:
-    reply = event.reply
+def _cut_off(done: Done | Opened) -> Problem:
+    return Problem("cut-off", audit_id=done.audit_id)
+
+
+def _verdict(reply: Reply) -> dict[str, Any]:
     return {"class": reply.label, "confidence": reply.confidence, "reason": reply.reason}
+
+
+def _extension(event: Done) -> dict[str, Any]:
+    return {**(_verdict(event.reply) if event.reply else {}), "audit_id": event.audit_id}
+
+
+def _finish(done: Done) -> str:
+    return "length" if done.cut else "stop"
 
 
 async def think_events(events: Events) -> AsyncIterator[bytes]:
@@ -31,9 +46,11 @@ async def think_events(events: Events) -> AsyncIterator[bytes]:
             yield _event("problem", event.document())
         elif isinstance(event, Delta):
             yield _event("delta", {"text": event.text})
+        elif event.reply is None:
+            yield _event("problem", _cut_off(event).document())
         else:
             if not opened:
-                yield _event("verdict", _verdict(event))
+                yield _event("verdict", _verdict(event.reply))
                 opened = True
             if isinstance(event, Done):
                 if event.rest:
@@ -42,11 +59,13 @@ async def think_events(events: Events) -> AsyncIterator[bytes]:
 
 
 def completion(done: Done, model: str) -> dict[str, Any]:
-    message = {"role": "assistant", "content": done.reply.answer, "refusal": None}
+    """Cut off before its answer began, it is an empty text that ended by length, as OpenAI's clients expect it."""
+    answer = done.reply.answer if done.reply else ""
+    message = {"role": "assistant", "content": answer, "refusal": None}
     whole = {
         **_head("chat.completion", done.audit_id, model),
-        "choices": [{"index": 0, "message": message, "finish_reason": "stop", "logprobs": None}],
-        "so8t": {**_verdict(done), "audit_id": done.audit_id},
+        "choices": [{"index": 0, "message": message, "finish_reason": _finish(done), "logprobs": None}],
+        "so8t": _extension(done),
     }
     return {**whole, "usage": _usage(done)} if done.answer_tokens is not None else whole
 
@@ -71,7 +90,7 @@ async def completion_events(events: Events, model: str, usage: bool) -> AsyncIte
         if isinstance(event, Done):
             if event.rest:
                 yield chunk({"content": event.rest})
-            yield chunk({}, "stop", so8t={**_verdict(event), "audit_id": event.audit_id})
+            yield chunk({}, _finish(event), so8t=_extension(event))
             if usage and event.answer_tokens is not None:
                 yield _data({**head, "choices": [], "usage": _usage(event)})
             yield b"data: [DONE]\n\n"

@@ -55,6 +55,8 @@ class ThinkReply(BaseModel):
     reason: str
     answer: str
     audit_id: str = Field(pattern="^[0-9a-f]{32}$")
+    finish_reason: Literal["length"] | None = None
+    """Only where the most tokens ended the answer in its midst."""
 
 
 class Problem(BaseModel):
@@ -90,6 +92,16 @@ class ChatMessage(BaseModel):
         return {"role": role, "content": text}
 
 
+# What OpenAI's chat completions know and this server does not: named to the client that sends it.
+UNSUPPORTED = frozenset(
+    {
+        *("audio", "function_call", "functions", "logit_bias", "logprobs", "modalities", "parallel_tool_calls"),
+        *("prediction", "prompt_cache_key", "reasoning_effort", "response_format", "safety_identifier"),
+        *("service_tier", "stop", "tool_choice", "tools", "top_logprobs", "verbosity", "web_search_options"),
+    }
+)
+
+
 class StreamOptions(BaseModel):
     include_usage: bool = False
 
@@ -120,12 +132,12 @@ class ChatRequest(Strict):
 
 
 class Extension(BaseModel):
-    """What the final part says besides the answer."""
+    """What the final part says besides the answer; the audit id alone where the output was cut off before it."""
 
     model_config = ConfigDict(populate_by_name=True)
-    label: Label = Field(alias="class")
-    confidence: float
-    reason: str
+    label: Label | None = Field(None, alias="class")
+    confidence: float | None = None
+    reason: str | None = None
     audit_id: str
 
 
@@ -146,7 +158,7 @@ class AnswerMessage(BaseModel):
 class Choice(BaseModel):
     index: Literal[0]
     message: AnswerMessage
-    finish_reason: Literal["stop"]
+    finish_reason: Literal["stop", "length"]
     logprobs: None = None
 
 
@@ -174,3 +186,5 @@ class Models(BaseModel):
 
 class Health(BaseModel):
     status: Literal["ok", "failing"]
+    problem: Literal["audit", "backend", "stopping"] | None = None
+    """What fails; only where something does."""

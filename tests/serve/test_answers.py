@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from so8t.serve.backend import Failed
+from so8t.serve.scripted import Scripted
 from tests.serve.served import SECRET, Served, in_two, output, says, served, sse
 
 
@@ -238,3 +240,63 @@ def test_models_lists_the_one_there_is(plain: Served) -> None:
     assert [each["id"] for each in plain.client.get("/v1/models").json()["data"]] == ["so8t"]
     assert plain.client.get("/v1/models/so8t").json()["object"] == "model"
     assert plain.client.get("/v1/models/other").json()["error"]["code"] == "unknown_model"
+
+
+# ---- problems that name what is wrong --------------------------------------------------------------------------------
+
+
+def test_a_long_prompt_is_told_the_limit(plain: Served) -> None:
+    reply = plain.think("長" * 3000)
+
+    assert (reply.status_code, reply.json()["limit"]) == (400, 2048)
+    assert reply.json()["detail"] == "The prompt has more tokens than this server takes: 2048."
+    assert reply.json()["error"]["message"] == reply.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("tools", [{"type": "function"}]),
+        ("response_format", {"type": "json_object"}),
+        ("stop", ["x"]),
+        ("logprobs", True),
+    ],
+)
+def test_a_field_that_is_not_supported_is_named(plain: Served, field: str, value: object) -> None:
+    reply = plain.chat(**{field: value})
+
+    assert (reply.status_code, reply.json()["error"]["param"]) == (422, field)
+    assert reply.json()["detail"] == f"{field} is not supported."
+    assert reply.json()["problems"] == [{"where": f"body.{field}", "what": "extra_forbidden"}]
+
+
+def test_a_wrong_value_is_named_by_its_field_and_an_unknown_key_is_not_said_back(plain: Served) -> None:
+    assert plain.chat(max_tokens=0).json()["error"]["param"] == "max_tokens"
+    unknown = plain.chat(**{"secret-key": 1}).json()
+    assert (unknown["error"]["param"], "secret-key" in str(unknown)) == (None, False)
+
+
+# ---- health ----------------------------------------------------------------------------------------------------------
+
+
+class Ailing(Scripted):
+    """A model that cannot be reached for a while."""
+
+    def __init__(self) -> None:
+        super().__init__(says(output()))
+        self.ails = False
+
+    def check(self) -> None:
+        if self.ails:
+            raise Failed("nobody there")
+
+
+def test_health_looks_at_the_backend(tmp_path: Path) -> None:
+    backend = Ailing()
+    with served(tmp_path / "audit", backend) as here:
+        well = here.client.get("/healthz")
+        backend.ails = True
+        ill = here.client.get("/healthz")
+
+    assert (well.status_code, well.json()) == (200, {"status": "ok"})
+    assert (ill.status_code, ill.json()) == (503, {"status": "failing", "problem": "backend"})

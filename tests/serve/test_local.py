@@ -84,3 +84,21 @@ def test_a_model_without_the_stop_tokens_is_refused(model: Path) -> None:
 
     with pytest.raises(UserError, match=r"^model.gguf: the stop token <\|nowhere\|> is no token of this model$"):
         LocalBackend(LlamaCpp(context=256, threads=1), "so8t", other, model, None)
+
+
+def test_the_models_own_context_holds_and_a_prompt_beyond_it_is_told_the_limit(
+    model: Path, here: Served, tmp_path: Path
+) -> None:
+    own = LocalBackend(LlamaCpp(context=4096, threads=1), "so8t", PHI3, model, grammar(TAGS, 12))
+    assert own.context == 1024  # asked for 4096; it was made for 1024
+    assert here.think("長い" * 2000).json()["limit"] == 1000  # serve.limits.prompt_tokens
+    with served(tmp_path / "audit", own, limits=Limits(prompt_tokens=2048)) as other:
+        reply = other.think("長い" * 2000)
+
+        assert (reply.status_code, reply.json()["limit"], other.records()) == (400, 1023, [])
+
+
+def test_the_most_tokens_end_an_answer_by_length(here: Served) -> None:
+    choice = here.chat("一", max_tokens=3).json()["choices"][0]
+
+    assert (choice["message"]["content"], choice["finish_reason"]) == ("", "length")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,7 @@ def test_an_answer_comes_through_and_the_record_names_the_model(ollama: StandIn,
             "stream": True,
             "think": False,
             "truncate": False,
+            "shift": False,
             "options": {"num_predict": 1024, "num_ctx": 4096, "temperature": 0, "stop": ["<|end|>", "<|endoftext|>"]},
         }
 
@@ -122,3 +124,77 @@ def test_a_model_that_is_not_there_is_said_with_those_that_are(ollama: StandIn) 
     assert str(refused.value) == (
         f"serve.backend.model: Ollama at {ollama.url} has no so8:latest (there are: other:7b, so8t:latest)"
     )
+
+
+# ---- a server that changes under the backend -------------------------------------------------------------------------
+
+
+def test_health_fails_while_ollama_is_dead_or_the_model_is_gone(tmp_path: Path) -> None:
+    state = StandIn(tmp_path, str)
+    state.have("so8t")
+    with ExitStack() as server:
+        server.enter_context(running(state))
+        with served(tmp_path / "audit", backend(state)) as here:
+            well = here.client.get("/healthz")
+            state.remove("so8t")
+            gone = here.client.get("/healthz")
+            server.close()
+            dead = here.client.get("/healthz")
+
+    assert (well.status_code, well.json()) == (200, {"status": "ok"})
+    for reply in (gone, dead):
+        assert (reply.status_code, reply.json()) == (503, {"status": "failing", "problem": "backend"})
+
+
+def test_each_record_names_the_model_that_answered(
+    ollama: StandIn, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with served(tmp_path / "audit", backend(ollama)) as here:
+        before = ollama.models["so8t:latest"].digest
+        here.think()
+        after = ollama.have("so8t", system="別の方針").digest
+        here.think()
+
+        assert [record["model"] for record in here.records()] == [f"sha256:{before}", f"sha256:{after}"]
+    assert capfd.readouterr().err == (f"serve: so8t:latest was replaced: sha256:{after} answers, not sha256:{before}\n")
+
+
+def test_an_answer_during_which_the_model_was_replaced_is_nobodys(ollama: StandIn, tmp_path: Path) -> None:
+    def answer(prompt: str) -> str:
+        ollama.have("so8t", system="別の方針")
+        return output() + "<|end|>"
+
+    ollama.answer = answer
+    with served(tmp_path / "audit", backend(ollama)) as here:
+        reply = here.think()
+
+        assert (reply.status_code, here.records()[0]["outcome"]) == (502, "failed")
+
+
+# ---- lengths ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_most_tokens_end_an_answer_by_length(ollama: StandIn, tmp_path: Path) -> None:
+    with served(tmp_path / "audit", backend(ollama)) as here:
+        choice = here.chat(max_tokens=3).json()["choices"][0]
+
+    assert (choice["message"]["content"], choice["finish_reason"]) == ("", "length")
+
+
+def test_the_models_own_context_holds_and_a_prompt_beyond_it_is_told_the_limit(ollama: StandIn, tmp_path: Path) -> None:
+    ollama.have("so8t", info={"general.architecture": "phi3", "phi3.context_length": 512})
+    with served(tmp_path / "audit", backend(ollama)) as here:
+        reply = here.think("長" * 600)
+
+        assert (reply.status_code, reply.json()["limit"]) == (400, 511)
+        assert here.records() == [] and ollama.prompts == []
+
+
+def test_where_ollama_counts_more_than_we_do_its_refusal_is_the_same_problem(ollama: StandIn, tmp_path: Path) -> None:
+    found = backend(ollama)
+    ollama.have("so8t", info={"general.architecture": "phi3", "phi3.context_length": 64})
+    with served(tmp_path / "audit", found) as here:
+        reply = here.think("長" * 100)
+
+        assert (reply.status_code, reply.json()["type"]) == (400, "urn:so8t:problem:prompt-too-long")
+        assert here.records() == []

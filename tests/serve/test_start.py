@@ -118,6 +118,19 @@ def test_without_a_key_nothing_is_served_and_the_way_out_is_said(project: Path) 
     )
 
 
+def test_without_an_ollama_the_server_says_so_and_ends(project: Path) -> None:
+    say(project, "port: 0\nbackend: {kind: ollama, model: so8t, url: 'http://127.0.0.1:9'}\n")
+    server = process(project, "--development")
+    _, err = server.communicate(timeout=60)
+
+    assert (server.returncode, err.splitlines()[-1]) == (
+        1,
+        "serve.backend: no Ollama answers at http://127.0.0.1:9: start one with `ollama serve`, or change "
+        "serve.backend.url",
+    )
+    assert "Traceback" not in err
+
+
 def test_without_a_model_the_command_that_builds_it_is_named(project: Path) -> None:
     server = process(project, "--development")
     _, err = server.communicate(timeout=60)
