@@ -114,15 +114,7 @@ def chained(number):
 STAGES = {{stage.name: stage for stage in map(chained, range({count}))}}
 '''
 
-DODO = '''"""The toy pipeline, one task per stage."""
-
-from doit import get_var
-
-from so8t.engine.tasks import Graph
-
-graph = Graph(get_var("profile"))
-DOIT_CONFIG = graph.config()
-'''
+DODO = (Path(__file__).parent.parent / "dodo.py").read_text("utf-8")  # the one of the project itself
 
 
 @dataclass(frozen=True)
@@ -195,8 +187,7 @@ def so8t_project(folder: Path, toys: Sequence[Toy], called: bool = False) -> Pat
     table = ", ".join(f"{name}.STAGE" for name in names)
     write(folder, "stages/__init__.py", f"from stages import {', '.join(names)}\n\n"
           f"STAGES = {{stage.name: stage for stage in ({table},)}}\n")  # fmt: skip
-    tasks = "".join(f'\n\ndef task_{name}():\n    return graph.task("{name}")\n' for name in names)
-    write(folder, "dodo.py", DODO + tasks)
+    write(folder, "dodo.py", DODO)
     return folder
 
 
@@ -206,15 +197,14 @@ def so8t_chains(folder: Path, count: int) -> Path:
     write(folder, "stages/chains.py", CHAINS.format(count=count))
     write(folder, "stages/__init__.py", "from stages.chains import STAGES\n")
     write(folder, "specs/tiny/profile.yaml", "description: chains of ten\n")
-    loop = "\n\ndef task_stages():\n    for name in graph.plan.rows:\n        yield graph.task(name)\n"
-    write(folder, "dodo.py", DODO + loop)
+    write(folder, "dodo.py", DODO)
     return folder
 
 
 BUILD_ALL = """
 import sys
 from pathlib import Path
-from so8t import plan
+from so8t.engine import plan
 from so8t.engine.ensure import ensure
 sys.path.insert(0, "")
 for name in plan.load(Path.cwd(), "tiny").rows:

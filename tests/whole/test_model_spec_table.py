@@ -202,7 +202,7 @@ STALE: dict[str, list[tuple[str, dict[str, Any], Any]]] = {
         ("harness.shots", HARNESS, 3),
         ("harness.limit", HARNESS, 3),
     ],
-    "ollama": [("model", OWN, "other"), ("quantisations", OWN, ["f16"]), ("prompt", OWN, "元気ですか")],
+    "ollama": [("model", OWN, "other"), ("quantisations", OWN, ["f16"]), ("records", OWN, 19)],
 }
 CURRENT: dict[str, list[tuple[str, dict[str, Any], Any]]] = {
     "base_model": [
@@ -229,7 +229,7 @@ CURRENT: dict[str, list[tuple[str, dict[str, Any], Any]]] = {
     "gguf": [("threads", OWN, 1)],
     "modelfile": [],
     "evaluation": [("workers", OWN, 1), ("threads", OWN, 2), ("gpu_layers", OWN, 1)],
-    "ollama": [("host", OWN, "127.0.0.1:9"), ("seconds", OWN, 9.0)],
+    "ollama": [("replace", OWN, True), ("host", OWN, "127.0.0.1:9"), ("seconds", OWN, 9.0)],
 }
 ROWS = [
     (stage, *row, expected)
