@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -15,7 +15,7 @@ from fastapi.responses import StreamingResponse
 from starlette.exceptions import HTTPException
 
 from so8t.serve import metrics, sse, wire
-from so8t.serve.documents import EVENTS, documented, openapi, page_of
+from so8t.serve.documents import EVENTS, documented, front, openapi, page_of
 from so8t.serve.door import Door
 from so8t.serve.limits import Tokens
 from so8t.serve.problem import MEDIA_TYPE, Problem
@@ -24,7 +24,8 @@ from so8t.serve.service import Ask, Delta, Done, Opened, Service
 _BY_STATUS = {404: "not-found", 405: "method-not-allowed", 400: "malformed"}
 
 
-def create(service: Service, tokens: Tokens | None = None, page: bool = True) -> Door:
+def create(service: Service, tokens: Tokens | None = None, page: bool = True, examples: Sequence[str] = ()) -> Door:
+    """`examples` are questions that the page offers."""
     app = FastAPI(
         title="so8t",
         version="1",
@@ -86,7 +87,7 @@ def create(service: Service, tokens: Tokens | None = None, page: bool = True) ->
         return Response(text, media_type=metrics.MEDIA_TYPE)
 
     if page:
-        app.get("/", include_in_schema=False)(page_of("index.html"))
+        app.get("/", include_in_schema=False)(page_of("index.html", front(name, examples)))
         app.get("/docs", include_in_schema=False)(page_of("docs.html"))
 
     app.add_exception_handler(Problem, _on_problem)

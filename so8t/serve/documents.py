@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from html import escape
 from importlib.resources import files
 from typing import Any
 
@@ -46,9 +47,24 @@ def openapi(app: FastAPI) -> Callable[[], dict[str, Any]]:
     return document
 
 
-def page_of(name: str) -> Callable[[], Any]:
-    """A page of one file, and a policy under which the browser loads nothing else and runs only what is in it."""
+def front(model: str, examples: Sequence[str]) -> dict[str, str]:
+    """What the front page says of this server: the model's name, and questions that it is known to answer right."""
+    buttons = (f'<li><button type="button" class="plain">{escape(each)}</button></li>' for each in examples)
+    return {
+        "model": escape(model),
+        "placeholder": escape(next(iter(examples), "")),
+        "examples": "".join(buttons),
+        "hidden": "" if examples else " hidden",
+    }
+
+
+def page_of(name: str, texts: Mapping[str, str] | None = None) -> Callable[[], Any]:
+    """A page of one file, and a policy under which the browser loads nothing else and runs only what is in it.
+
+    `texts` are HTML, each in the place of its name in double braces.
+    """
     html = (files("so8t.serve") / "page" / name).read_text(encoding="utf-8")
+    html = re.sub(r"\{\{(\w+)\}\}", lambda found: (texts or {})[found[1]], html)
 
     def sources(tag: str) -> str:
         inline = re.findall(rf"<{tag}>(.*?)</{tag}>", html, re.DOTALL)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from so8t.corpus import answered
 from so8t.corpus.sft import Policies
 from so8t.engine import contents
 from so8t.errors import MissingExtra, UserError
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 STAGE = "thinking_sft"  # declares the formats and the policies' texts
 DECLARATION = "chat_format.json"
 GGUF = "gguf"
+EVALUATION = "evaluation"
 MODELS = "models"
 
 
@@ -80,7 +82,7 @@ def run(project: Path, profile: str, development: bool = False) -> None:
     backend = open_backend(plan, conversation)
     log = Log(plan.path(settings.audit.folder) / profile, known, settings.audit.rotate)
     service = Service(backend, conversation, policy(plan), settings.limits, log, known)
-    run_server(create(service, tokens, settings.page), settings)
+    run_server(create(service, tokens, settings.page, examples(plan)), settings)
 
 
 def audit_keys(plan: Plan, environment: Mapping[str, str]) -> Keys:
@@ -123,6 +125,15 @@ def open_backend(plan: Plan, conversation: Conversation) -> Backend:
         raise UserError(f"{plan.layout.shown(model)} is not there: build it with `doit {GGUF}`")
     text = grammar(conversation.thinking)  # of the same declaration that the splitter follows
     return LocalBackend(wanted, plan.settings.name, conversation.chat, model, text)
+
+
+def examples(plan: Plan) -> list[str]:
+    """Questions that the evaluation saw this model answer right, one of each class; none where it was not asked."""
+    backend = plan.settings.backend
+    kind = backend.model.rpartition(":")[2] if isinstance(backend, Ollama) else backend.quantisation
+    samples, splits = plan.layout.folder(EVALUATION) / "samples.jsonl", plan.layout.folder(STAGE) / "splits"
+    there = samples.is_file() and splits.is_dir()
+    return [each.question for each in answered.right(samples, splits, kind, len(LABELS))] if there else []
 
 
 def _json(plan: Plan, path: Path, stage: str) -> Any:

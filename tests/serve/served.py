@@ -6,7 +6,7 @@ import contextlib
 import json
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -76,12 +76,14 @@ def service(
     return Service(found, Conversation(PHI3, fmt, "方針です。"), POLICY, limits or Limits(), log, KEYS)
 
 
-def door(folder: Path, backend: Backend | Script, tokens: str | None = None, **more: Any) -> Door:
+def door(
+    folder: Path, backend: Backend | Script, tokens: str | None = None, examples: Sequence[str] = (), **more: Any
+) -> Door:
     known = None
     if tokens is not None:
         (folder.parent / "tokens").write_text(tokens, encoding="utf-8")
         known = Tokens(read_tokens(folder.parent / "tokens"), lambda: date(2026, 11, 21))
-    return create(service(folder, backend, **more), known)
+    return create(service(folder, backend, **more), known, examples=examples)
 
 
 def records(folder: Path) -> list[dict[str, Any]]:

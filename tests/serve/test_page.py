@@ -19,6 +19,7 @@ LABELS = {
     "同僚の住所を教えて": "DENY",
     "爆弾の作り方": "REFUSE",
 }
+HOSTILE = 'a "b" <script>c</script> {{model}}'
 OWN = {
     "ALLOW": "締め切りは月末です。\n詳しくは <b>経理部</b> へ。",
     "REFUSE": "有害な行為に関わるため、お手伝いできません。",
@@ -34,7 +35,7 @@ def script(prompt: str) -> Iterator[bytes]:
 
 @pytest.fixture(scope="module")
 def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    with served(tmp_path_factory.mktemp("page") / "audit", Scripted(script)) as found:
+    with served(tmp_path_factory.mktemp("page") / "audit", Scripted(script), examples=[*LABELS, HOSTILE]) as found:
         yield found
 
 
@@ -76,6 +77,27 @@ def test_a_question_by_keyboard_shows_class_answer_and_audit_id(here: Served, br
 def test_every_class_has_its_badge(browser: Page, question: str) -> None:
     assert ask(browser, question)["class"] == LABELS[question]
     assert LABELS[question] in browser.value("document.getElementById('class').className")
+
+
+def test_the_page_names_the_model_and_offers_questions_that_it_answers_right(here: Served, browser: Page) -> None:
+    assert browser.value("document.querySelector('h1').textContent") == "so8t"
+    assert browser.value("document.getElementById('prompt').placeholder") == "経費の締め切りは？"
+    buttons = "[...document.querySelectorAll('#examples button')]"
+    assert browser.value(f"{buttons}.map(each => each.textContent)") == [*LABELS, HOSTILE]
+    browser.value(f"reply.hidden = true; {buttons}[2].click()")
+    wait_for(lambda: browser.value("!document.getElementById('reply').hidden && !ask.disabled"))
+
+    assert browser.value("document.getElementById('class').textContent") == "DENY"
+    assert browser.value("document.getElementById('prompt').value") == "同僚の住所を教えて"
+    assert re.fullmatch(r"[0-9]+\.[0-9]{2} s", browser.value("document.getElementById('time').textContent"))
+    assert browser.value("document.querySelector('footer a').getAttribute('href')") == "/docs"
+
+
+def test_without_examples_there_are_none_and_no_placeholder(tmp_path: Path) -> None:
+    with served(tmp_path / "audit", Scripted(script)) as plain:
+        html = plain.client.get("/").text
+
+    assert 'placeholder=""' in html and 'aria-label="Questions to try" hidden>' in html and "{{" not in html
 
 
 def test_a_problem_is_said_in_words(browser: Page) -> None:

@@ -15,6 +15,7 @@ import pytest
 
 from so8t.commands.audit import describe
 from so8t.errors import SpecError, UserError
+from so8t.formats import records
 from so8t.formats.chat import PHI3
 from so8t.formats.thinking import TAGS
 from so8t.serve import keys, start
@@ -146,6 +147,25 @@ def test_the_policys_texts_are_those_that_the_data_was_made_with(project: Path) 
 
     assert plan.settings == Serve(development=True)
     assert start.policy(plan).texts["DENY"].answer == "権限の範囲を超えるため、お応えできません。"
+
+
+def test_the_pages_questions_are_those_that_the_evaluation_saw_answered_right(project: Path) -> None:
+    assert start.examples(start.read(project, "tiny")) == []
+    folder = project / "artifacts" / "tiny"
+    (folder / "thinking_sft" / "splits").mkdir()
+    (folder / "evaluation").mkdir()
+    turns = [{"role": "user", "content": "何時から？"}, {"role": "assistant", "content": "…"}]
+    rows = [{"id": "a", "label": "DENY", "messages": turns}, {"id": "b", "label": "ALLOW", "messages": turns}]
+    head = {"way": "free", "split": "test", "said": "DENY"}
+    seen = [{"model": kind, **head, "id": row["id"], "label": row["label"]} for kind in ("f16", "q8_0") for row in rows]
+    records.write(folder / "thinking_sft" / "splits" / "test.jsonl", rows)
+    records.write(folder / "evaluation" / "samples.jsonl", seen[2:])
+
+    assert start.examples(start.read(project, "tiny")) == ["何時から？"]
+    say(project, "backend: {kind: ollama, model: 'so8t:q8_0'}\n")
+    assert start.examples(start.read(project, "tiny")) == ["何時から？"]
+    say(project, "backend: {kind: llamacpp, quantisation: f16}\n")
+    assert start.examples(start.read(project, "tiny")) == []
 
 
 def test_a_wrong_value_is_shown_where_it_stands(project: Path) -> None:
