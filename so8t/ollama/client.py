@@ -71,7 +71,8 @@ class Client:
         self.url = url
         self._httpx = httpx
         wait = httpx.Timeout(seconds, connect=min(seconds, 10))
-        self._client = httpx.Client(base_url=url, timeout=wait, trust_env=False)
+        encrypted = url.startswith("https:")  # only then the certificates are read, which takes longer than a question
+        self._client = httpx.Client(base_url=url, timeout=wait, trust_env=False, verify=encrypted)
 
     def __enter__(self) -> Client:
         return self

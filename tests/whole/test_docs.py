@@ -46,6 +46,7 @@ WRITTEN = [
     *FOLLOWED,
     "docs/architecture.md",
     "docs/serve.md",
+    "docs/ollama.md",
     "docs/why.md",
     "docs/LOG.md",
     "benchmarks/README.md",
