@@ -75,7 +75,7 @@ def so8t(folder: Path, size: Size, options: argparse.Namespace) -> Any:
         gates=Gates(),
         pet=Pet(),
         train=train,
-        validation=Validation(records=0),
+        validation=Validation(conversations=0),
         checkpoints=Checkpoints(),
         monitor=Monitor(),
         base=folder / "base",

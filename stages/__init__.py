@@ -4,6 +4,7 @@ from importlib import import_module
 
 from so8t.engine.stage import Stage
 from so8t.serve.settings import Serve
+from so8t.spec.renames import Rename
 
 FLOW = (
     "raw",
@@ -25,3 +26,14 @@ FLOW = (
 
 STAGES: dict[str, Stage] = {name: import_module(f"stages.{name}").STAGE for name in FLOW}
 SETTINGS = {"serve": Serve}  # what a profile may set beside the stages' specs
+RENAMED = (  # keys of specs that have another name now, in the order in which they got it
+    Rename("merged_model", "parity.prompts", "conversations"),
+    Rename("baked_model", "parity.prompts", "conversations"),
+    Rename("gguf", "parity.texts", "conversations"),
+    Rename("gguf", "bounds.*.divergence", "kl"),
+    Rename("gguf", "bounds.*.agreement", "top1"),
+    Rename("adapter", "validation.records", "conversations"),
+    Rename("adapter_scores", "records", "conversations"),
+    Rename("evaluation", "records", "conversations"),
+    Rename("evaluation", "grammar.records", "conversations"),
+)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from contextlib import ExitStack
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,7 +11,6 @@ import orjson
 from pydantic import Field
 
 from so8t.engine.stage import Inputs, Stage
-from so8t.errors import StageError
 from so8t.spec.fields import SpecModel, execution
 
 if TYPE_CHECKING:
@@ -24,7 +22,7 @@ class Spec(SpecModel):
 
     splits: tuple[str, ...] = ("test",)
     """Held-out splits of thinking_sft, each scored on its own."""
-    records: int | None = Field(None, ge=1)
+    conversations: int | None = Field(None, ge=1)
     """At most so many of each, from the front; null: all."""
     longest: int = Field(512, ge=1)
     """Tokens of an answer, at most."""
@@ -39,6 +37,7 @@ class Spec(SpecModel):
 def build(inputs: Inputs, out: Path, spec: Spec) -> None:
     import torch
 
+    from so8t.corpus.conversations import heldout
     from so8t.store.answers import Answers
     from so8t.watch.quiet import quiet
 
@@ -62,8 +61,9 @@ def build(inputs: Inputs, out: Path, spec: Spec) -> None:
     scores: dict[str, Any] = {}
     unfinished = out / "unfinished.jsonl"  # what a killed run goes on from
     with Answers(unfinished, lag=1.0) as kept, (out / "samples.jsonl").open("wb") as samples:
-        for split in spec.splits:
-            records = _records(inputs["thinking_sft"] / "splits" / f"{split}.jsonl", spec)
+        for split, records in heldout(
+            inputs["thinking_sft"], spec.splits, spec.conversations, "adapter_scores: splits"
+        ).items():
             scores[split] = {}
             for who in ("base", "adapter"):
                 with ExitStack() as stack:
@@ -80,18 +80,6 @@ def build(inputs: Inputs, out: Path, spec: Spec) -> None:
     option = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
     (out / "scores.json").write_bytes(orjson.dumps(scores, option=option))
     unfinished.unlink()
-
-
-def _records(path: Path, spec: Spec) -> list[dict[str, Any]]:
-    from so8t.formats import records
-
-    if not path.is_file():
-        there = ", ".join(sorted(each.stem for each in path.parent.glob("*.jsonl")))
-        raise StageError(f"adapter_scores: splits: unknown split {path.stem}; the splits are {there}")
-    found = list(islice(records.read(path), spec.records))
-    if not found:
-        raise StageError(f"adapter_scores: splits: {path.stem} holds no record; give it a share, or leave it out")
-    return found
 
 
 def _ask(

@@ -79,22 +79,26 @@ def _prove(
     baked: Checkpoint,
     remote_code: bool,
 ) -> Mapping[str, Any]:
-    from so8t.parity import bounds, layerwise, probes
+    from so8t.corpus.conversations import heldout, token_ids
+    from so8t.formats import chat
+    from so8t.parity import bounds, layerwise
     from so8t.weights import bake, gatefiles, streamed
 
     folder, target = inputs["base_model"] / "model", out / "model"
     gates = gatefiles.read(inputs["adapter"])  # as they were trained, whatever the bake folded in
-    prompts = probes.read(inputs["thinking_sft"], target, spec.parity, remote_code)
+    declared = chat.from_json(orjson.loads((inputs["thinking_sft"] / "chat_format.json").read_bytes())["chat"])
+    found = heldout(inputs["thinking_sft"], spec.parity.splits, spec.parity.conversations, "parity.splits")
+    talks = token_ids(found, target, declared, spec.parity.tokens, remote_code)
     wanted = {"baked": (bake.projected(gates), bounds.of(spec.parity, baked.dtypes))}
     if gates.kind == "free":
         wanted["projection"] = (gates, spec.projection)
     facts = {}
     for name, (against, bound) in wanted.items():
         reference = streamed.adapted(folder, base, inputs["adapter"], adapter, against, remote_code)
-        compared = layerwise.compare(reference, streamed.dense(target, baked, None, remote_code), prompts, out)
+        compared = layerwise.compare(reference, streamed.dense(target, baked, None, remote_code), talks, out)
         advice = "parity.bounds" if name == "baked" else "train with a larger gates.orthogonality; projection"
         step = "baked_model" if name == "baked" else "baked_model: free gates made rotations"
-        layerwise.demand(step, compared, bound, f"nothing was published; {advice} says what may be lost")
+        layerwise.check(step, compared, bound, f"nothing was published; {advice} says what may be lost")
         facts[name] = {**compared.as_json(), "bounds": bound.model_dump()}
     return {"kind": gates.kind, "gates": len(gates.attentions), **facts}
 

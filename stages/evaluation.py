@@ -5,7 +5,6 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -36,7 +35,7 @@ class Bootstrap(SpecModel):
 class Grammar(SpecModel):
     """A second pass that is held to the thinking format; an answer without it fails the stage."""
 
-    records: int | None = Field(32, ge=1)
+    conversations: int | None = Field(32, ge=1)
     """At most so many of each split, first those whose free answers broke the format; null: all."""
     text: int = Field(200, ge=1)
     """Characters of each text of an answer, at most; with it, every answer ends."""
@@ -64,7 +63,7 @@ class Spec(SpecModel):
 
     splits: tuple[str, ...] = Field(("test",), min_length=1)
     """Held-out splits of thinking_sft, each scored on its own; adapter_scores must have answered them."""
-    records: int | None = Field(None, ge=1)
+    conversations: int | None = Field(None, ge=1)
     """At most so many of each, from the front; null: all."""
     types: tuple[str, ...] | None = Field(None, min_length=1)
     """Types of gguf; null: all that it made."""
@@ -105,7 +104,7 @@ def build(inputs: Inputs, out: Path, spec: Spec) -> None:
     from so8t.store.answers import Answers
 
     files = _files(inputs["gguf"], spec)
-    questions = {split: _questions(inputs["thinking_sft"] / "splits", split, spec) for split in spec.splits}
+    questions = _questions(inputs["thinking_sft"], spec)
     given = fidelity.read(inputs["adapter_scores"] / "samples.jsonl")
     fidelity.demand(given, {split: [one.id for one in asked] for split, asked in questions.items()})
     tasks = spec.harness and harness.open_tasks(**spec.harness.model_dump())
@@ -131,18 +130,14 @@ def _files(folder: Path, spec: Spec) -> dict[str, Path]:
     return {kind: folder / "models" / f"{made['name']}-{kind}.gguf" for kind in spec.types or made["types"]}
 
 
-def _questions(folder: Path, split: str, spec: Spec) -> list[Question]:
+def _questions(sft: Path, spec: Spec) -> dict[str, list[Question]]:
+    from so8t.corpus.conversations import heldout
     from so8t.evals.bench import Question
-    from so8t.formats import records
 
-    if not (folder / f"{split}.jsonl").is_file():
-        there = ", ".join(sorted(each.stem for each in folder.glob("*.jsonl")))
-        raise StageError(f"evaluation: splits: unknown split {split}; the splits are {there}")
-    read = islice(records.read(folder / f"{split}.jsonl"), spec.records)
-    found = [Question(record["id"], record["label"], record["messages"][:-1]) for record in read]
-    if not found:
-        raise StageError(f"evaluation: splits: {split} holds no record; give it a share, or leave it out")
-    return found
+    return {
+        split: [Question(record["id"], record["label"], record["messages"][:-1]) for record in found]
+        for split, found in heldout(sft, spec.splits, spec.conversations, "evaluation: splits").items()
+    }
 
 
 @contextmanager

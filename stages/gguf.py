@@ -16,9 +16,9 @@ from so8t.engine.stage import Inputs, Stage
 from so8t.formats import chat, thinking
 from so8t.gguf import quantise
 from so8t.gguf.metadata import Provenance
-from so8t.parity import heldout
-from so8t.parity.heldout import Precision
-from so8t.parity.types import Bound
+from so8t.parity import engines
+from so8t.parity.bounds import TypeBounds
+from so8t.parity.engines import Precision
 from so8t.spec.fields import SpecModel, execution
 from so8t.store.manifest import File
 from so8t.stream import uncached
@@ -55,10 +55,10 @@ class Parity(SpecModel):
 
     splits: tuple[str, ...] = Field(("test",), min_length=1)
     """Splits of thinking_sft."""
-    texts: int = Field(32, ge=1)
-    """Conversations of each, from the front."""
+    conversations: int = Field(32, ge=1)
+    """So many of each, from the front."""
     tokens: int = Field(256, ge=2)
-    """Tokens of each, at most."""
+    """Tokens of each conversation, at most."""
     precision: Precision = "float32"
     """In which PyTorch computes; float32 takes four bytes of memory per parameter."""
 
@@ -87,7 +87,7 @@ class Spec(SpecModel):
     """An importance matrix for your own llama-quantize."""
     parity: Parity = Parity()
     """The comparison."""
-    bounds: dict[Kind, Bound] = Field(default_factory=dict)
+    bounds: dict[Kind, TypeBounds] = Field(default_factory=dict)
     """Bounds in place of a type's usual ones."""
     threads: int = execution(2, ge=1, le=256)
     """Threads of the processor."""
@@ -110,6 +110,7 @@ class Spec(SpecModel):
 
 def build(inputs: Inputs, out: Path, spec: Spec) -> dict[str, File]:
     """Gives the digests that were taken while files were written."""
+    from so8t.corpus.conversations import heldout, token_ids
     from so8t.formats import grammar
     from so8t.formats.equality import Formats
     from so8t.gguf import layout, llamacpp, making
@@ -126,19 +127,18 @@ def build(inputs: Inputs, out: Path, spec: Spec) -> dict[str, File]:
         origin = _origin(inputs, source, spec)
         files = making.make(source, vocabulary, origin, spec.types, out / FOLDER, _quantiser(inputs, spec))
         checked = _same_tokens(files.by_kind[spec.types[0]], folder, formats)
-        splits = [inputs["thinking_sft"] / "splits" / f"{name}.jsonl" for name in spec.parity.splits]
-        limit = heldout.longest(source.config, spec.parity.tokens)
-        texts = heldout.texts(folder, splits, formats.chat, spec.parity.texts, limit)
-        with heldout.torch_model(folder, spec.parity.precision, spec.threads) as baked:
-            proven = making.prove_full(files, baked, texts, spec.bounds, spec.threads)
-        proven |= making.prove_quantised(files, texts, spec.bounds, spec.threads)
+        found = heldout(inputs["thinking_sft"], spec.parity.splits, spec.parity.conversations, "gguf: parity.splits")
+        talks = token_ids(found, folder, formats.chat, engines.longest(source.config, spec.parity.tokens))
+        with engines.torch_model(folder, spec.parity.precision, spec.threads) as baked:
+            proven = making.prove_full(files, baked, talks, spec.bounds, spec.threads)
+        proven |= making.prove_quantised(files, talks, spec.bounds, spec.threads)
     for path in set((out / FOLDER).iterdir()) - set(files.by_kind.values()):
         path.unlink()
     (out / FOLDER / f"{spec.name}.gbnf").write_text(grammar.grammar(formats.thinking), "utf-8", newline="\n")
     types = {kind: proven[kind] for kind in spec.types}
     facts = {"name": spec.name, "engine": llamacpp.version(), "conversations": checked, "types": types}
     (out / "parity.json").write_bytes(orjson.dumps(facts, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
-    worst = ", ".join(f"{kind} {figures['divergence']:.1e}" for kind, figures in proven.items())
+    worst = ", ".join(f"{kind} {figures['kl']:.1e}" for kind, figures in proven.items())
     print(f"gguf: mean KL divergence {worst}; {checked} conversations give equal tokens", file=sys.stderr)
     paths = {kind: f"{FOLDER}/{files.by_kind[kind].name}" for kind in files.digests}
     return {path: File(path, *astuple(files.digests[kind])) for kind, path in paths.items()}

@@ -37,23 +37,27 @@ def build(inputs: Inputs, out: Path, spec: Spec) -> dict[str, File]:
 
     import torch
 
-    from so8t.parity import bounds, layerwise, probes
+    from so8t.corpus.conversations import heldout, token_ids
+    from so8t.formats import chat
+    from so8t.parity import bounds, layerwise
     from so8t.watch.quiet import quiet
     from so8t.weights import gatefiles, lora, merge, reader, streamed
 
     remote_code = orjson.loads((inputs["base_model"] / "base.json").read_bytes())["remote_code"]
+    declared = chat.from_json(orjson.loads((inputs["thinking_sft"] / "chat_format.json").read_bytes())["chat"])
     folder, trained, target = inputs["base_model"] / "model", inputs["adapter"], out / "model"
     gates = gatefiles.read(trained)
     torch.set_num_threads(spec.threads)
     with reader.open_folder(folder, "base_model") as base, closing(lora.read(trained, base)) as adapter, quiet():
-        prompts = probes.read(inputs["thinking_sft"], folder, spec.parity, remote_code)
+        found = heldout(inputs["thinking_sft"], spec.parity.splits, spec.parity.conversations, "parity.splits")
+        talks = token_ids(found, folder, declared, spec.parity.tokens, remote_code)
         made = merge.merge(folder, base, adapter, target, spec.shard_size, spec.workers)
         with reader.open_folder(target, "merged_model") as merged:
             reference = streamed.adapted(folder, base, trained, adapter, gates, remote_code)
             candidate = streamed.dense(target, merged, gates, remote_code)
-            compared = layerwise.compare(reference, candidate, prompts, out)
+            compared = layerwise.compare(reference, candidate, talks, out)
             bound = bounds.of(spec.parity, merged.dtypes)
-    layerwise.demand("merged_model", compared, bound, "nothing was published; parity.bounds says what may be lost")
+    layerwise.check("merged_model", compared, bound, "nothing was published; parity.bounds says what may be lost")
     for name in _GATES:
         shutil.copyfile(trained / name, out / name)
     facts = {**made.as_json(), "parity": {**compared.as_json(), "bounds": bound.model_dump()}}

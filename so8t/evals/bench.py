@@ -32,7 +32,7 @@ class Question:
 class Held:
     """A pass under the grammar: questions of each split, characters of each text, tokens of an answer; at most."""
 
-    records: int | None
+    conversations: int | None
     text: int
     longest: int
 
@@ -71,7 +71,7 @@ class Bench:
     def hold(self, sheet: Sheet, model: str, path: Path, held: Held) -> None:
         """Add answers under the grammar, hard questions first; one without the format is a StageError."""
         hard = {split: _hard_first(asked, sheet.free[split][model]) for split, asked in self.questions.items()}
-        some = {split: asked[: held.records] for split, asked in hard.items()}
+        some = {split: asked[: held.conversations] for split, asked in hard.items()}
         rules = grammar(self.thinking, held.text)
         self._put(sheet.held, model, path, some, replace(self.way, longest=held.longest), rules)
         for split, by_model in sheet.held.items():

@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from so8t.gguf import encode, llamacpp, writer
 from so8t.gguf.layout import SourceModel
 from so8t.gguf.metadata import Provenance
 from so8t.gguf.vocabulary import Vocabulary
-from so8t.parity import engines, types
-from so8t.parity.engines import Figures, Logits
-from so8t.parity.types import Bound
+from so8t.parity import bounds, engines
+from so8t.parity.bounds import TypeBounds
+from so8t.parity.engines import Logits
 from so8t.stream.pipeline import Written
+
+if TYPE_CHECKING:
+    from so8t.parity.figures import Figures
 
 FULL = ("f32", "f16", "bf16")  # compared with PyTorch; the others with f16
 Quantise = Callable[[Path, Path, str], None]  # f16 file, target, type
@@ -48,36 +51,45 @@ def make(
 
 
 def prove_full(
-    files: Files, baked: Logits, texts: Sequence[Sequence[int]], named: Mapping[str, Bound], threads: int
+    files: Files, baked: Logits, talks: Mapping[str, Sequence[int]], named: Mapping[str, TypeBounds], threads: int
 ) -> dict[str, Any]:
     """Figures of the unquantised types against PyTorch; a bound that is passed is a StageError."""
     proven: dict[str, Any] = {}
     for kind in FULL:
         if path := files.by_kind.get(kind):
-            with llamacpp.Model(path, max(map(len, texts)), threads) as model:
-                figures = engines.compare(baked, model.logits, texts)
-            proven[kind] = _judged("baked", kind, figures, named)
+            with llamacpp.Model(path, max(map(len, talks.values())), threads) as model:
+                figures = engines.compare(baked, model.logits, talks)
+            proven[kind] = checked("baked", kind, figures, named)
     return proven
 
 
 def prove_quantised(
-    files: Files, texts: Sequence[Sequence[int]], named: Mapping[str, Bound], threads: int
+    files: Files, talks: Mapping[str, Sequence[int]], named: Mapping[str, TypeBounds], threads: int
 ) -> dict[str, Any]:
     """Figures of the other types against f16."""
     proven: dict[str, Any] = {}
-    longest = max(map(len, texts))
+    longest = max(map(len, talks.values()))
     for kind, path in files.by_kind.items():
         if kind not in FULL:
             with (
                 llamacpp.Model(files.reference, longest, threads) as full,
                 llamacpp.Model(path, longest, threads) as quantised,
             ):
-                figures = engines.compare(full.logits, quantised.logits, texts)
-            proven[kind] = _judged("f16", kind, figures, named)
+                figures = engines.compare(full.logits, quantised.logits, talks)
+            proven[kind] = checked("f16", kind, figures, named)
     return proven
 
 
-def _judged(against: str, kind: str, figures: Figures, named: Mapping[str, Bound]) -> dict[str, Any]:
-    bound = types.of(kind, named)
-    types.check(f"{against} -> {kind}", kind, figures, bound)
-    return {"against": against, **figures.as_json(), "bound": bound.model_dump()}
+def checked(against: str, kind: str, figures: Figures, named: Mapping[str, TypeBounds]) -> dict[str, Any]:
+    allowed = bounds.of_type(kind, named)
+    advice = f"{_advice(kind)}, or accept it with bounds.{kind} in gguf.yaml"
+    bounds.check(f"gguf: {against} -> {kind}", figures, bounds.problems(figures, allowed), advice)
+    return {"against": against, **figures.apart(), "bounds": allowed.model_dump()}
+
+
+def _advice(kind: str) -> str:
+    if kind in ("f32", "f16"):
+        return "the conversion is wrong, or the weights do not fit into the type: compare with f32 and bf16 in types"
+    if kind in ("bf16", "q8_0"):
+        return "try f16 in types"
+    return "try q5_k_m, q6_k or q8_0 in types, or an imatrix"

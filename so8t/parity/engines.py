@@ -1,81 +1,68 @@
-"""How far one model's next-token distributions are from another's, over held-out texts, one text at a time."""
+"""Whole models compared, one conversation at a time, whichever engine runs them: PyTorch or llama.cpp."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-Logits = Callable[[Sequence[int]], "NDArray[np.float32]"]  # ids -> (ids, words)
+    from so8t.parity.figures import Comparison, Figures
+
+Precision = Literal["float32", "bfloat16"]
+Logits = Callable[[Sequence[int]], "NDArray[np.float32]"]  # ids -> (ids, vocabulary)
 
 
-@dataclass(frozen=True)
-class Figures:
-    """Over every token of every text; divergences in nats, of the other from the reference."""
+def compare(reference: Logits, candidate: Logits, conversations: Mapping[str, Sequence[int]]) -> Figures:
+    """Token ids by name; a conversation of fewer than two tokens says nothing and is passed over."""
+    from so8t.parity.figures import figures
 
-    texts: int
-    tokens: int
-    divergence: float
-    divergence_p99: float
-    divergence_max: float
-    agreement: float
-    perplexity: float
-    reference_perplexity: float
-    difference: float  # largest, in units of the largest logit of its text
-
-    @property
-    def perplexity_change(self) -> float:
-        return self.perplexity / self.reference_perplexity - 1
-
-    def as_json(self) -> dict[str, Any]:
-        """Rounded to what does not depend on the order of sums."""
-        values = {**self.__dict__, "perplexity_change": self.perplexity_change}
-        return {key: value if isinstance(value, int) else float(f"{value:.4g}") for key, value in values.items()}
+    return figures([_compared(reference, candidate, name, ids) for name, ids in conversations.items() if len(ids) > 1])
 
 
-def compare(reference: Logits, other: Logits, texts: Iterable[Sequence[int]]) -> Figures:
-    """Texts of fewer than two tokens say nothing and are passed over."""
-    import numpy as np
+def _compared(reference: Logits, candidate: Logits, name: str, ids: Sequence[int]) -> Comparison:
+    import torch
 
-    count, same, differences = 0, 0, [0.0]
-    divergences: list[NDArray[np.float64]] = []
-    losses, reference_losses = 0.0, 0.0
-    for ids in texts:
-        if len(ids) < 2:
-            continue
-        first, second = reference(ids), other(ids)
-        differences.append(float(np.abs(first - second).max() / max(float(np.abs(first).max()), 1e-30)))
-        same += int((first.argmax(axis=1) == second.argmax(axis=1)).sum())
-        a, b = _log_softmax(first), _log_softmax(second)
-        divergences.append((np.exp(a) * (a - b)).sum(axis=1).clip(min=0))  # rounding may leave it below 0
-        follow = np.arange(len(ids) - 1), np.asarray(ids[1:])
-        reference_losses -= float(a[follow].sum())
-        losses -= float(b[follow].sum())
-        count += 1
-    if not count:
-        raise ValueError("no text of two tokens or more")
-    every = np.concatenate(divergences)
-    tokens = len(every)
-    return Figures(
-        texts=count,
-        tokens=tokens,
-        divergence=float(every.mean()),
-        divergence_p99=float(np.percentile(every, 99)),
-        divergence_max=float(every.max()),
-        agreement=same / tokens,
-        perplexity=float(np.exp(losses / (tokens - count))),
-        reference_perplexity=float(np.exp(reference_losses / (tokens - count))),
-        difference=max(differences),
-    )
+    from so8t.parity.figures import WINDOW, Comparison
+
+    comparison = Comparison({name: ids})
+    first, second = torch.from_numpy(reference(ids)), torch.from_numpy(candidate(ids))
+    for one, other in zip(first.split(WINDOW, 1), second.split(WINDOW, 1), strict=False):
+        comparison.add(one, other)
+    return comparison
 
 
-def _log_softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
-    import numpy as np
+def longest(config: Mapping[str, Any], wish: int) -> int:
+    """As far as llama.cpp and transformers mean the same: below the long factors, and within Phi-3's window.
 
-    shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
-    result: NDArray[np.float64] = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-    return result
+    llama.cpp takes a rope's long factors for a long context, transformers for a long text, and llama.cpp's
+    Phi-3 sees beyond the window.
+    """
+    rope = config.get("rope_parameters") or {}
+    limits = [wish, config["max_position_embeddings"]]
+    if rope.get("long_factor"):
+        limits.append(rope.get("original_max_position_embeddings") or config["original_max_position_embeddings"])
+    if config.get("model_type") in ("phi3", "mistral") and config.get("sliding_window"):
+        limits.append(config["sliding_window"])
+    return int(min(limits))
+
+
+@contextmanager
+def torch_model(folder: Path, precision: Precision, threads: int) -> Iterator[Logits]:
+    """The checkpoint in PyTorch."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    torch.set_num_threads(threads)
+    model = AutoModelForCausalLM.from_pretrained(str(folder), dtype=getattr(torch, precision), local_files_only=True)
+    model.eval()
+
+    def logits(ids: Sequence[int]) -> Any:
+        with torch.inference_mode():
+            return model(torch.tensor([list(ids)]), use_cache=False).logits[0].float().numpy()
+
+    yield logits

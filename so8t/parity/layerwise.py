@@ -15,11 +15,11 @@ import torch
 from torch import Tensor
 
 from so8t.errors import StageError
+from so8t.parity import bounds
 from so8t.parity.bounds import Bounds
-from so8t.parity.logits import Comparison, Figures, at_most, misses
+from so8t.parity.figures import WINDOW, Comparison, Figures, at_most, figures
 from so8t.weights.streamed import Streamed
 
-WINDOW = 4096  # tokens of the vocabulary at once
 _NAMED = 4  # layers in a message
 EMBEDDINGS = "embeddings"
 
@@ -34,49 +34,47 @@ class Compared:
     def as_json(self) -> dict[str, Any]:
         worst = max(self.layers, key=lambda name: self.layers[name])
         deviation = at_most(self.layers[worst])
-        return {**self.figures.as_json(), "layers": len(self.layers) - 1, "worst_layer_deviation": deviation}
+        return {**self.figures.alike(), "layers": len(self.layers) - 1, "worst_layer_deviation": deviation}
 
 
-def compare(reference: Streamed, candidate: Streamed, prompts: Mapping[str, Sequence[int]], scratch: Path) -> Compared:
-    """`prompts` are token ids by name; `scratch` is a folder for what passes between the two."""
+def compare(
+    reference: Streamed, candidate: Streamed, conversations: Mapping[str, Sequence[int]], scratch: Path
+) -> Compared:
+    """`conversations` are token ids by name; `scratch` is a folder for what passes between the two."""
     if reference.vocabulary != candidate.vocabulary or reference.layers != candidate.layers:
         raise StageError("parity: the two models differ in their layers or in the size of their vocabulary")
-    ids, real = _batch(prompts)
+    ids, real = _batch(conversations)
     with tempfile.TemporaryFile(dir=scratch) as file:
         shelf = _Shelf(file)
         expected = reference.hidden(ids, shelf.record)
         judge = _Judge(shelf, candidate.layers, real)
         found = candidate.hidden(ids, judge)
-    comparison = Comparison([name for name, tokens in prompts.items() for _ in tokens])
+    comparison = Comparison(conversations)
     for start in range(0, reference.vocabulary, WINDOW):
         window = start, min(start + WINDOW, reference.vocabulary)
         logits = [model.logits(ids, at, *window)[real] for model, at in ((reference, expected), (candidate, found))]
         comparison.add(*logits)
-    return Compared(comparison.figures(), judge.deviations)
+    return Compared(figures([comparison]), judge.deviations)
 
 
-def demand(step: str, compared: Compared, bounds: Bounds, advice: str) -> None:
+def check(step: str, compared: Compared, allowed: Bounds, advice: str) -> None:
     """A model beyond a bound is not published; the layers that are off are named."""
-    problems = misses(compared.figures, bounds)
-    off = [(name, value) for name, value in compared.layers.items() if not value <= bounds.layer]
+    problems = bounds.problems(compared.figures, allowed)
+    off = [(name, value) for name, value in compared.layers.items() if not value <= allowed.layer]
     if off:
         listed = ", ".join(f"{name} by {value:.2g}" for name, value in off[:_NAMED])
         more = f" and {len(off) - _NAMED} more" if len(off) > _NAMED else ""
-        problems.append(f"off by more than {bounds.layer:g} of what a layer adds (layer): {listed}{more}")
+        problems.append(f"off by more than {allowed.layer:g} of what a layer adds (layer): {listed}{more}")
     elif problems:
         problems.append("no single layer is off")
-    if problems:
-        raise StageError(
-            f"{step}: {'; '.join(problems)}; over {compared.figures.positions:,} positions, "
-            f"worst in {compared.figures.worst}; {advice}"
-        )
+    bounds.check(step, compared.figures, problems, advice)
 
 
-def _batch(prompts: Mapping[str, Sequence[int]]) -> tuple[Tensor, Tensor]:
-    """Ids (prompts, longest) and which of them are real; what stands behind a text changes nothing before it."""
-    longest = max(map(len, prompts.values()))
-    ids = torch.tensor([[*tokens, *[0] * (longest - len(tokens))] for tokens in prompts.values()])
-    lengths = torch.tensor([len(tokens) for tokens in prompts.values()])
+def _batch(conversations: Mapping[str, Sequence[int]]) -> tuple[Tensor, Tensor]:
+    """Ids (conversations, longest) and which of them are real; what stands behind a text changes nothing before it."""
+    longest = max(map(len, conversations.values()))
+    ids = torch.tensor([[*tokens, *[0] * (longest - len(tokens))] for tokens in conversations.values()])
+    lengths = torch.tensor([len(tokens) for tokens in conversations.values()])
     return ids, torch.arange(longest) < lengths[:, None]
 
 

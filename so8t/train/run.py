@@ -144,7 +144,7 @@ def _callbacks(
 
 def _due(job: Job, steps: int) -> Callable[[int], bool]:
     """The first step, each interval, whenever validation looks, the last step."""
-    every = [job.monitor.every, *([job.validation.every] if job.validation.records else [])]
+    every = [job.monitor.every, *([job.validation.every] if job.validation.conversations else [])]
     return lambda step: step in (1, steps) or any(step % interval == 0 for interval in every)
 
 

@@ -120,8 +120,8 @@ class Validation(SpecModel):
 
     every: int = Field(100, ge=1)
     """Steps between two looks; there is one at the end in any case."""
-    records: int = Field(200, ge=0)
-    """At most so many conversations, from the front; 0: no validation."""
+    conversations: int = Field(200, ge=0)
+    """At most so many, from the front; 0: no validation."""
     patience: int | None = Field(None, ge=1)
     """Stop after so many looks without a lower loss; null: train to the end."""
     publish: Literal["last", "best"] = "last"
@@ -129,8 +129,10 @@ class Validation(SpecModel):
 
     @model_validator(mode="after")
     def _something_to_compare(self) -> Validation:
-        if not self.records and (self.patience or self.publish == "best"):
-            raise ValueError("patience and publish: best compare validation losses, and records is 0: there is none")
+        if not self.conversations and (self.patience or self.publish == "best"):
+            raise ValueError(
+                "patience and publish: best compare validation losses, and conversations is 0: there is none"
+            )
         return self
 
 

@@ -31,13 +31,13 @@ def prepare(job: Job, work: Path) -> Data:
     counts = conversations.write(work / "rows", conversations.read(job.train_split, job.chat, encoder), room)
     _tell(counts, room)
     held_out = held_out_counts = None
-    if job.validation.records:
-        watched = islice(conversations.read(job.validation_split, job.chat, encoder), job.validation.records)
+    if job.validation.conversations:
+        watched = islice(conversations.read(job.validation_split, job.chat, encoder), job.validation.conversations)
         held_out_counts = conversations.write(work / "held-out", watched, room)
         if not held_out_counts.conversations:
             raise StageError(
                 "adapter: no conversation of the validation split is left to watch; give "
-                "thinking_sft.fractions.validation a share, or set validation.records to 0"
+                "thinking_sft.fractions.validation a share, or set validation.conversations to 0"
             )
         held_out = Conversations(work / "held-out")
     rows = Rows(Conversations(work / "rows"), room if job.train.packing else None)

@@ -13,7 +13,7 @@ from so8t.formats.thinking import TAGS, ThinkingFormat, to_json
 from stages import gguf, modelfile
 
 QUESTIONS = ("東京支店の営業時間は？", "　全角の空白😢", "What time is it?")
-LOOSE = {"divergence": 5, "perplexity": 5, "agreement": 0}  # random weights show nothing of a quantisation
+LOOSE = {"kl": 5, "perplexity": 5, "top1": 0}  # random weights show nothing of a quantisation
 
 
 def declare(root: Path, fmt: ChatFormat, thinking: ThinkingFormat = TAGS) -> None:

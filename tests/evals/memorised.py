@@ -17,7 +17,7 @@ from stages import gguf
 from tests.formats import untrained
 
 NAMES = ("baked_model", "base_model", "thinking_sft", "adapter_scores", "gguf")
-LOOSE = {"divergence": 5, "perplexity": 5, "agreement": 0}
+LOOSE = {"kl": 5, "perplexity": 5, "top1": 0}
 LESSONS = (  # what is asked, the class and confidence that are taught
     ("営業時間は？", "ALLOW", 0.95),
     ("　全角の空白😢", "ALLOW", 0.95),

@@ -105,7 +105,7 @@ def test_the_grammar_makes_even_random_answers_valid_and_hard_questions_come_fir
     questions = [Question(f"r{at}", "ALLOW", prompt) for at, prompt in enumerate(PROMPTS)]
     table, sheet = Bench({"test": questions}, PHI3, TAGS, Way(8, workers=2), kept), Sheet()
     table.ask(sheet, "random", gguf)
-    table.hold(sheet, "random", gguf, Held(records=3, text=8, longest=400))
+    table.hold(sheet, "random", gguf, Held(conversations=3, text=8, longest=400))
 
     assert [one.problem is None for one in sheet.free["test"]["random"]] == [False] * 5
     assert [(one.id, one.problem) for one in sheet.held["test"]["random"]] == [("r0", None), ("r1", None), ("r2", None)]
@@ -117,7 +117,7 @@ def test_an_answer_that_the_grammar_could_not_finish_fails(gguf: Path, kept: Ans
     table.ask(sheet, "random", gguf)
 
     with pytest.raises(StageError) as caught:
-        table.hold(sheet, "random", gguf, Held(records=None, text=8, longest=3))
+        table.hold(sheet, "random", gguf, Held(conversations=None, text=8, longest=3))
     message = str(caught.value)
     assert message.startswith(
         "evaluation: test: random.gguf answers r0 without the format though the grammar holds it (ended by length): "

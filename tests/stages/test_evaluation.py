@@ -117,7 +117,7 @@ def test_equal_inputs_give_equal_bytes_whatever_the_workers(built: Path, inputs:
 
 
 def test_types_base_and_records_are_as_many_as_the_spec_says(inputs: Inputs, tmp_path: Path) -> None:
-    found = scores(build(inputs, tmp_path / "out", types=("q8_0",), base=False, records=4))
+    found = scores(build(inputs, tmp_path / "out", types=("q8_0",), base=False, conversations=4))
 
     assert list(found) == ["q8_0"]
     assert found["q8_0"]["records"] == 4
@@ -163,9 +163,12 @@ def test_answers_that_no_figure_needs_any_more_are_let_go(inputs: Inputs, tmp_pa
     [
         (
             {"splits": ("novel",)},
-            "evaluation: splits: unknown split novel; the splits are empty, some, test, train",
+            "evaluation: splits: thinking_sft has no split novel; it has empty, some, test, train",
         ),
-        ({"splits": ("empty",)}, "evaluation: splits: empty holds no record; give it a share, or leave it out"),
+        (
+            {"splits": ("empty",)},
+            "evaluation: splits: split empty holds no conversation; give it a share, or leave it out",
+        ),
         ({"splits": ("some",)}, "evaluation: adapter_scores answered nothing of some: name it in its splits, too"),
         ({"types": ("f16", "q5_k_m")}, "evaluation: types: gguf made no q5_k_m; it made f16, q8_0"),
         ({"bounds": {"q4km": 0.1}}, "evaluation: bounds: gguf made no q4km; it made f16, q8_0"),

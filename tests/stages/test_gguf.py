@@ -24,7 +24,7 @@ from tests.gguf import folders
 
 pytestmark = pytest.mark.slow
 
-LOOSE = {"divergence": 5, "perplexity": 5, "agreement": 0}  # random weights show nothing of a quantisation
+LOOSE = {"kl": 5, "perplexity": 5, "top1": 0}  # random weights show nothing of a quantisation
 QUESTIONS = ("東京支店の営業時間は？", "　全角の空白😢", "What time is it?")
 
 
@@ -72,8 +72,8 @@ def test_every_type_is_a_file_with_its_figures(inputs: Inputs, tmp_path: Path) -
         "q8_0": "f16",
         "q4_k_m": "f16",
     }
-    assert found["types"]["f16"]["divergence"] < 1e-6
-    assert found["types"]["f16"]["texts"] == 3
+    assert found["types"]["f16"]["kl"] < 1e-6
+    assert found["types"]["f16"]["conversations"] == 3
 
 
 def test_equal_inputs_give_equal_bytes_whatever_the_threads(inputs: Inputs, tmp_path: Path) -> None:
@@ -113,9 +113,9 @@ def test_a_template_of_the_base_that_writes_otherwise_is_refused_with_the_first_
 
 
 def test_a_passed_bound_fails_the_stage(inputs: Inputs, tmp_path: Path) -> None:
-    narrow = {"divergence": 1e-12, "perplexity": 1, "agreement": 0}
+    narrow = {"kl": 1e-12, "perplexity": 1, "top1": 0}
 
-    with pytest.raises(StageError, match=r"gguf: f16 -> q8_0: mean KL divergence .* is above 1e-12 \(divergence\)"):
+    with pytest.raises(StageError, match=r"gguf: f16 -> q8_0: mean KL divergence .* is over 1e-12 \(kl\)"):
         build(inputs, tmp_path / "out", types=("q8_0",), bounds={"q8_0": narrow})
 
 

@@ -53,13 +53,13 @@ def test_it_leaves_a_checkpoint_the_gates_and_the_figures(inputs: Inputs, tmp_pa
         assert found[name] == (adapter / name).read_bytes()
     assert (len(facts["merged"]), facts["replaced"], facts["copied"], facts["untied"]) == (8, [], 7, False)
     assert facts["parity"] == {
-        "positions": facts["parity"]["positions"],
+        "tokens": facts["parity"]["tokens"],
         "scale": facts["parity"]["scale"],
         "top1": 1.0,
         "top5": 1.0,
         "max_difference": 1e-5,
         "mean_difference": 1e-5,
-        "kl_mean": 1e-7,
+        "kl": 1e-7,
         "kl_max": 1e-7,
         "worst_kl": 1e-7,
         "worst": None,
@@ -87,10 +87,10 @@ def test_equal_inputs_give_equal_bytes_whatever_the_workers_and_threads(inputs: 
 
 def test_sixteen_bits_have_bounds_of_their_own(tmp_path: Path) -> None:
     inputs = pico_trained.inputs(tmp_path / "artifacts", dtype="bfloat16")
-    facts = build(inputs, tmp_path / "out", parity={"splits": ("test", "test_known"), "prompts": 2, "tokens": 8})
+    facts = build(inputs, tmp_path / "out", parity={"splits": ("test", "test_known"), "conversations": 2, "tokens": 8})
 
     assert facts["parity"]["bounds"] == {"max_difference": 0.1, "kl": 0.02, "top1": 0.9, "layer": 0.01}
-    assert facts["parity"]["positions"] == 32
+    assert facts["parity"]["tokens"] == 32
     assert 1e-5 < facts["parity"]["worst_layer_deviation"] < 0.01
 
 
@@ -133,7 +133,7 @@ def test_an_adapter_that_is_no_number_ends_the_stage(tmp_path: Path) -> None:
         ({"shard_size": 1}, "shard_size"),
         ({"workers": 0}, "workers"),
         ({"parity": {"splits": ()}}, "parity.splits"),
-        ({"parity": {"prompts": 0}}, "parity.prompts"),
+        ({"parity": {"conversations": 0}}, "parity.conversations"),
         ({"parity": {"bounds": {"kl": 1}}}, "parity.bounds.max_difference"),
     ],
 )

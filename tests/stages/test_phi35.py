@@ -31,7 +31,7 @@ def test_tokens_are_equal_in_all_engines_whatever_the_models_name(model: bytes, 
     parity, check = artifacts.convert(tmp_path, name=name)
 
     assert parity["conversations"] == check["conversations"] == 34
-    assert parity["types"]["f16"]["divergence"] < 1e-6
+    assert parity["types"]["f16"]["kl"] < 1e-6
     with Model(tmp_path / "gguf" / "models" / f"{name}-f16.gguf", context=8) as engine:
         assert engine.metadata["general.name"] == {"so8t": "so8t (phi-3)", "Borea-Phi-3.5": "Borea-Phi-3.5"}[name]
         assert engine.metadata["tokenizer.ggml.add_bos_token"] == "false"

@@ -36,7 +36,7 @@ class Place:
                 gates=Gates(annealing=0.5, learning_rate=0.01),
                 pet=Pet(),
                 train=Train(steps=6, batch=4, micro_batch=2, sequence=256, learning_rate=0.01, threads=1),
-                validation=Validation(every=3, records=4),
+                validation=Validation(every=3, conversations=4),
                 checkpoints=Checkpoints(steps=2, keep=2),
                 monitor=Monitor(every=2),
                 base=self.base,

@@ -45,7 +45,7 @@ def after_kills(job: Job, folder: Path, seed: int, kills: int) -> list[tuple[int
     ("plain", "quantised"), [pytest.param(16, 4, id="20"), pytest.param(84, 16, id="100", marks=pytest.mark.soak)]
 )
 def test_kills_at_random_moments_change_no_byte(place: Place, tmp_path: Path, plain: int, quantised: int) -> None:
-    job = changed(place.job(validation=Validation(every=5, records=4, publish="best")), steps=16, packing=False)
+    job = changed(place.job(validation=Validation(every=5, conversations=4, publish="best")), steps=16, packing=False)
 
     runs = after_kills(replace(job, checkpoints=Checkpoints(steps=2, keep=2)), tmp_path, seed=11, kills=plain)
     (tmp_path / "int8").mkdir()
@@ -87,7 +87,9 @@ def _signal_when(series: Path, sign: int) -> None:
 def test_a_run_killed_before_its_results_were_in_place_only_publishes(
     place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    job = place.job(validation=Validation(every=2, records=4, patience=1, publish="best"), gates=Gates(train=False))
+    job = place.job(
+        validation=Validation(every=2, conversations=4, patience=1, publish="best"), gates=Gates(train=False)
+    )
     job = changed(job, learning_rate=1e-12, steps=30)  # nothing is learned, so the second look finds no lower loss
     whole = run.train(job, tmp_path / "whole")
     assert (whole.steps, whole.published) == (4, 2)

@@ -195,7 +195,7 @@ def test_eight_bit_adamw_and_packing_train(place: Place, tmp_path: Path) -> None
 
 
 def test_the_best_weights_are_published_where_the_spec_says_so(place: Place, tmp_path: Path) -> None:
-    looks = Validation(every=1, records=4)
+    looks = Validation(every=1, conversations=4)
     job = place.job(validation=looks.model_copy(update={"publish": "best"}), lora=Lora(r=4, alpha=8))
     job = changed(job, learning_rate=0.3, schedule="constant", warmup=0.9)  # it overshoots, late
 
@@ -208,7 +208,7 @@ def test_the_best_weights_are_published_where_the_spec_says_so(place: Place, tmp
 
 
 def test_patience_ends_a_run_that_gets_no_better(place: Place, tmp_path: Path) -> None:
-    job = place.job(validation=Validation(every=1, records=4, patience=2), gates=Gates(train=False))
+    job = place.job(validation=Validation(every=1, conversations=4, patience=2), gates=Gates(train=False))
     result = run.train(changed(job, learning_rate=1.0, schedule="constant", warmup=0.0, steps=40), tmp_path / "out")
 
     best = min(result.validation, key=result.validation.__getitem__)
@@ -232,7 +232,7 @@ def test_an_empty_validation_split_says_what_to_do(place: Place, tmp_path: Path)
         run.train(place.job(validation_split=tmp_path / "none.jsonl"), tmp_path / "out")
     assert str(caught.value) == (
         "adapter: no conversation of the validation split is left to watch; give thinking_sft.fractions.validation "
-        "a share, or set validation.records to 0"
+        "a share, or set validation.conversations to 0"
     )
 
 

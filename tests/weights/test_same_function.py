@@ -46,7 +46,7 @@ def test_adapter_merged_and_baked_give_the_same_logits(family: str, tmp_path: Pa
         assert found.figures.max_difference < CLOSE
         assert found.figures.top1 == 1
         assert max(found.layers.values()) < CLOSE
-        assert found.figures.positions == 14
+        assert found.figures.tokens == 14
 
 
 @pytest.mark.parametrize(

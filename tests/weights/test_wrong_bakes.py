@@ -31,10 +31,10 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> Trained:
 def refused(trained: Trained, folder: Path, with_gates: bool = False) -> str:
     found = compared(trained, folder, with_gates)
     with pytest.raises(StageError) as caught:
-        layerwise.demand("baked_model", found, bounds.USUAL["F32"], ADVICE)
+        layerwise.check("baked_model", found, bounds.USUAL["F32"], ADVICE)
     text = str(caught.value)
     assert text.startswith("baked_model: the largest difference is ")
-    assert text.endswith(f"; over 14 positions, worst in {found.figures.worst}; {ADVICE}")
+    assert text.endswith(f"; over 14 tokens of 3 held-out conversations, worst in {found.figures.worst}; {ADVICE}")
     return text
 
 
@@ -43,7 +43,7 @@ def layers(text: str) -> list[str]:
 
 
 def test_the_right_bake_is_not(good: Trained) -> None:
-    layerwise.demand("baked_model", compared(good, workshop.bake_it(good), False), bounds.USUAL["F32"], ADVICE)
+    layerwise.check("baked_model", compared(good, workshop.bake_it(good), False), bounds.USUAL["F32"], ADVICE)
 
 
 def test_transposed_rotations(good: Trained) -> None:

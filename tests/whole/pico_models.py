@@ -26,7 +26,7 @@ FLOW = [
 # Every bound is the usual one: parity holds for a model that learned nothing, too. Such a model breaks the thinking
 # format, in PyTorch as in llama.cpp, so that evaluation compares two accuracies of nought.
 BASE = {"kind": "tiny", "vocab_size": 512, "hidden_size": 64, "intermediate_size": 64, "layers": 3, "heads": 2}
-COMPARED = {"prompts": 2, "tokens": 32}
+COMPARED = {"conversations": 2, "tokens": 32}
 MODELS: dict[str, Any] = {
     "base_model": {"source": {**BASE, "kv_heads": 2, "steps": 8, "batch": 4, "sequence": 64, "threads": 1}},
     "so8t_model": {"threads": 1},
@@ -35,17 +35,17 @@ MODELS: dict[str, Any] = {
         "precision": "float32",
         "lora": {"r": 4, "alpha": 8},
         "train": {"steps": 12, "batch": 2, "micro_batch": 2, "sequence": 512, "attention": "eager", "threads": 1},
-        "validation": {"every": 6, "records": 2},
+        "validation": {"every": 6, "conversations": 2},
         "checkpoints": {"steps": 2},
         "monitor": {"every": 2},
     },
     "curves": {"width": 6, "dpi": 40},
-    "adapter_scores": {"records": 4, "longest": 8, "precision": "float32", "threads": 1},
+    "adapter_scores": {"conversations": 4, "longest": 8, "precision": "float32", "threads": 1},
     "merged_model": {"parity": COMPARED, "threads": 1, "workers": 1},
     "baked_model": {"parity": COMPARED, "threads": 1, "workers": 1},
-    "gguf": {"types": ["f16", "q8_0"], "parity": {"texts": 2, "tokens": 64}, "threads": 1},
+    "gguf": {"types": ["f16", "q8_0"], "parity": {"conversations": 2, "tokens": 64}, "threads": 1},
     "modelfile": {},
-    "evaluation": {"records": 4, "longest": 8, "bootstrap": {"draws": 100}, "workers": 1},
+    "evaluation": {"conversations": 4, "longest": 8, "bootstrap": {"draws": 100}, "workers": 1},
 }
 
 

@@ -273,7 +273,7 @@ def test_a_model_beyond_a_bound_is_not_published_and_the_layer_is_named(through:
     assert through.impossible.code == 1
     assert re.search(
         r"^baked_model: off by more than 1e-12 of what a layer adds \(layer\): "
-        r".*\bmodel\.layers\.1 by [\d.]+e-\d\d\b.*; over 64 positions, worst in test:\d; "
+        r".*\bmodel\.layers\.1 by [\d.]+e-\d\d\b.*; over 64 tokens of 2 held-out conversations, worst in test:\d; "
         r"nothing was published; parity\.bounds says what may be lost$",
         through.impossible.out,
         re.MULTILINE,

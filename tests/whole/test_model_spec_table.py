@@ -21,8 +21,8 @@ BOUNDED = {"parity": {"bounds": {"max_difference": 0.1, "kl": 0.1, "top1": 0.1, 
 PROJECTED = {"projection": {"max_difference": 0.1, "kl": 0.1, "top1": 0.1, "layer": 0.1}}
 NAMED = {"base": {"name": "base"}}
 QUANTISER = {"quantiser": "llama-quantize", "quantiser_version": "build = 1"}
-LOOSE = {"divergence": 1, "perplexity": 1, "agreement": 0}
-HELD = {"grammar": {"records": 9}}
+LOOSE = {"kl": 1, "perplexity": 1, "top1": 0}
+HELD = {"grammar": {"conversations": 9}}
 HARNESS = {"harness": {"version": "0.4.13", "tasks": ["jsquad"]}}
 
 # stage -> (field, values before, another value or the whole spec that has it); CURRENT: fields that say how, not what
@@ -97,7 +97,7 @@ STALE: dict[str, list[tuple[str, dict[str, Any], Any]]] = {
         ("train.seed", OWN, 1),
         ("train.threads", OWN, 1),
         ("validation.every", OWN, 9),
-        ("validation.records", OWN, 9),
+        ("validation.conversations", OWN, 9),
         ("validation.patience", OWN, 9),
         ("validation.publish", OWN, "best"),
         ("monitor.every", OWN, 9),
@@ -105,14 +105,14 @@ STALE: dict[str, list[tuple[str, dict[str, Any], Any]]] = {
     "curves": [("width", OWN, 8.0), ("dpi", OWN, 60)],
     "adapter_scores": [
         ("splits", OWN, ["validation"]),
-        ("records", OWN, 9),
+        ("conversations", OWN, 9),
         ("longest", OWN, 9),
         ("precision", OWN, "float32"),
     ],
     "merged_model": [
         ("shard_size", OWN, 1_000_000),
         ("parity.splits", OWN, ["validation"]),
-        ("parity.prompts", OWN, 9),
+        ("parity.conversations", OWN, 9),
         ("parity.tokens", OWN, 9),
         ("parity.bounds", OWN, {"max_difference": 0.1, "kl": 0.1, "top1": 0.1, "layer": 0.1}),
         ("parity.bounds.max_difference", BOUNDED, 0.2),
@@ -123,7 +123,7 @@ STALE: dict[str, list[tuple[str, dict[str, Any], Any]]] = {
     "baked_model": [
         ("shard_size", OWN, 1_000_000),
         ("parity.splits", OWN, ["validation"]),
-        ("parity.prompts", OWN, 9),
+        ("parity.conversations", OWN, 9),
         ("parity.tokens", OWN, 9),
         ("parity.bounds", OWN, {"max_difference": 0.1, "kl": 0.1, "top1": 0.1, "layer": 0.1}),
         ("parity.bounds.max_difference", BOUNDED, 0.2),
@@ -149,13 +149,13 @@ STALE: dict[str, list[tuple[str, dict[str, Any], Any]]] = {
         ("quantiser_version", QUANTISER, "build = 2"),
         ("imatrix", QUANTISER, "imatrix.gguf"),
         ("parity.splits", OWN, ["validation"]),
-        ("parity.texts", OWN, 9),
+        ("parity.conversations", OWN, 9),
         ("parity.tokens", OWN, 9),
         ("parity.precision", OWN, "bfloat16"),
         ("bounds", OWN, {"f16": LOOSE}),
-        ("bounds.divergence", {"bounds": {"f16": LOOSE}}, {"f16": {**LOOSE, "divergence": 2}}),
+        ("bounds.kl", {"bounds": {"f16": LOOSE}}, {"f16": {**LOOSE, "kl": 2}}),
         ("bounds.perplexity", {"bounds": {"f16": LOOSE}}, {"f16": {**LOOSE, "perplexity": 2}}),
-        ("bounds.agreement", {"bounds": {"f16": LOOSE}}, {"f16": {**LOOSE, "agreement": 0.5}}),
+        ("bounds.top1", {"bounds": {"f16": LOOSE}}, {"f16": {**LOOSE, "top1": 0.5}}),
     ],
     "modelfile": [
         ("license", OWN, "mit"),
@@ -183,13 +183,13 @@ STALE: dict[str, list[tuple[str, dict[str, Any], Any]]] = {
     ],
     "evaluation": [
         ("splits", OWN, ["validation"]),
-        ("records", OWN, 9),
+        ("conversations", OWN, 9),
         ("types", OWN, ["f16"]),
         ("base", OWN, False),
         ("pre_tokenizer", OWN, "llama-bpe"),
         ("longest", OWN, 9),
-        ("grammar", OWN, {"records": 9}),
-        ("grammar.records", HELD, 8),
+        ("grammar", OWN, {"conversations": 9}),
+        ("grammar.conversations", HELD, 8),
         ("grammar.text", HELD, 8),
         ("grammar.longest", HELD, 8),
         ("bounds", OWN, {"f16": 0.5}),
