@@ -135,7 +135,7 @@ class Session:
             missing.append(Reason("disk", f"{error.filename}: {error.strerror}"))
         self.digests.save()
         wanted = Fingerprint(row.name, row.spec, dict(sorted(inputs.items())), row.code, row.packages)
-        return (None if missing else wanted), missing
+        return (None if missing else wanted), list(dict.fromkeys(missing))  # two parts of one artifact lack it once
 
     def sources(self, row: Row) -> dict[str, list[Named]]:
         return sourcefiles.expand(self.plan.layout.project, row.sources)

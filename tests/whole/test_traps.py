@@ -50,6 +50,16 @@ def test_03_nothing_is_built_from_what_a_failed_stage_left(house: House) -> None
     assert "total cannot be built: doubled is not built; run doit doubled" in run.out
 
 
+def test_an_artifact_that_is_missing_is_said_once_whatever_is_taken_of_it(house: House) -> None:
+    house.edit("stages/total.py", 'takes=("doubled/doubled.txt",)', 'takes=("doubled/doubled.txt", "doubled/ballast/")')
+
+    assert house.why("total")[:3] == [
+        "total: waits for what it stands on",
+        "  - doubled is not built",
+        "  - never built",
+    ]
+
+
 def test_04_inputs_are_recorded_as_they_were_before_the_action(house: House) -> None:
     house.hold("parity")
     doing = house.start("parity")
