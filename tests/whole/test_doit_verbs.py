@@ -16,12 +16,6 @@ pytestmark = pytest.mark.slow
 NUMBERS = ["numbers", "doubled", "total", "card", "parity"]
 
 
-@pytest.fixture
-def built(house: House) -> House:
-    assert house.doit().code == 0
-    return house
-
-
 def test_list_says_run_before_the_first_build_and_up_to_date_after_it(house: House) -> None:
     assert house.status() == dict.fromkeys(NUMBERS, "R")
     house.doit()

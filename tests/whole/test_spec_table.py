@@ -20,7 +20,7 @@ from so8t.store.gc import collect
 from stages import STAGES
 from tests.whole.pico import SPECS, Pico
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("unsynced")]
 
 LETTERS = {"raw": "r", "cleaned": "c", "labelled": "l", "thinking_sft": "t"}
 POLICY = {

@@ -18,12 +18,6 @@ pytestmark = pytest.mark.slow
 ALL = ["numbers", "doubled", "total", "card", "parity"]
 
 
-@pytest.fixture
-def built(house: House) -> House:
-    assert house.doit().code == 0
-    return house
-
-
 def test_01_stages_finished_before_a_kill_are_not_forgotten(house: House) -> None:
     house.kill_in("total")
 

@@ -35,13 +35,6 @@ COSMETIC = [
 ]
 
 
-@pytest.fixture
-def built(house: House) -> House:
-    run = house.doit()
-    assert (run.code, run.ran) == (0, ALL), run.err
-    return house
-
-
 @pytest.mark.parametrize(("name", "old", "new", "expected"), EDITS)
 def test_an_edit_runs_exactly_what_depends_on_it_and_undoing_it_restores_the_rest(
     built: House, name: str, old: str, new: str, expected: list[str]
