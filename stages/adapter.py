@@ -7,9 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-import orjson
-
 from so8t.engine.stage import Inputs, Stage
+from so8t.formats import declared
 from so8t.spec.fields import SpecModel
 from so8t.train.settings import Checkpoints, Gates, Lora, Pet, Train, Validation
 from so8t.train.settings import Monitor as MonitorSpec
@@ -60,11 +59,10 @@ def build(inputs: Inputs, out: Path, spec: Spec) -> None:
 
 
 def _job(inputs: Inputs, spec: Spec) -> Job:
-    from so8t.formats import chat
+    from so8t.models import facts
     from so8t.train.job import Job
 
     sft = inputs["thinking_sft"]
-    facts = orjson.loads((inputs["base_model"] / "base.json").read_bytes())
     return Job(
         quantise=spec.quantise,
         precision=spec.precision,
@@ -77,10 +75,10 @@ def _job(inputs: Inputs, spec: Spec) -> Job:
         monitor=spec.monitor,
         base=inputs["base_model"] / "model",
         gate_folder=inputs["so8t_model"],
-        remote_code=facts["remote_code"],
+        remote_code=facts.remote_code(inputs["base_model"]),
         train_split=sft / "splits" / "train.jsonl",
         validation_split=sft / "splits" / "validation.jsonl",
-        chat=chat.from_json(orjson.loads((sft / "chat_format.json").read_bytes())["chat"]),
+        chat=declared.read(sft).chat,
     )
 
 
@@ -93,7 +91,7 @@ STAGE = Stage(
         "so8t_model",
         "thinking_sft/splits/train.jsonl",
         "thinking_sft/splits/validation.jsonl",
-        "thinking_sft/chat_format.json",
+        declared.TAKEN,
     ),
     gives=(
         "adapter_config.json",

@@ -11,6 +11,8 @@ import orjson
 from pydantic import Field
 
 from so8t.engine.stage import Inputs, Stage
+from so8t.formats import declared
+from so8t.models import facts
 from so8t.spec.fields import SpecModel, execution
 
 if TYPE_CHECKING:
@@ -51,7 +53,7 @@ def build(inputs: Inputs, out: Path, spec: Spec) -> None:
 
     torch.set_num_threads(spec.threads)
     folder = inputs["base_model"] / "model"
-    code = orjson.loads((inputs["base_model"] / "base.json").read_bytes())["remote_code"]
+    code = facts.remote_code(inputs["base_model"])
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True, trust_remote_code=code)
     with quiet():
@@ -93,11 +95,11 @@ def _ask(
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     from so8t.evals import greedy
     from so8t.evals.scores import Scores
-    from so8t.formats import chat, thinking
+    from so8t.formats import chat
     from so8t.formats.encoding import Encoder
 
-    declared = orjson.loads((inputs["thinking_sft"] / "chat_format.json").read_bytes())
-    fmt, thinks = chat.from_json(declared["chat"]), thinking.from_json(declared["thinking"])
+    given = declared.read(inputs["thinking_sft"])
+    fmt, thinks = given.chat, given.thinking
     scores, lines = Scores(), []
     prompts = [record["messages"][:-1] for record in records]
     answers = greedy.generate(model, tokenizer, prompts, fmt, spec.batch, spec.longest, kept, name)
@@ -129,7 +131,7 @@ STAGE = Stage(
         "adapter/gates.safetensors",
         "adapter/so8t.json",
         "thinking_sft/splits/",
-        "thinking_sft/chat_format.json",
+        declared.TAKEN,
     ),
     gives=("scores.json", "samples.jsonl"),
     packages=("orjson", "torch", "transformers", "peft", "safetensors"),

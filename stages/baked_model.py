@@ -12,6 +12,8 @@ import orjson
 from pydantic import Field
 
 from so8t.engine.stage import Inputs, Stage
+from so8t.formats import declared
+from so8t.models.facts import remote_code
 from so8t.parity.bounds import Bounds, Parity
 from so8t.spec.fields import SpecModel, execution
 from so8t.store.manifest import File
@@ -45,7 +47,7 @@ def build(inputs: Inputs, out: Path, spec: Spec) -> dict[str, File]:
     from so8t.watch.quiet import quiet
     from so8t.weights import bake, gatefiles, lora, merge, reader
 
-    remote_code = orjson.loads((inputs["base_model"] / "base.json").read_bytes())["remote_code"]
+    trusted = remote_code(inputs["base_model"])
     folder, before, target = inputs["base_model"] / "model", inputs["merged_model"] / "model", out / "model"
     gates = gatefiles.read(inputs["merged_model"])
     torch.set_num_threads(spec.threads)
@@ -57,9 +59,9 @@ def build(inputs: Inputs, out: Path, spec: Spec) -> dict[str, File]:
     ):
         exact = merge.Merging(base, adapter)
         blocks = gates.matrices()
-        files = bake.bake(before, merged, exact, blocks, target, spec.shard_size, spec.workers, remote_code)
+        files = bake.bake(before, merged, exact, blocks, target, spec.shard_size, spec.workers, trusted)
         with reader.open_folder(target, "baked_model") as baked:
-            facts = _prove(inputs, out, spec, base, adapter, baked, remote_code)
+            facts = _prove(inputs, out, spec, base, adapter, baked, trusted)
     (out / "parity.json").write_bytes(orjson.dumps(facts, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
     print(
         f"baked_model: {len(gates.attentions)} {gates.kind} gates folded in; "
@@ -80,15 +82,14 @@ def _prove(
     remote_code: bool,
 ) -> Mapping[str, Any]:
     from so8t.corpus.conversations import heldout, token_ids
-    from so8t.formats import chat
     from so8t.parity import bounds, layerwise
     from so8t.weights import bake, gatefiles, streamed
 
     folder, target = inputs["base_model"] / "model", out / "model"
     gates = gatefiles.read(inputs["adapter"])  # as they were trained, whatever the bake folded in
-    declared = chat.from_json(orjson.loads((inputs["thinking_sft"] / "chat_format.json").read_bytes())["chat"])
+    fmt = declared.read(inputs["thinking_sft"]).chat
     found = heldout(inputs["thinking_sft"], spec.parity.splits, spec.parity.conversations, "parity.splits")
-    talks = token_ids(found, target, declared, spec.parity.tokens, remote_code)
+    talks = token_ids(found, target, fmt, spec.parity.tokens, remote_code)
     wanted = {"baked": (bake.projected(gates), bounds.of(spec.parity, baked.dtypes))}
     if gates.kind == "free":
         wanted["projection"] = (gates, spec.projection)
@@ -117,7 +118,7 @@ STAGE = Stage(
         "merged_model/gates.safetensors",
         "merged_model/so8t.json",
         "thinking_sft/splits/",
-        "thinking_sft/chat_format.json",
+        declared.TAKEN,
     ),
     gives=("model/", "parity.json"),
     packages=("orjson", "blake3", "torch", "transformers", "peft", "accelerate", "safetensors", "sentencepiece"),

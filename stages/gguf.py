@@ -13,7 +13,7 @@ import orjson
 from pydantic import AfterValidator, Field, model_validator
 
 from so8t.engine.stage import Inputs, Stage
-from so8t.formats import chat, thinking
+from so8t.formats import declared
 from so8t.gguf import quantise
 from so8t.gguf.metadata import Provenance
 from so8t.parity import engines
@@ -116,14 +116,14 @@ def build(inputs: Inputs, out: Path, spec: Spec) -> dict[str, File]:
     from so8t.gguf import layout, llamacpp, making
     from so8t.watch.quiet import quiet
 
-    declared = orjson.loads((inputs["thinking_sft"] / "chat_format.json").read_bytes())
-    formats = Formats(chat.from_json(declared["chat"]), thinking.from_json(declared["thinking"]))
+    given = declared.read(inputs["thinking_sft"])
+    formats = Formats(given.chat, given.thinking)
     folder = inputs["baked_model"] / "model"
     (out / FOLDER).mkdir(parents=True, exist_ok=True)
     with quiet():
         source = layout.open_source(folder)
         markers = () if formats.thinking.whole_lines else formats.thinking.markers
-        vocabulary = layout.read_vocabulary(source, markers, spec.pre_tokenizer or None, declared["jinja"])
+        vocabulary = layout.read_vocabulary(source, markers, spec.pre_tokenizer or None, given.jinja)
         origin = _origin(inputs, source, spec)
         files = making.make(source, vocabulary, origin, spec.types, out / FOLDER, _quantiser(inputs, spec))
         checked = _same_tokens(files.by_kind[spec.types[0]], folder, formats)
@@ -205,7 +205,7 @@ STAGE = Stage(
     "gguf",
     spec=Spec,
     build=build,
-    takes=("baked_model/model/", "thinking_sft/splits/", "thinking_sft/chat_format.json"),
+    takes=("baked_model/model/", "thinking_sft/splits/", declared.TAKEN),
     gives=(f"{FOLDER}/", "parity.json"),
     sources=lambda spec: {"imatrix": [spec.imatrix]} if spec.imatrix else {},
     packages=("orjson", "blake3", "gguf", "cyllama", "torch", "transformers", "tokenizers", "sentencepiece"),

@@ -11,6 +11,8 @@ import orjson
 from pydantic import Field
 
 from so8t.engine.stage import Inputs, Stage
+from so8t.formats import declared
+from so8t.models.facts import remote_code
 from so8t.parity.bounds import Parity
 from so8t.spec.fields import SpecModel, execution
 from so8t.store.manifest import File
@@ -38,23 +40,22 @@ def build(inputs: Inputs, out: Path, spec: Spec) -> dict[str, File]:
     import torch
 
     from so8t.corpus.conversations import heldout, token_ids
-    from so8t.formats import chat
     from so8t.parity import bounds, layerwise
     from so8t.watch.quiet import quiet
     from so8t.weights import gatefiles, lora, merge, reader, streamed
 
-    remote_code = orjson.loads((inputs["base_model"] / "base.json").read_bytes())["remote_code"]
-    declared = chat.from_json(orjson.loads((inputs["thinking_sft"] / "chat_format.json").read_bytes())["chat"])
+    trusted = remote_code(inputs["base_model"])
+    fmt = declared.read(inputs["thinking_sft"]).chat
     folder, trained, target = inputs["base_model"] / "model", inputs["adapter"], out / "model"
     gates = gatefiles.read(trained)
     torch.set_num_threads(spec.threads)
     with reader.open_folder(folder, "base_model") as base, closing(lora.read(trained, base)) as adapter, quiet():
         found = heldout(inputs["thinking_sft"], spec.parity.splits, spec.parity.conversations, "parity.splits")
-        talks = token_ids(found, folder, declared, spec.parity.tokens, remote_code)
+        talks = token_ids(found, folder, fmt, spec.parity.tokens, trusted)
         made = merge.merge(folder, base, adapter, target, spec.shard_size, spec.workers)
         with reader.open_folder(target, "merged_model") as merged:
-            reference = streamed.adapted(folder, base, trained, adapter, gates, remote_code)
-            candidate = streamed.dense(target, merged, gates, remote_code)
+            reference = streamed.adapted(folder, base, trained, adapter, gates, trusted)
+            candidate = streamed.dense(target, merged, gates, trusted)
             compared = layerwise.compare(reference, candidate, talks, out)
             bound = bounds.of(spec.parity, merged.dtypes)
     layerwise.check("merged_model", compared, bound, "nothing was published; parity.bounds says what may be lost")
@@ -82,7 +83,7 @@ STAGE = Stage(
         "adapter/gates.safetensors",
         "adapter/so8t.json",
         "thinking_sft/splits/",
-        "thinking_sft/chat_format.json",
+        declared.TAKEN,
     ),
     gives=("model/", *_GATES, "merge.json"),
     packages=("orjson", "blake3", "torch", "transformers", "peft", "accelerate", "safetensors", "sentencepiece"),

@@ -9,7 +9,7 @@ import orjson
 
 from so8t.engine.stage import Inputs, Stage
 from so8t.errors import StageError
-from so8t.formats import capability, chat, equality, gotemplate, thinking
+from so8t.formats import capability, declared, equality, gotemplate
 from so8t.formats.equality import Formats
 from so8t.gguf.llamacpp import Model
 from so8t.ollama import modelfile
@@ -35,8 +35,8 @@ class Spec(SpecModel):
 
 
 def build(inputs: Inputs, out: Path, spec: Spec) -> None:
-    declared = orjson.loads((inputs["thinking_sft"] / "chat_format.json").read_bytes())
-    formats = Formats(chat.from_json(declared["chat"]), thinking.from_json(declared["thinking"]))
+    given = declared.read(inputs["thinking_sft"])
+    formats = Formats(given.chat, given.thinking)
     files = sorted(inputs["gguf"].rglob("*.gguf"))
     if not files:
         raise StageError("modelfile: the gguf artifact holds no .gguf file; build gguf first")
@@ -50,7 +50,7 @@ def build(inputs: Inputs, out: Path, spec: Spec) -> None:
         model = Modelfile(
             source=f"{GGUF}{file.relative_to(inputs['gguf']).as_posix()}",
             template=template,
-            system=declared["system"],
+            system=given.system,
             parameters=spec.parameters,
             stop=(*formats.chat.stop, *_ends(formats, spec), *spec.stop),
             licence=licence,
@@ -92,7 +92,7 @@ STAGE = Stage(
     "modelfile",
     spec=Spec,
     build=build,
-    takes=("gguf/models/", "thinking_sft/chat_format.json"),
+    takes=("gguf/models/", declared.TAKEN),
     gives=(f"{FOLDER}/", "check.json"),
     packages=("orjson", "cyllama", "jinja2", "unicodedata"),
     ships=(f"{FOLDER}/*",),

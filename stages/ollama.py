@@ -18,7 +18,7 @@ from so8t.corpus import answered
 from so8t.corpus.answered import Answered
 from so8t.engine.stage import Inputs, Stage
 from so8t.errors import StageError
-from so8t.formats import thinking
+from so8t.formats import declared
 from so8t.formats.thinking import ThinkingFormat
 from so8t.ollama import client, host, proof, request
 from so8t.ollama.client import Client
@@ -50,7 +50,7 @@ class Spec(SpecModel):
 
 
 def build(inputs: Inputs, out: Path, spec: Spec) -> None:
-    fmt = thinking.from_json(orjson.loads((inputs["thinking_sft"] / "chat_format.json").read_bytes())["thinking"])
+    fmt = declared.read(inputs["thinking_sft"]).thinking
     files = _chosen(inputs["modelfile"], spec)
     questions = {file: _questions(inputs, file.name.removeprefix(PREFIX), spec) for file in files}
     with Client(_url(spec), spec.seconds) as server:
@@ -173,7 +173,7 @@ STAGE = Stage(
         "modelfile/ollama/",
         "gguf/models/",
         "evaluation/samples.jsonl",
-        "thinking_sft/chat_format.json",
+        declared.TAKEN,
         "thinking_sft/splits/",
     ),
     gives=("ollama.json",),

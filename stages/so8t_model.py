@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-import orjson
 from pydantic import Field
 
 from so8t.engine.stage import Inputs, Stage
@@ -34,20 +33,19 @@ def build(inputs: Inputs, out: Path, spec: Spec) -> None:
     import torch
 
     from so8t.gate import attach, integration
-    from so8t.models import loading
+    from so8t.models import facts, loading
     from so8t.watch.quiet import quiet
     from so8t.weights import gatefiles
 
-    facts = orjson.loads((inputs["base_model"] / "base.json").read_bytes())
     torch.set_num_threads(spec.threads)
     with quiet():
-        model = loading.load(inputs["base_model"] / "model", remote_code=facts["remote_code"])
+        model = loading.load(inputs["base_model"] / "model", remote_code=facts.remote_code(inputs["base_model"]))
     if not attach.attach(model, spec.layers, spec.kind, spec.alpha):
         raise StageError(
             f"so8t_model: layers: {spec.layers!r} leaves none of the base's {model.config.num_hidden_layers} layers; "
             "name layers by their numbers, or take all"
         )
-    report = integration.integrate(model, _probe(facts["vocab_size"]))
+    report = integration.integrate(model, _probe(facts.read(inputs["base_model"])["vocab_size"]))
     integration.demand(report)
     gatefiles.save(model, out, report.as_json())
     print(

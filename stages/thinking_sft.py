@@ -19,7 +19,7 @@ from so8t.corpus.splits import Fractions, Splitter
 from so8t.corpus.teacher import Teacher, TeacherSpec
 from so8t.engine.stage import Inputs, Stage
 from so8t.errors import StageError
-from so8t.formats import chat, records
+from so8t.formats import chat, declared, records
 from so8t.formats import thinking as think
 from so8t.formats.chat import ChatFormat
 from so8t.formats.records import Record
@@ -74,7 +74,7 @@ def build(inputs: Inputs, out: Path, spec: Spec) -> None:
         teach_all=spec.compose == "teacher",
     )
     labelled = inputs["labelled"] / "labelled.jsonl"
-    _write_json(out / "chat_format.json", declaration(chat_format, thinking_format, spec.system))
+    _write_json(out / declared.FILE, declaration(chat_format, thinking_format, spec.system))
     with Ledger(out, _token_counter(inputs, spec)) as ledger, _answers(inputs, spec) as kept:
         pairs = ((record, composer(record)) for record in _placed(labelled, spec, ledger))
         teacher = Teacher(spec.teacher, thinking_format, kept) if spec.teacher and kept is not None else None
@@ -147,7 +147,7 @@ STAGE = Stage(
     spec=Spec,
     build=build,
     takes=("labelled/labelled.jsonl",),
-    gives=("thinking_sft.jsonl", "splits/", "dropped.jsonl", "chat_format.json", "stats.json"),
+    gives=("thinking_sft.jsonl", "splits/", "dropped.jsonl", declared.FILE, "stats.json"),
     sources=lambda spec: {"tokenizer": [f"{spec.tokenizer}/tokenizer.json"]} if spec.tokenizer else {},
     packages=("orjson", "rensa", "unicodedata"),
 )

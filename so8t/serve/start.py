@@ -14,6 +14,7 @@ from so8t.corpus import answered
 from so8t.corpus.sft import Policies
 from so8t.engine import contents
 from so8t.errors import MissingExtra, UserError
+from so8t.formats.declared import FILE
 from so8t.formats.records import LABELS
 from so8t.serve import keys
 from so8t.serve.settings import Ollama, Serve
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from so8t.serve.policy import Policy
 
 STAGE = "thinking_sft"  # declares the formats and the policies' texts
-DECLARATION = "chat_format.json"
 GGUF = "gguf"
 EVALUATION = "evaluation"
 MODELS = "models"
@@ -108,7 +108,7 @@ def policy(plan: Plan) -> Policy:
 def declared(plan: Plan) -> Conversation:
     from so8t.serve.backend import declared
 
-    return declared(_json(plan, plan.layout.folder(STAGE) / DECLARATION, STAGE))
+    return declared(_json(plan, plan.layout.folder(STAGE) / FILE, STAGE))
 
 
 def open_backend(plan: Plan, conversation: Conversation) -> Backend:

@@ -9,11 +9,12 @@ from typing import Any
 
 from so8t.engine.stage import Inputs
 from so8t.evals import greedy
-from so8t.formats import chat, records, thinking
+from so8t.formats import chat, records
 from so8t.formats.chat import PHI3
 from so8t.formats.thinking import TAGS, Final, Thinking, compose
 from so8t.store.answers import Answers
 from stages import gguf
+from stages.thinking_sft import declaration
 from tests.formats import untrained
 
 NAMES = ("baked_model", "base_model", "thinking_sft", "adapter_scores", "gguf")
@@ -51,7 +52,7 @@ def artifacts(root: Path, types: Sequence[str] = ("f16", "q8_0")) -> Inputs:
     (folders["thinking_sft"] / "splits").mkdir(parents=True)
     for name, share in (("train", rows), ("test", rows), ("some", rows[:4]), ("empty", [])):
         records.write(folders["thinking_sft"] / "splits" / f"{name}.jsonl", share)
-    declared = {"chat": chat.to_json(PHI3), "thinking": thinking.to_json(TAGS)}
+    declared = declaration(PHI3, TAGS, "")
     (folders["thinking_sft"] / "chat_format.json").write_text(json.dumps(declared), "utf-8")
     said = _learn(folders["base_model"] / "model", folders["baked_model"] / "model", rows)
     folders["adapter_scores"].mkdir()

@@ -8,6 +8,7 @@ from typing import Any
 
 from so8t.engine.stage import Inputs
 from so8t.formats import chat, records, thinking
+from stages.thinking_sft import declaration
 from tests.gguf import folders
 from tests.weights import workshop
 
@@ -32,7 +33,7 @@ def inputs(root: Path, kind: str = "geodesic", dtype: str = "float32", family: s
     ]
     for name in SPLITS:
         records.write(splits / f"{name}.jsonl", rows)
-    declared = {"chat": chat.to_json(chat.PHI3), "thinking": thinking.to_json(thinking.TAGS)}
+    declared = declaration(chat.PHI3, thinking.TAGS, "")
     (root / "thinking_sft" / "chat_format.json").write_text(json.dumps(declared), "utf-8")
     return Inputs({name: root / name for name in ("base_model", "adapter", "thinking_sft")})
 

@@ -20,6 +20,7 @@ from so8t.formats import chat, grammar, records, thinking
 from so8t.gguf import quantise
 from stages import gguf
 from stages.gguf import Spec
+from stages.thinking_sft import declaration
 from tests.gguf import folders
 
 pytestmark = pytest.mark.slow
@@ -40,11 +41,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Inputs:
     ]
     for name in ("train", "test"):
         records.write(splits / f"{name}.jsonl", rows)
-    declared = {
-        "chat": chat.to_json(chat.PHI3),
-        "thinking": thinking.to_json(thinking.TAGS),
-        "jinja": chat.jinja_template(chat.PHI3),
-    }
+    declared = declaration(chat.PHI3, thinking.TAGS, "")
     (root / "thinking_sft" / "chat_format.json").write_text(json.dumps(declared), "utf-8")
     return Inputs({name: root / name for name in ("baked_model", "thinking_sft")})
 
