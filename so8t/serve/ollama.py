@@ -1,8 +1,8 @@
 """A running Ollama server as the backend: raw prompts, so that neither its template nor its thinking parser has a say.
 
 Ollama reads a prompt as one text, in which a role token would be structure; contents therefore carry a backslash in
-every role token and tag (`backend.Conversation` puts it there).  It counts no tokens for us: characters stand
-for them, and Ollama, told not to cut a prompt, has the last word.
+every role token and tag (`backend.Conversation` puts it there).  It counts no tokens for us: the profile's own
+tokenizer does, or else characters stand for them; and Ollama, told not to cut a prompt, has the last word.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from so8t.errors import StageError, UserError
 from so8t.formats.chat import ChatFormat, Segment
@@ -20,14 +20,19 @@ from so8t.ollama.client import Client, Refused, Unreachable, tagged
 from so8t.serve.backend import Emit, Ended, Failed, Prompt, TooLong
 from so8t.serve.settings import Ollama
 
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
 _SPECIAL = re.compile(r"<\|(?=[A-Za-z0-9_]+\|>)")  # a vocabulary may have more special tokens than the chat format
 GLANCE = 2.0  # seconds that a look at the server's health may take
 
 
 class OllamaBackend:
-    def __init__(self, settings: Ollama, name: str, chat: ChatFormat, seconds: float) -> None:
+    def __init__(
+        self, settings: Ollama, name: str, chat: ChatFormat, seconds: float, words: Tokenizer | None = None
+    ) -> None:
         self.name, self.slots = name, settings.slots
-        self._settings, self._stop = settings, list(chat.stop)
+        self._settings, self._stop, self._words = settings, list(chat.stop), words
         self._wanted = tagged(settings.model)
         self._server, self._glance = Client(settings.url, seconds), Client(settings.url, min(seconds, GLANCE))
         self.digest = self._find()
@@ -39,7 +44,7 @@ class OllamaBackend:
 
     def prepare(self, pieces: Sequence[Segment]) -> Prompt:
         text = "".join(piece.text if piece.structure else _SPECIAL.sub(r"<\\|", piece.text) for piece in pieces)
-        return Prompt(len(text), text)
+        return Prompt(len(text) if self._words is None else len(self._words.encode(text).ids), text)
 
     def generate(self, prompt: Prompt, most: int, cancel: threading.Event, emit: Emit) -> Ended:
         """The model is looked up before and after: one that is replaced under its name does not answer unnoticed."""
@@ -67,7 +72,7 @@ class OllamaBackend:
         raise Failed("ollama: the connection ended before the answer did")
 
     def count(self, text: str) -> int | None:
-        return None
+        return None if self._words is None else len(self._words.encode(text, add_special_tokens=False).ids)
 
     def close(self) -> None:
         self._server.close()

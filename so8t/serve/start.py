@@ -23,6 +23,8 @@ from so8t.spec import profile as profiles
 from so8t.store.layout import Layout
 
 if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
     from so8t.serve.backend import Backend, Conversation
     from so8t.serve.keys import Keys
     from so8t.serve.policy import Policy
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 STAGE = "thinking_sft"  # declares the formats and the policies' texts
 GGUF = "gguf"
 EVALUATION = "evaluation"
+BAKED = "baked_model"
 MODELS = "models"
 
 
@@ -116,7 +119,8 @@ def open_backend(plan: Plan, conversation: Conversation) -> Backend:
     if isinstance(wanted, Ollama):
         from so8t.serve.ollama import OllamaBackend
 
-        return OllamaBackend(wanted, plan.settings.name, conversation.chat, plan.settings.limits.seconds)
+        seconds = plan.settings.limits.seconds
+        return OllamaBackend(wanted, plan.settings.name, conversation.chat, seconds, tokenizer(plan))
     from so8t.formats.grammar import grammar
     from so8t.serve.local import LocalBackend
 
@@ -125,6 +129,19 @@ def open_backend(plan: Plan, conversation: Conversation) -> Backend:
         raise UserError(f"{plan.layout.shown(model)} is not there: build it with `doit {GGUF}`")
     text = grammar(conversation.thinking)  # of the same declaration that the splitter follows
     return LocalBackend(wanted, plan.settings.name, conversation.chat, model, text)
+
+
+def tokenizer(plan: Plan) -> Tokenizer | None:
+    """Of the baked model, whose tokens its GGUFs have; None, and a word why, where there is none to read."""
+    file = plan.layout.folder(BAKED) / "model" / "tokenizer.json"
+    try:
+        from tokenizers import Tokenizer
+    except ImportError:
+        raise MissingExtra("tokenizers", "serve", "counting tokens for Ollama") from None
+    if file.is_file():
+        return Tokenizer.from_file(str(file))
+    print(f"serve: {plan.layout.shown(file)} is not there: characters stand for tokens", file=sys.stderr)
+    return None
 
 
 def examples(plan: Plan) -> list[str]:

@@ -12,8 +12,10 @@ import pytest
 
 from so8t.errors import UserError
 from so8t.formats.chat import PHI3
+from so8t.formats.thinking import TAGS
 from so8t.serve.ollama import OllamaBackend
 from so8t.serve.settings import Ollama as Settings
+from tests.formats import untrained
 from tests.ollama.standin import StandIn
 from tests.ollama.standin_http import running
 from tests.serve.served import SECRET, output, served
@@ -198,3 +200,21 @@ def test_where_ollama_counts_more_than_we_do_its_refusal_is_the_same_problem(oll
 
         assert (reply.status_code, reply.json()["type"]) == (400, "urn:so8t:problem:prompt-too-long")
         assert here.records() == []
+
+
+def test_the_models_own_tokenizer_counts_tokens_of_prompt_and_answer(ollama: StandIn, tmp_path: Path) -> None:
+    from tokenizers import Tokenizer
+
+    from so8t.gguf.llamacpp import Model
+
+    path = tmp_path / "words.gguf"
+    untrained.write(path, untrained.train(tmp_path / "tokenizer", TAGS, 700), TAGS)
+    words = Tokenizer.from_file(str(tmp_path / "tokenizer" / "tokenizer.json"))
+    settings = Settings(kind="ollama", model="so8t", url=ollama.url)
+    with served(tmp_path / "audit", OllamaBackend(settings, "so8t", PHI3, 5.0, words)) as here:
+        usage = here.chat("経費は？ <final>").json()["usage"]
+    with Model(path, 256) as whole:
+        prompt = len(whole.tokenize(ollama.prompts[0], special=True))
+        answer = len(whole.tokenize("締め切りは月末です。", special=False))
+
+    assert usage == {"prompt_tokens": prompt, "completion_tokens": answer, "total_tokens": prompt + answer}

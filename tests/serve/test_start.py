@@ -67,6 +67,9 @@ def test_a_server_starts_answers_and_stops_and_its_log_is_whole(project: Path) -
         say(project, f"port: 0\nname: tiny\nbackend: {{kind: ollama, model: so8t, url: '{ollama.url}'}}\n")
         server = process(project, SO8T_AUDIT_KEY=key)
         assert server.stderr is not None
+        assert server.stderr.readline() == (
+            "serve: artifacts/tiny/baked_model/model/tokenizer.json is not there: characters stand for tokens\n"
+        )
         url = server.stderr.readline().removeprefix("serve: ").strip()
         with httpx.Client(base_url=url, timeout=20, trust_env=False) as client:
             reply = client.post("/think", json={"prompt": "経費は？"}).json()

@@ -16,7 +16,7 @@ from so8t.engine.stage import Inputs
 from so8t.errors import StageError
 from so8t.formats import gotemplate
 from so8t.formats.chat import PHI3
-from so8t.formats.thinking import TAGS
+from so8t.formats.thinking import HEADINGS, TAGS
 from so8t.ollama import client
 from stages import modelfile as modelfile_stage
 from stages import ollama as ollama_stage
@@ -265,6 +265,16 @@ def test_a_model_whose_thinking_ollama_does_not_part_is_asked_for_its_class_alon
     proof = build(plain, server, tmp_path)["models"][0]["proof"]
 
     assert proof == {"asked": 20, "right": {"think left out": 20}, "beside": 0, "leaks": 0}
+
+
+def test_headings_are_proven_as_tags_are(server: StandIn, tmp_path: Path) -> None:
+    inputs = artifacts(tmp_path / "headings", "headings")
+    modelfile_stage.build(inputs, inputs["modelfile"], modelfile_stage.Spec())
+    server.answer = knowing(HEADINGS)
+
+    proof = build(inputs, server, tmp_path, quantisations=("f16",))["models"][0]["proof"]
+
+    assert proof["right"] == {"think true": 20, "think left out": 20, "think false": 20}
 
 
 def test_a_quantisation_that_the_evaluation_does_not_know_cannot_be_proven(
