@@ -28,7 +28,7 @@ class Contents:
 def read(project: Path) -> Contents:
     """Import the project's `stages`; its `SETTINGS` hold what a profile sets and no stage reads: the server."""
     if not (project / "stages" / "__init__.py").is_file():
-        raise StageError("there is no stages/__init__.py here: run this in the folder of a so8t project's dodo.py")
+        raise StageError("stages/__init__.py does not exist here: run this in the folder of a so8t project's dodo.py")
     if str(project) not in sys.path:
         sys.path.insert(0, str(project))  # doit does that only for commands that load dodo.py
     table = importlib.import_module("stages")

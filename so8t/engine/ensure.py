@@ -150,7 +150,7 @@ class _Building:
         return stage.build(Inputs(folders, sources, scratch), out, spec)
 
     def _have_changed(self) -> bool:
-        """Whether the inputs are no longer what the key says.  Spec and code were read before and do no harm."""
+        """Whether the inputs differ from what the key says.  Spec and code were read before and do no harm."""
         plan = self.session.plan
         upstream = [artifact.inspect(plan.layout, up) for up in self.row.upstream]
         if any(have.damage or have.dropped for have in upstream):

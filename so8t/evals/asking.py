@@ -137,5 +137,5 @@ def _context(model: Model, prompt: int, longest: int) -> int:
 def _single(model: Model, token: str) -> int:
     ids = model.tokenize(token, special=True)
     if len(ids) != 1:
-        raise StageError(f"{model.path.name}: the stop token {token} is no token of this model")
+        raise StageError(f"{model.path.name}: the stop token {token} is not a token of this model")
     return ids[0]

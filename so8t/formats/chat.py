@@ -37,7 +37,7 @@ class ChatFormat:
 
     def turn(self, role: str) -> Turn:
         if role not in ("system", "user", "assistant"):
-            raise ValueError(f"role {role!r} is none of system, user, assistant")
+            raise ValueError(f"role {role!r} must be one of system, user, assistant")
         turn: Turn = getattr(self, role)
         return turn
 
@@ -136,7 +136,7 @@ def jinja_template(fmt: ChatFormat) -> str:
         f"{{%- if found.system -%}}{{{{- {_quoted(system.prefix)} + found.system + {_quoted(system.suffix)} -}}}}"
         "{%- endif -%}"
         "{%- for message in messages -%}" + turns + "{%- elif message['role'] != 'system' -%}"
-        "{{- raise_exception('role ' + message['role'] + ' is none of system, user, assistant') -}}"
+        "{{- raise_exception('role ' + message['role'] + ' must be one of system, user, assistant') -}}"
         "{%- endif -%}{%- endfor -%}"
         "{%- if add_generation_prompt and messages and messages[-1]['role'] == 'user' -%}"
         f"{{{{- {_quoted(fmt.generation)} -}}}}{{%- endif -%}}"

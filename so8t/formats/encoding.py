@@ -120,7 +120,7 @@ def _texts(run: Sequence[Segment], strip_left: bool, strip_right: bool) -> list[
         first_learned = pieces[0][1]
         head, pieces = _while(pieces, first_learned)
         tail, pieces = _while(pieces, not first_learned)
-        # without a tail there is no border, and all of it is as `not learned_first` says
+        # without a tail a border is missing, and all of it is as `not learned_first` says
         made.append(_Text(head + tail, len(head), first_learned) if tail else _Text(head, 0, not first_learned))
     return made
 

@@ -78,7 +78,7 @@ class _Evaluation:
     def _range(self, node: Range, dot: Any, scope: Scope) -> Iterable[str]:
         values = self.value(node.over, dot, scope)
         if not isinstance(values, list):
-            raise TemplateError(f"range over {values!r}, which is no list")
+            raise TemplateError(f"range over {values!r}, which is not a list")
         for index, element in enumerate(values):
             yield from self.each(node.body, element, {**scope, node.index: index, node.element: element})
 
@@ -121,5 +121,5 @@ def _field(of: Any, name: str) -> Any:
 
 def _string(value: Any) -> str:
     if not isinstance(value, str):
-        raise TemplateError(f"{value!r} is printed, which is no text")
+        raise TemplateError(f"{value!r} is printed, which is not text")
     return value

@@ -1,7 +1,7 @@
 """Conversations that every engine must turn into the same tokens.
 
 An assistant's content is what Ollama's clients hold: the final part's inside, already inert as the model wrote it,
-and `thinking` beside it.  Neighbouring answers are no part of it: Ollama makes one answer of them, the training two.
+and `thinking` beside it.  Neighbouring answers are not part of it: Ollama makes one answer of them, the training two.
 """
 
 from __future__ import annotations

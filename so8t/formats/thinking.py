@@ -36,7 +36,7 @@ class Final:
 
     def __post_init__(self) -> None:
         if self.label not in LABELS:
-            raise ValueError(f"label {self.label!r} is none of {', '.join(LABELS)}")
+            raise ValueError(f"label {self.label!r} must be one of {', '.join(LABELS)}")
         if not 0 <= self.confidence <= 1:  # NaN fails too
             raise ValueError(f"confidence {self.confidence!r} is not between 0 and 1")
         object.__setattr__(self, "confidence", round(float(self.confidence), 2))

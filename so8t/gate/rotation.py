@@ -17,7 +17,7 @@ NUMBERS = SIZE * (SIZE - 1) // 2  # free numbers of a skew 8 x 8 matrix: the dim
 
 _DEGREE = 18
 _SMALL = 1.0  # norm up to which the Taylor polynomial is exact in float64: 1 / 19! is 8e-18
-_MOST_SQUARINGS = 64  # a norm beyond 2^64 is no angle any more
+_MOST_SQUARINGS = 64  # a norm beyond 2^64 is not an angle any more
 
 
 def skew(theta: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """Ollama's Modelfile parser: text to commands, with all that it silently does to a value.
 
-Comments stand at the start of a line alone; there are no escapes; a quoted value ends where its last quote ends a
+Comments stand at the start of a line alone; nothing is escaped; a quoted value ends where its last quote ends a
 line; what is not printable (U+3000, NBSP, ZWJ, ...) vanishes from values without a word.
 """
 
@@ -80,7 +80,8 @@ class _Reader:
         name, after = self._text[start : self._at], self._text[self._at : self._at + 1]
         if name.lower() not in COMMANDS or after == "" or after not in _SPACE:
             shown = self._text[start:].split("\n")[0].split(" ")[0]
-            raise self._error(line, f"{shown!r} is none of the commands {', '.join(COMMANDS).upper()}")
+            commands = ", ".join(COMMANDS).upper()
+            raise self._error(line, f"a line is a command, one space, and a value, not {shown!r}; commands: {commands}")
         self._at += 1
         return name.lower()
 

@@ -32,7 +32,7 @@ class Keys:
 
 
 def read(key_file: Path | None, environment: Mapping[str, str]) -> Keys | None:
-    """The keys, or None where there are none; UserError where there is something that is no key."""
+    """The keys, or None where nothing is given; UserError where something is given that is not a key."""
     if key_file is not None:
         try:
             return parse(key_file.read_text(encoding="utf-8").splitlines(), key_file.name)

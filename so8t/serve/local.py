@@ -72,7 +72,7 @@ class LocalBackend:
     def _single(self, token: str) -> int:
         ids = self._all[0].tokenize(token, special=True)
         if len(ids) != 1:
-            raise UserError(f"{self._all[0].path.name}: the stop token {token} is no token of this model")
+            raise UserError(f"{self._all[0].path.name}: the stop token {token} is not a token of this model")
         return ids[0]
 
     def _bos(self) -> list[int]:

@@ -1,4 +1,4 @@
-"""Problem documents (RFC 9457): every status that is no answer, with texts that say nothing of the inside."""
+"""Problem documents (RFC 9457): every status that is not an answer, with texts that say nothing of the inside."""
 
 from __future__ import annotations
 

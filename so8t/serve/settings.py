@@ -89,7 +89,7 @@ class Policing(SpecModel):
             try:
                 re.compile(pattern)
             except re.error as bad:
-                raise ValueError(f"{pattern!r} is no regular expression: {bad}") from None
+                raise ValueError(f"{pattern!r} is not a regular expression: {bad}") from None
         return patterns
 
 

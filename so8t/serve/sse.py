@@ -71,7 +71,7 @@ def completion(done: Done, model: str) -> dict[str, Any]:
 
 
 async def completion_events(events: Events, model: str, usage: bool) -> AsyncIterator[bytes]:
-    """The first event of a stream is Opened or Done, for what fails before is no stream."""
+    """The first event of a stream is Opened or Done, for what fails before is not a stream."""
     head: dict[str, Any] = {}
 
     def chunk(delta: dict[str, Any], finish: str | None = None, **more: Any) -> bytes:

@@ -140,7 +140,7 @@ def test_without_messages_there_is_no_text() -> None:
 
 
 def test_an_unknown_role_is_refused() -> None:
-    with pytest.raises(ValueError, match="role 'tool' is none of system, user, assistant"):
+    with pytest.raises(ValueError, match="role 'tool' must be one of system, user, assistant"):
         render([{"role": "tool", "content": "x"}], PHI3)
 
 

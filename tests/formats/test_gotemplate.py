@@ -114,7 +114,7 @@ def test_another_joiner_than_ollamas_is_refused() -> None:
         ("{{ .System", "line 1: the end of the template in an action is not known here"),
         ("{{ .Prompt }}", "Ollama's chat data has no .Prompt here"),
         ("{{ $x }}", "undefined variable $x"),
-        ("{{ len .Messages }}", "1 is printed, which is no text"),
+        ("{{ len .Messages }}", "1 is printed, which is not text"),
         ("{{ if eq .System 1 }}{{ end }}", "eq of ['', 1] is not known here"),
         ("{{ $m.Thinking }}", "line 1: {{ $m.Thinking }}: $m.Thinking is not known here"),
     ],

@@ -184,7 +184,7 @@ def test_a_confidence_outside_0_to_1_is_refused(confidence: float) -> None:
 
 
 def test_an_unknown_label_is_refused() -> None:
-    with pytest.raises(ValueError, match="label 'MAYBE' is none of ALLOW, ESCALATION, DENY, REFUSE"):
+    with pytest.raises(ValueError, match="label 'MAYBE' must be one of ALLOW, ESCALATION, DENY, REFUSE"):
         Final("MAYBE", 1, "", "")
 
 

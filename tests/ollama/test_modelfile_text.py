@@ -152,13 +152,13 @@ def test_values_are_read_as_ollama_reads_them(text: str, command: Command) -> No
         ("# only a comment\n", "Modelfile:1: no FROM line: name the model that this one is made from"),
         (
             "FROM x\nSTOP y\n",
-            "Modelfile:2: 'STOP' is none of the commands FROM, LICENSE, TEMPLATE, SYSTEM, ADAPTER, DRAFT, RENDERER, "
-            "PARSER, PARAMETER, MESSAGE, REQUIRES",
+            "Modelfile:2: a line is a command, one space, and a value, not 'STOP'; commands: "
+            "FROM, LICENSE, TEMPLATE, SYSTEM, ADAPTER, DRAFT, RENDERER, PARSER, PARAMETER, MESSAGE, REQUIRES",
         ),
         (
             "FROM\n",
-            "Modelfile:1: 'FROM' is none of the commands FROM, LICENSE, TEMPLATE, SYSTEM, ADAPTER, DRAFT, RENDERER, "
-            "PARSER, PARAMETER, MESSAGE, REQUIRES",
+            "Modelfile:1: a line is a command, one space, and a value, not 'FROM'; commands: "
+            "FROM, LICENSE, TEMPLATE, SYSTEM, ADAPTER, DRAFT, RENDERER, PARSER, PARAMETER, MESSAGE, REQUIRES",
         ),
         ('FROM x\nSYSTEM "a\nb\n', "Modelfile:2: a quote is opened and never closed"),
         ("FROM x\nPARAMETER top-p 1\n", "Modelfile:2: PARAMETER takes a name, one space, and a value"),

@@ -82,7 +82,7 @@ def test_usage_counts_the_answer_alone(here: Served, backend: LocalBackend) -> N
 def test_a_model_without_the_stop_tokens_is_refused(model: Path) -> None:
     other = PHI3.__class__(**{**PHI3.__dict__, "stop": ("<|nowhere|>",)})
 
-    with pytest.raises(UserError, match=r"^model.gguf: the stop token <\|nowhere\|> is no token of this model$"):
+    with pytest.raises(UserError, match=r"^model.gguf: the stop token <\|nowhere\|> is not a token of this model$"):
         LocalBackend(LlamaCpp(context=256, threads=1), "so8t", other, model, None)
 
 

@@ -124,5 +124,5 @@ def test_schema_says_that_there_are_no_stages(tmp_path: Path) -> None:
         [sys.executable, "-m", "doit", "schema"], cwd=tmp_path, capture_output=True, encoding="utf-8", timeout=60
     )
 
-    said = "ERROR: there is no stages/__init__.py here: run this in the folder of a so8t project's dodo.py"
+    said = "ERROR: stages/__init__.py does not exist here: run this in the folder of a so8t project's dodo.py"
     assert (ran.returncode, [line for line in ran.stderr.splitlines() if line]) == (3, [said])
