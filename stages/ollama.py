@@ -24,6 +24,7 @@ from so8t.ollama import client, host, proof, request
 from so8t.ollama.client import Client
 from so8t.ollama.proof import Imported
 from so8t.spec.fields import SpecModel, execution
+from so8t.store.atomic import write_atomic
 
 PREFIX = "Modelfile."
 GGUF = "../../gguf/"
@@ -137,7 +138,7 @@ def _imported(
     server.upload(weights, sent, _told(name))
     server.create(body, _told(name))
     digest, shown = server.model_digest(name), server.show(name)
-    (inputs.scratch / OURS).write_bytes(orjson.dumps(sorted({*_ours(inputs), digest})))
+    write_atomic(inputs.scratch / OURS, orjson.dumps(sorted({*_ours(inputs), digest})))
     model = Imported(server, name, body["template"], fmt)
     proof.check_imported(name, shown, model.template, model.thinks)
     return {
