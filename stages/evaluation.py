@@ -106,7 +106,7 @@ def build(inputs: Inputs, out: Path, spec: Spec) -> None:
     files = _files(inputs["gguf"], spec)
     questions = _questions(inputs["thinking_sft"], spec)
     given = fidelity.read(inputs["adapter_scores"] / "samples.jsonl")
-    fidelity.demand(given, {split: [one.id for one in asked] for split, asked in questions.items()})
+    fidelity.check_answered(given, {split: [one.id for one in asked] for split, asked in questions.items()})
     tasks = spec.harness and harness.open_tasks(**spec.harness.model_dump())
     with Answers(inputs.scratch / "answers.jsonl", lag=1.0) as kept, _base(inputs, out, spec) as base:
         sheet = _ask(_bench(inputs, spec, questions, kept), spec, base | files)

@@ -56,7 +56,7 @@ def build(inputs: Inputs, out: Path, spec: Spec) -> None:
     questions = {file: _questions(inputs, file.name.removeprefix(PREFIX), spec) for file in files}
     with Client(_url(spec), spec.seconds) as server:
         version = server.version()
-        _refuse_to_overwrite(server, [_name(file, spec) for file in files], inputs, spec)
+        _check_overwrites_nothing(server, [_name(file, spec) for file in files], inputs, spec)
         models = [_imported(server, file, inputs, spec, fmt, questions[file]) for file in files]
     facts = {"server": version, "models": models}
     (out / "ollama.json").write_bytes(orjson.dumps(facts, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
@@ -108,7 +108,7 @@ def _questions(inputs: Inputs, kind: str, spec: Spec) -> list[Answered]:
     return found
 
 
-def _refuse_to_overwrite(server: Client, names: Sequence[str], inputs: Inputs, spec: Spec) -> None:
+def _check_overwrites_nothing(server: Client, names: Sequence[str], inputs: Inputs, spec: Spec) -> None:
     """Content under one of the names that was not put there from here."""
     there, ours = server.models(), _ours(inputs)
     for name in names:

@@ -46,7 +46,7 @@ def build(inputs: Inputs, out: Path, spec: Spec) -> None:
             "name layers by their numbers, or take all"
         )
     report = integration.integrate(model, _probe(facts.read(inputs["base_model"])["vocab_size"]))
-    integration.demand(report)
+    integration.check(report)
     gatefiles.save(model, out, report.as_json())
     print(
         f"so8t_model: {report.blocks:,} {spec.kind} blocks on layers {', '.join(map(str, report.layers))}; "

@@ -38,7 +38,7 @@ def read(samples: Path) -> dict[tuple[str, str], Given]:
     return found
 
 
-def demand(given: Reference, asked: Mapping[str, Sequence[str]]) -> None:
+def check_answered(given: Reference, asked: Mapping[str, Sequence[str]]) -> None:
     """Every record that is asked was answered in PyTorch; else the message says what to change."""
     for split, ids in asked.items():
         there = sum((split, number) in given for number in ids)
@@ -47,7 +47,7 @@ def demand(given: Reference, asked: Mapping[str, Sequence[str]]) -> None:
         if there < len(ids):
             raise StageError(
                 f"evaluation: adapter_scores answered {there} of the {len(ids)} records of {split}: "
-                "set records to the same number in both"
+                "set conversations to the same number in both"
             )
 
 

@@ -77,7 +77,7 @@ def route(model: nn.Module) -> None:
         config._attn_implementation_internal = name
     for module in attentions(model).values():
         if not hasattr(module, "so8_guard"):
-            module.so8_guard = module.register_forward_pre_hook(_refuse_detour)
+            module.so8_guard = module.register_forward_pre_hook(_check_no_detour)
 
 
 def detach(model: nn.Module) -> None:
@@ -173,7 +173,7 @@ def _configs(model: nn.Module) -> list[Any]:
     return list({id(module.config): module.config for module in attentions(model).values()}.values())
 
 
-def _refuse_detour(module: Any, _inputs: tuple[Any, ...]) -> None:
+def _check_no_detour(module: Any, _inputs: tuple[Any, ...]) -> None:
     name = module.config._attn_implementation
     if not str(name).startswith(PREFIX):
         raise StageError(

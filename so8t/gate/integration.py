@@ -56,7 +56,7 @@ def integrate(model: nn.Module, tokens: Tensor) -> Integration:
     )
 
 
-def demand(report: Integration) -> None:
+def check(report: Integration) -> None:
     """A model whose gates do not integrate is not published."""
     if not report.identity_bit_equal:
         raise StageError("gates at identity change the logits: this model's attention cannot carry them")

@@ -148,7 +148,7 @@ class Model:
         """Of the next token after every prefix of `ids`: (len(ids), vocabulary)."""
         import numpy as np
 
-        self._fits(len(ids))
+        self._check_fits(len(ids))
         found = np.empty((len(ids), self.vocab_size), dtype=np.float32)
         self._context.kv_cache_clear()
         for start in range(0, len(ids), BATCH):
@@ -171,7 +171,7 @@ class Model:
         """Continue `ids`; `cancel` is asked between operations, so it also ends a long prompt."""
         if not ids:
             raise ValueError("nothing to continue: ids is empty")
-        self._fits(len(ids))
+        self._check_fits(len(ids))
         sampler = self._sampler(grammar, sampling)
         made: list[int] = []
         self._context.kv_cache_clear()
@@ -199,7 +199,7 @@ class Model:
             self._context.install_cancel_callback()  # in its place: one that needs no Python and never cancels
         return Generated(tuple(made), "length")
 
-    def _fits(self, count: int) -> None:
+    def _check_fits(self, count: int) -> None:
         if count > self.context:
             raise StageError(f"{self.path.name}: {count} tokens do not fit into a context of {self.context}")
 

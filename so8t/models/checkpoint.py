@@ -42,10 +42,10 @@ class Checkpoint:
 
 
 def verify(folder: Path, remote_code: bool = False) -> Checkpoint:
-    refuse_pickles(folder)
+    check_pickles(folder)
     config = read_config(folder, remote_code)
     have = headers(folder)
-    _compare(*_demanded(config, remote_code, folder), have)
+    _check_tensors(*_expected(config, remote_code, folder), have)
     _check_values(folder, have)
     _check_tokenizer(folder, config, remote_code)
     return Checkpoint(
@@ -57,7 +57,7 @@ def verify(folder: Path, remote_code: bool = False) -> Checkpoint:
     )
 
 
-def refuse_pickles(folder: Path) -> None:
+def check_pickles(folder: Path) -> None:
     for path in sorted(folder.rglob("*")):
         if path.suffix.lower() in PICKLES:
             raise StageError(
@@ -135,7 +135,7 @@ def _header(folder: Path, file: str) -> dict[str, Tensor]:
 # ---- what there must be ----------------------------------------------------------------------------------------
 
 
-def _demanded(config: Any, remote_code: bool, folder: Path) -> tuple[dict[str, tuple[int, ...]], set[str]]:
+def _expected(config: Any, remote_code: bool, folder: Path) -> tuple[dict[str, tuple[int, ...]], set[str]]:
     """Name -> shape of every tensor of the architecture, and those that may be left out because they are tied."""
     import torch
     from transformers import AutoModelForCausalLM
@@ -156,21 +156,21 @@ def _demanded(config: Any, remote_code: bool, folder: Path) -> tuple[dict[str, t
     return shapes, set(tied)
 
 
-def _compare(demanded: Mapping[str, tuple[int, ...]], tied: set[str], have: Mapping[str, Tensor]) -> None:
+def _check_tensors(expected: Mapping[str, tuple[int, ...]], tied: set[str], have: Mapping[str, Tensor]) -> None:
     problems = [
-        f"{name} in {tensor.file} has shape {list(tensor.shape)}, the config demands {list(demanded[name])}"
+        f"{name} in {tensor.file} has shape {list(tensor.shape)}, the config demands {list(expected[name])}"
         for name, tensor in sorted(have.items())
-        if name in demanded and demanded[name] != tensor.shape
+        if name in expected and expected[name] != tensor.shape
     ]
     problems += [
         f"{name} in {tensor.file} holds {tensor.dtype}; it must be one of {', '.join(sorted(FLOATS))}"
         for name, tensor in sorted(have.items())
         if tensor.dtype not in FLOATS
     ]
-    problems += [f"{name} is missing" for name in sorted(demanded.keys() - have.keys() - tied)]
+    problems += [f"{name} is missing" for name in sorted(expected.keys() - have.keys() - tied)]
     problems += [
         f"{name} in {have[name].file} does not belong to this architecture"
-        for name in sorted(have.keys() - demanded.keys())
+        for name in sorted(have.keys() - expected.keys())
     ]
     if problems:
         raise StageError(f"base_model: the weights are not what config.json says: {_some(problems)}")

@@ -40,10 +40,10 @@ def write(model: Modelfile, file: str) -> str:
     intended += [("parameter", "stop", text) for text in dict.fromkeys(model.stop)]
     intended += [(name, "", text) for name, text in (("system", model.system), ("license", model.licence)) if text]
     for name, _, value in intended:
-        _refuse_changed(file, name, value)
+        _check_unchanged(file, name, value)
     text = "".join(_line(*command) for command in intended)
-    if problems := check(text, file):
-        raise StageError("\n".join(problems))
+    if found := problems(text, file):
+        raise StageError("\n".join(found))
     if [(command.name, command.key, command.value) for command in syntax.parse(text, file)] != intended:
         raise AssertionError(f"{file} does not say what it was made from:\n{text}")
     return text
@@ -56,7 +56,7 @@ def _line(name: str, key: str, value: str) -> str:
     return reason + " ".join(word for word in words if word) + "\n"
 
 
-def _refuse_changed(file: str, name: str, value: str) -> None:
+def _check_unchanged(file: str, name: str, value: str) -> None:
     if found := syntax.lost(value):
         raise StageError(f"{file}: Ollama would silently drop from {name.upper()}: {described(found)}; take them out")
     if _ENDING.search(value):
@@ -70,10 +70,10 @@ def described(letters: Sequence[str]) -> str:
     )
 
 
-def check(text: str, file: str) -> list[str]:
+def problems(text: str, file: str) -> list[str]:
     """All that is wrong with any Modelfile, as `file:line: what`; a syntax error is raised, for nothing follows it."""
     commands = syntax.parse(text, file)
-    found = [(command.line, what) for command in commands for what in _problems(command)]
+    found = [(command.line, what) for command in commands for what in _wrong(command)]
     for name in ("from", "template", "system"):
         lines = [command.line for command in commands if command.name == name]
         found += [(line, f"{name.upper()} again; Ollama takes the last one") for line in lines[1:]]
@@ -86,7 +86,7 @@ def check(text: str, file: str) -> list[str]:
     return [f"{file}:{line}: {what}" for line, what in sorted(found)]
 
 
-def _problems(command: Command) -> list[str]:
+def _wrong(command: Command) -> list[str]:
     found = []
     if command.lost:
         found.append(f"Ollama silently drops from {command.name.upper()}: {described(command.lost)}")

@@ -76,12 +76,12 @@ def prove(model: Imported, questions: Sequence[Answered]) -> dict[str, Any]:
     first = None
     for mode in THINKS if model.thinks else (None,):
         if mode is False and model.closed:
-            _refuses(model, questions)
+            _check_refuses(model, questions)
             right[THINKS[mode]] = "refused"
             continue
         asked = list(_all(model, questions, mode))
         first = first or asked[0]
-        right[THINKS[mode]] = _enough(model, asked, mode)
+        right[THINKS[mode]] = _check_enough(model, asked, mode)
     if first is None:
         raise AssertionError("a model is asked in one way at least")
     beside = _history_and_tags(model, first) if model.thinks else 0
@@ -101,7 +101,7 @@ def _all(model: Imported, questions: Sequence[Answered], mode: bool | None) -> I
         way = known[at % len(known)]
         reply = asking.hear(model.server, model.name, [_user(question.question)], way)
         if model.thinks:
-            _keeps_in(model, reply, way, leaks.thoughts(question.target, model.format))
+            _check_keeps_in(model, reply, way, leaks.thoughts(question.target, model.format))
         yield Asked(question, way, reply, _wrong(model, question, reply, way))
 
 
@@ -117,7 +117,7 @@ def _wrong(model: Imported, question: Answered, reply: Reply, way: Way) -> str |
     return None
 
 
-def _keeps_in(model: Imported, reply: Reply, way: Way, thoughts: Sequence[str]) -> None:
+def _check_keeps_in(model: Imported, reply: Reply, way: Way, thoughts: Sequence[str]) -> None:
     if found := leaks.leak(reply.content, model.format, thoughts):
         raise StageError(
             f"ollama: {model.name} shows its thinking ({way}): {found!r} stands in {reply.content[:SHOWN]!r}; "
@@ -125,7 +125,7 @@ def _keeps_in(model: Imported, reply: Reply, way: Way, thoughts: Sequence[str]) 
         )
 
 
-def _enough(model: Imported, asked: Sequence[Asked], mode: bool | None) -> int:
+def _check_enough(model: Imported, asked: Sequence[Asked], mode: bool | None) -> int:
     """One in twenty may be another one than the evaluation saw: kernels round otherwise."""
     wrong = [each.wrong for each in asked if each.wrong]
     right, least = len(asked) - len(wrong), len(asked) - len(asked) // 20
@@ -137,7 +137,7 @@ def _enough(model: Imported, asked: Sequence[Asked], mode: bool | None) -> int:
     return right
 
 
-def _refuses(model: Imported, questions: Sequence[Answered]) -> None:
+def _check_refuses(model: Imported, questions: Sequence[Answered]) -> None:
     """A TEMPLATE that fails closed gives an error, and no text."""
     for way, question in zip(ways(False), questions, strict=False):
         try:
@@ -163,7 +163,7 @@ def _history_and_tags(model: Imported, first: Asked) -> int:
                 histories.append([question, {**said, "thinking": first.reply.thinking}, question])
             for messages in ([tagged], *histories):
                 reply = asking.hear(model.server, model.name, messages, way)
-                _keeps_in(model, reply, way, leaks.thoughts(first.question.target, model.format))
+                _check_keeps_in(model, reply, way, leaks.thoughts(first.question.target, model.format))
                 count += 1
     return count
 

@@ -15,7 +15,7 @@ def source(text: str, file: str) -> str:
 
 def creation(text: str, file: str, model: str, blob: tuple[str, str]) -> dict[str, Any]:
     """`blob`: the GGUF's name and its digest, in the place of FROM."""
-    if problems := modelfile.check(text, file):
+    if problems := modelfile.problems(text, file):
         raise StageError("\n".join(problems))
     commands = syntax.parse(text, file)
     body: dict[str, Any] = {"model": model, "files": dict([blob]), "stream": True}

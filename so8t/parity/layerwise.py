@@ -47,14 +47,14 @@ def compare(
     with tempfile.TemporaryFile(dir=scratch) as file:
         shelf = _Shelf(file)
         expected = reference.hidden(ids, shelf.record)
-        judge = _Judge(shelf, candidate.layers, real)
-        found = candidate.hidden(ids, judge)
+        gauge = _Gauge(shelf, candidate.layers, real)
+        found = candidate.hidden(ids, gauge)
     comparison = Comparison(conversations)
     for start in range(0, reference.vocabulary, WINDOW):
         window = start, min(start + WINDOW, reference.vocabulary)
         logits = [model.logits(ids, at, *window)[real] for model, at in ((reference, expected), (candidate, found))]
         comparison.add(*logits)
-    return Compared(figures([comparison]), judge.deviations)
+    return Compared(figures([comparison]), gauge.deviations)
 
 
 def check(step: str, compared: Compared, allowed: Bounds, advice: str) -> None:
@@ -103,7 +103,7 @@ class _Shelf:
         self._file.write(hidden.contiguous().numpy().tobytes())
 
 
-class _Judge:
+class _Gauge:
     """Runs each layer on its own model's state, and on the reference's to see what the layer alone makes of it."""
 
     def __init__(self, shelf: _Shelf, names: Sequence[str], real: Tensor) -> None:
@@ -113,11 +113,11 @@ class _Judge:
     def __call__(self, number: int, hidden: Tensor, run: Callable[[Tensor], Tensor]) -> Tensor:
         before, after = self._shelf.take(number), self._shelf.take(number + 1)
         if number == 0:
-            self._judge(EMBEDDINGS, hidden, before, torch.zeros_like(before))
-        self._judge(self._names[number], run(before), after, before)
+            self._measure(EMBEDDINGS, hidden, before, torch.zeros_like(before))
+        self._measure(self._names[number], run(before), after, before)
         return run(hidden)
 
-    def _judge(self, name: str, output: Tensor, expected: Tensor, without: Tensor) -> None:
+    def _measure(self, name: str, output: Tensor, expected: Tensor, without: Tensor) -> None:
         adds = (expected - without)[self._real].norm()
         off = (output - expected)[self._real].norm() / adds.clamp(min=torch.finfo(torch.float32).tiny)
         self.deviations[name] = float(off)

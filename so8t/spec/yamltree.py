@@ -125,11 +125,11 @@ def _decode(data: bytes, name: str) -> SpecText:
         mark = file.mark(len(text[: bad.start].decode("utf-8")))
         byte = f"byte 0x{text[bad.start]:02x} at offset {bad.start + len(data) - len(text)}"
         raise _Unreadable(mark, f"not UTF-8 ({byte}): save the file as UTF-8") from None
-    _refuse_invisible(file)
+    _check_visible(file)
     return file
 
 
-def _refuse_invisible(file: SpecText) -> None:
+def _check_visible(file: SpecText) -> None:
     """Control characters, and the line separators that YAML 1.1 takes for line ends but no editor shows."""
     found = _FORBIDDEN.search(file.text)
     if found:
@@ -244,13 +244,13 @@ class _Reader:
     def _value(self, event: yaml.ScalarEvent, mark: Mark) -> Node | None:
         if not event.implicit[0]:  # quoted, or a block
             if any("\ud800" <= each <= "\udfff" or each == "\0" for each in event.value):
-                self._refuse(mark, "must not hold NUL or half of a surrogate pair")
+                self._report(mark, "must not hold NUL or half of a surrogate pair")
                 return None
             return Node(event.value, mark)
         try:
             return Node(scalar(event.value), mark, event.value)
         except ValueError:
-            self._refuse(mark, f"a number of {len(event.value)} characters is too long")
+            self._report(mark, f"a number of {len(event.value)} characters is too long")
             return None
 
     def _begin(self, event: yaml.CollectionStartEvent, mark: Mark) -> None:
@@ -273,7 +273,7 @@ class _Reader:
         if any(each.anchor == name for each in self.open):
             raise _Unreadable(mark, f"*{clip(name)} stands inside &{clip(name)}: an anchor must not hold itself")
         if name not in self.anchors:
-            self._refuse(mark, f"*{clip(name)}: the anchor &{clip(name)} is not defined above")
+            self._report(mark, f"*{clip(name)}: the anchor &{clip(name)} is not defined above")
         found = self.anchors.get(name, _Anchor(None, 1, 0))
         self._count(mark, found.values)
         self._deepen(mark, found.height)
@@ -311,13 +311,13 @@ class _Reader:
         if node is None:
             return None
         if node.written == "<<":
-            self._refuse(node.mark, "merge keys are not part of YAML 1.2: share values with extends")
+            self._report(node.mark, "merge keys are not part of YAML 1.2: share values with extends")
         elif not isinstance(node.value, str):
             quote = f': write "{node.written}"' if node.written else ""
-            self._refuse(node.mark, f"a key must be a string (got {got(node)}){quote}")
+            self._report(node.mark, f"a key must be a string (got {got(node)}){quote}")
         elif node.value in entries:
             first = entries[node.value].key.line
-            self._refuse(node.mark, f"{self._path(node.value)}: duplicate key, first given in line {first}")
+            self._report(node.mark, f"{self._path(node.value)}: duplicate key, first given in line {first}")
         else:
             return node
         return None
@@ -330,10 +330,10 @@ class _Reader:
         if tag is None:
             return False
         short = tag.replace("tag:yaml.org,2002:", "!!", 1)
-        self._refuse(mark, f"tags are refused (got {clip(short)}): a spec holds plain values")
+        self._report(mark, f"tags are refused (got {clip(short)}): a spec holds plain values")
         return True
 
-    def _refuse(self, mark: Mark, text: str) -> None:
+    def _report(self, mark: Mark, text: str) -> None:
         self.mistakes.append(Mistake(mark, text))
 
 

@@ -19,8 +19,8 @@ def preflight(
     """Raise with the parameters' names; the model, its gradients and the random state are as before afterwards."""
     expected = set(expected)
     learning = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
-    _refuse("is frozen, and shall learn: something froze it after it was attached", expected - learning)
-    _refuse("would learn, and shall not", learning - expected)
+    _check_none("is frozen, and shall learn: something froze it after it was attached", expected - learning)
+    _check_none("would learn, and shall not", learning - expected)
     if inputs_need_gradient and not _inputs_require_gradient(model):
         raise StageError(
             "adapter: preflight: the embeddings' output requires no gradient; with gradient checkpointing or a "
@@ -29,20 +29,20 @@ def preflight(
     try:
         with torch.random.fork_rng():
             loss().backward()
-        _judge(model, expected)
+        _check_gradients(model, expected)
     finally:
         model.zero_grad(set_to_none=True)
 
 
-def _judge(model: nn.Module, expected: set[str]) -> None:
+def _check_gradients(model: nn.Module, expected: set[str]) -> None:
     gradients = {name: parameter.grad for name, parameter in model.named_parameters()}
-    _refuse("received no gradient: the loss does not reach it", {n for n in expected if gradients[n] is None})
+    _check_none("received no gradient: the loss does not reach it", {n for n in expected if gradients[n] is None})
     broken = {n for n in expected if (g := gradients[n]) is not None and not bool(g.isfinite().all())}
-    _refuse("received a gradient that is not finite", broken)
-    _refuse("is frozen and received a gradient", {n for n, g in gradients.items() if g is not None} - expected)
+    _check_none("received a gradient that is not finite", broken)
+    _check_none("is frozen and received a gradient", {n for n, g in gradients.items() if g is not None} - expected)
 
 
-def _refuse(what: str, names: set[str]) -> None:
+def _check_none(what: str, names: set[str]) -> None:
     if names:
         first = sorted(names)[:_SHOWN]
         more = f" (and {len(names) - len(first)} more)" if len(names) > len(first) else ""

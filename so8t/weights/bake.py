@@ -23,7 +23,7 @@ from so8t.weights.gatefiles import Stored
 from so8t.weights.header import FLOATS, Tensor
 from so8t.weights.merge import Merging, at_once
 from so8t.weights.reader import Checkpoint, as_rows
-from so8t.weights.sound import demand_sound, is_sound
+from so8t.weights.sound import check_sound, is_sound
 
 Blocks = Mapping[str, torch.Tensor]
 """M (n, 8, 8) by the name of the weight that it multiplies from the right."""
@@ -86,7 +86,7 @@ class Baking:
         if tensor.name not in self._anew:
             self._merged.read(tensor.name, start, stop, into)
             if tensor.dtype in FLOATS:
-                demand_sound(as_rows(into, tensor, stop - start), self._merged, tensor.name)
+                check_sound(as_rows(into, tensor, stop - start), self._merged, tensor.name)
             return
         rows = as_rows(into, tensor, stop - start)
         for first, last in evenly(len(rows), at_once(rows.shape[1])):

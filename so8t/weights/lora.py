@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from so8t.errors import StageError
 from so8t.weights.header import FLOATS, Tensor
 from so8t.weights.reader import Checkpoint
-from so8t.weights.sound import demand_sound
+from so8t.weights.sound import check_sound
 
 if TYPE_CHECKING:
     import torch
@@ -87,7 +87,7 @@ class Adapter:
 
     def _read(self, name: str, start: int = 0, stop: int | None = None) -> torch.Tensor:
         found = self.tensors.rows(name, start, stop).float()
-        demand_sound(found, self.tensors, name)
+        check_sound(found, self.tensors, name)
         return found
 
 
@@ -103,7 +103,7 @@ def read(folder: Path, base: Checkpoint, label: str = "adapter") -> Adapter:
 
 
 def _understand(config: Mapping[str, Any], tensors: Checkpoint, base: Checkpoint, label: str) -> Adapter:
-    _refuse_settings(config, label)
+    _check_settings(config, label)
     lows, whole = {}, {}
     for name, tensor in tensors.tensors.items():
         if tensor.dtype not in FLOATS:
@@ -242,7 +242,7 @@ def _config(path: Path, label: str) -> dict[str, Any]:
     return config
 
 
-def _refuse_settings(config: Mapping[str, Any], label: str) -> None:
+def _check_settings(config: Mapping[str, Any], label: str) -> None:
     for key, value in sorted(config.items()):
         if key in _OBEYED or key in _TRAINING or not value:
             continue

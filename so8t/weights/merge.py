@@ -20,7 +20,7 @@ from so8t.weights import companions, writer
 from so8t.weights.header import FLOATS, Tensor
 from so8t.weights.lora import EMBEDDING, HEAD, Adapter, Low, stored
 from so8t.weights.reader import Checkpoint, as_rows
-from so8t.weights.sound import demand_sound, is_sound
+from so8t.weights.sound import check_sound, is_sound
 
 _IN_CACHE = 2 << 20  # bytes of float32
 _LEAST = 64  # rows, below which a multiplication is slow
@@ -66,14 +66,14 @@ class Merging:
 
     def fill(self, tensor: Tensor, start: int, stop: int, into: memoryview) -> None:
         if tensor.dtype not in FLOATS:
-            self._refuse_type(tensor)
+            self._check_type(tensor)
             self._base.read(tensor.name, start, stop, into)
             return
         rows = self._unmerged(tensor, start, stop, into)
         if low := self._adapter.lows.get(tensor.name):
             merge_(rows, self._adapter, low, start)
         if tensor.name in self._touched:
-            self._demand_room(rows, tensor)
+            self._check_range(rows, tensor)
 
     @property
     def rounded_twice(self) -> frozenset[str]:
@@ -93,18 +93,18 @@ class Merging:
         rows = as_rows(into, tensor, stop - start)
         if own := self._adapter.whole.get(tensor.name):
             found = self._adapter.tensors.rows(own, start, stop)
-            demand_sound(found, self._adapter.tensors, own)
+            check_sound(found, self._adapter.tensors, own)
             return rows.copy_(found)
         source = stored(tensor.name, self._base)
         self._base.read(source, start, stop, into)
-        demand_sound(rows, self._base, source)
+        check_sound(rows, self._base, source)
         return rows
 
-    def _demand_room(self, rows: torch.Tensor, tensor: Tensor) -> None:
+    def _check_range(self, rows: torch.Tensor, tensor: Tensor) -> None:
         if not is_sound(rows):
             raise StageError(f"{self._adapter.tensors.label}: merged into {tensor.name}, it overflows {tensor.dtype}")
 
-    def _refuse_type(self, tensor: Tensor) -> None:
+    def _check_type(self, tensor: Tensor) -> None:
         if tensor.name in self._touched:
             raise StageError(
                 f"{self._base.file(tensor.name)}: {tensor.name} holds {tensor.dtype}, and an adapter is merged into "

@@ -20,6 +20,6 @@ def is_sound(values: torch.Tensor) -> bool:
     return bool(low.isfinite() & high.isfinite())
 
 
-def demand_sound(values: torch.Tensor, tensors: Checkpoint, name: str) -> None:
+def check_sound(values: torch.Tensor, tensors: Checkpoint, name: str) -> None:
     if not is_sound(values):
         raise StageError(f"{tensors.file(name)}: tensor {name} has values that are infinite or NaN")

@@ -20,7 +20,7 @@ from so8t.gate import attach
 from so8t.weights.gatefiles import Stored
 from so8t.weights.lora import PREFIX, Adapter, stored
 from so8t.weights.reader import Checkpoint
-from so8t.weights.sound import demand_sound
+from so8t.weights.sound import check_sound
 
 
 class ParameterReader(Protocol):
@@ -195,7 +195,7 @@ def _put_gates(model: Any, gates: Stored | None) -> None:
 
 def _rows(weights: Checkpoint, name: str, start: int, stop: int | None) -> Tensor:
     found = weights.rows(name, start, stop)
-    demand_sound(found, weights, name)
+    check_sound(found, weights, name)
     return found.float()
 
 

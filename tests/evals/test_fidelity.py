@@ -75,11 +75,11 @@ def test_only_the_adapter_s_answers_are_read(tmp_path: Path) -> None:
 
 def test_records_that_pytorch_never_answered_are_refused() -> None:
     with pytest.raises(StageError) as caught:
-        fidelity.demand(given(2, 2), {"novel": ["r0"]})
+        fidelity.check_answered(given(2, 2), {"novel": ["r0"]})
     assert str(caught.value) == "evaluation: adapter_scores answered nothing of novel: name it in its splits, too"
 
     with pytest.raises(StageError) as caught:
-        fidelity.demand(given(2, 2), {"test": ["r0", "r1", "r2"]})
+        fidelity.check_answered(given(2, 2), {"test": ["r0", "r1", "r2"]})
     assert str(caught.value) == (
-        "evaluation: adapter_scores answered 2 of the 3 records of test: set records to the same number in both"
+        "evaluation: adapter_scores answered 2 of the 3 records of test: set conversations to the same number in both"
     )

@@ -198,11 +198,13 @@ def test_what_ollama_cannot_read_is_named_with_its_line(text: str, message: str)
     ],
 )
 def test_what_ollama_would_refuse_or_drop_is_a_problem(line: str, problem: str | None) -> None:
-    assert modelfile.check(f"{HEAD}{line}\n", "Modelfile") == ([] if problem is None else [f"Modelfile:4: {problem}"])
+    assert modelfile.problems(f"{HEAD}{line}\n", "Modelfile") == (
+        [] if problem is None else [f"Modelfile:4: {problem}"]
+    )
 
 
 def test_a_modelfile_without_template_or_stop_is_guessed_at() -> None:
-    assert modelfile.check("FROM ./m.gguf\n", "Modelfile") == [
+    assert modelfile.problems("FROM ./m.gguf\n", "Modelfile") == [
         "Modelfile:1: without PARAMETER stop an answer does not end",
         "Modelfile:1: without TEMPLATE Ollama guesses one",
     ]

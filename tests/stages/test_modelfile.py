@@ -66,7 +66,7 @@ def test_headings_and_a_whole_answer_in_one_piece(tmp_path: Path) -> None:
 
     assert gotemplate.template(PHI3, None) in text
     assert text.endswith(f'PARAMETER stop "<|user|>"\nSYSTEM "{SYSTEM}"\nLICENSE "MIT"\n')
-    assert modelfile.check(text, "Modelfile") == []
+    assert modelfile.problems(text, "Modelfile") == []
 
 
 def test_a_system_text_that_ollama_would_change_stops_the_build(tmp_path: Path) -> None:
