@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from doit.cmd_base import DoitCmdBase
+from collections.abc import Sequence
+
+from doit.cmd_base import DoitCmdBase, check_tasks_exist
 
 from so8t.engine.status import Session
 from so8t.engine.tasks import current_graph
@@ -11,20 +13,25 @@ from so8t.engine.tasks import current_graph
 class DrawGraph(DoitCmdBase):
     name = "graph"
     doc_purpose = "print the graph as DOT (doit graph | dot -Tsvg > graph.svg)"
-    doc_usage = ""
-    doc_description = "Filled boxes are up to date, dashed ones would be looked at by the next `doit`."
+    doc_usage = "[TASK ...]"
+    doc_description = (
+        "All stages, or these and what they stand on. "
+        "Filled boxes are up to date, dashed ones would be looked at by the next `doit`."
+    )
     cmd_options = ()
 
-    def _execute(self) -> int:
-        self.outstream.write(draw(current_graph().session))
+    def _execute(self, pos_args: list[str]) -> int:
+        check_tasks_exist({task.name: task for task in self.task_list}, pos_args)
+        self.outstream.write(draw(current_graph().session, pos_args))
         return 0
 
 
-def draw(session: Session) -> str:
+def draw(session: Session, names: Sequence[str]) -> str:
     lines = ["digraph so8t {", "  rankdir=LR; node [shape=box, fontname=Helvetica];"]
-    for name in session.plan.rows:
+    drawn = session.plan.above(names) if names else session.plan.rows
+    for name in drawn:
         style = 'style=filled, fillcolor="#dff0d8"' if session.is_current(name) else "style=dashed"
         lines.append(f'  "{name}" [{style}];')
-    for row in session.plan.rows.values():
-        lines += [f'  "{up}" -> "{row.name}";' for up in row.upstream]
+    for name in drawn:
+        lines += [f'  "{up}" -> "{name}";' for up in session.plan.rows[name].upstream]
     return "\n".join([*lines, "}"]) + "\n"

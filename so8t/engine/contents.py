@@ -32,6 +32,8 @@ def read(project: Path) -> Contents:
     if str(project) not in sys.path:
         sys.path.insert(0, str(project))  # doit does that only for commands that load dodo.py
     table = importlib.import_module("stages")
+    if not hasattr(table, "STAGES"):
+        raise StageError("stages/__init__.py has no STAGES: run this in the folder of a so8t project's dodo.py")
     stages = {name: stage.spec for name, stage in table.STAGES.items()}
     return Contents(table.STAGES, {**stages, **getattr(table, "SETTINGS", {})}, getattr(table, "RENAMED", ()))
 

@@ -70,6 +70,14 @@ class Plan:
     def consumers(self, name: str) -> list[str]:
         return [row.name for row in self.rows.values() if name in row.upstream]
 
+    def above(self, names: Sequence[str]) -> list[str]:
+        """These stages and every one that they stand on, in the graph's order."""
+        needed = set(names)
+        for row in reversed(list(self.rows.values())):
+            if row.name in needed:
+                needed.update(row.upstream)
+        return [name for name in self.rows if name in needed]
+
     def below(self, name: str) -> list[str]:
         """Every stage that depends on this one, in the graph's order."""
         reached = {name}

@@ -15,13 +15,11 @@ from typing import Any
 
 from so8t.store import artifact
 from so8t.store.layout import Layout
+from stages import STAGES
 from tests.house import DOIT
 from tests.whole.pico import Pico
 
-FLOW = [
-    "raw", "cleaned", "labelled", "thinking_sft", "base_model", "so8t_model", "adapter", "curves", "adapter_scores",
-    "merged_model", "baked_model", "gguf", "modelfile", "evaluation",
-]  # fmt: skip
+FLOW = [name for name, stage in STAGES.items() if not stage.on_request]
 
 # Every bound is the usual one: parity holds for a model that learned nothing, too. Such a model breaks the thinking
 # format, in PyTorch as in llama.cpp, so that evaluation compares two accuracies of nought.

@@ -1,12 +1,17 @@
-"""Adding a stage is its file, its line in the table of contents and its spec; everything else is generated."""
+"""Adding a stage is its file, its line in the table of contents and its spec; everything else is generated.
+
+What the pages show of other stages stays true, too.
+"""
 
 from __future__ import annotations
 
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from tests.house import DOIT
-from tests.whole.test_docs import fresh_copy
+from tests.whole.test_docs import Reader, fresh_copy
 
 STAGE = '''"""tallied: how many records each class has."""
 
@@ -35,7 +40,7 @@ STAGE = Stage("tallied", Spec, build, takes=("labelled/labelled.jsonl",), gives=
 
 BY_HAND = {
     "stages/tallied.py": lambda _: STAGE,
-    "stages/__init__.py": lambda text: text.replace('    "labelled",\n', '    "labelled",\n    "tallied",\n'),
+    "stages/__init__.py": lambda text: text.replace('    "ollama",\n', '    "ollama",\n    "tallied",\n'),
     "specs/tiny/tallied.yaml": lambda _: "# yaml-language-server: $schema=../schema/tallied.json\nfield: label\n",
 }
 
@@ -53,6 +58,7 @@ def texts(project: Path) -> dict[str, str]:
     }
 
 
+@pytest.mark.slow
 def test_three_files_by_hand_and_the_rest_by_doit_schema(tmp_path: Path) -> None:
     project = fresh_copy(tmp_path / "project")
     before = texts(project)
@@ -62,7 +68,7 @@ def test_three_files_by_hand_and_the_rest_by_doit_schema(tmp_path: Path) -> None
     stale = doit(project, "schema", "--check")
     written = doit(project, "schema")
     fresh = doit(project, "schema", "--check")
-    built = doit(project, "tallied")
+    built = doit(project, "tallied", "thinking_sft")
 
     generated = ["README.md", "docs/specs.md", "docs/stages.md", "specs/schema/tallied.json"]
     assert (stale.returncode, written.returncode, fresh.returncode, fresh.stdout) == (1, 0, 0, "")
@@ -71,8 +77,11 @@ def test_three_files_by_hand_and_the_rest_by_doit_schema(tmp_path: Path) -> None
     assert sorted(name for name in after if after[name] != before.get(name)) == sorted([*BY_HAND, *generated])
     assert "| `tallied` | how many records each class has |" in after["README.md"]
     assert "| `tallied` | `labelled` | `counts.txt` |" in after["docs/stages.md"]
-    assert (built.returncode, built.stderr.splitlines()[-1].split(" in ")[0]) == (0, "   tallied: built")
+    stages = [line.split(" in ")[0] for line in built.stderr.splitlines() if line.startswith("   ")]
+    assert (built.returncode, stages[2:]) == (0, ["   labelled: built", "   tallied: built", "   thinking_sft: built"])
     counts = (project / "artifacts/tiny/tallied/counts.txt").read_text("utf-8")
     assert counts == "ALLOW 648\nDENY 648\nESCALATION 648\nREFUSE 648\n"
     assert "tallied          how many records each class has" in doit(project, "list").stdout
     assert '"labelled" -> "tallied"' in doit(project, "graph").stdout
+    Reader(project).follow("docs/tour.md")
+    Reader(project).follow("docs/maintaining.md")

@@ -137,6 +137,25 @@ def test_graph_draws_what_is_up_to_date(built: House) -> None:
     assert '  "doubled" -> "total";' in drawn
 
 
+def test_graph_of_a_stage_draws_it_and_what_it_stands_on(built: House) -> None:
+    drawn = built.doit("graph", "total")
+
+    assert (drawn.code, drawn.out.splitlines()) == (
+        0,
+        [
+            "digraph so8t {",
+            "  rankdir=LR; node [shape=box, fontname=Helvetica];",
+            '  "numbers" [style=filled, fillcolor="#dff0d8"];',
+            '  "doubled" [style=filled, fillcolor="#dff0d8"];',
+            '  "total" [style=filled, fillcolor="#dff0d8"];',
+            '  "numbers" -> "doubled";',
+            '  "doubled" -> "total";',
+            "}",
+        ],
+    )
+    assert built.doit("graph", "totl").code == 3
+
+
 def test_two_processes_build_independent_stages_at_the_same_time(house: House) -> None:
     house.hold("doubled")
     house.hold("parity")

@@ -119,10 +119,23 @@ def test_our_commands_say_that_the_project_is_not_ours(tmp_path: Path, command: 
     assert (ran.returncode, [line for line in ran.stderr.splitlines() if line]) == (3, [said])
 
 
-def test_schema_says_that_there_are_no_stages(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ({}, "stages/__init__.py does not exist here: run this in the folder of a so8t project's dodo.py"),
+        (
+            {"stages/__init__.py": "ACTS = 3\n"},
+            "stages/__init__.py has no STAGES: run this in the folder of a so8t project's dodo.py",
+        ),
+    ],
+)
+def test_schema_says_that_there_are_no_stages(tmp_path: Path, files: dict[str, str], said: str) -> None:
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_text(text, "utf-8")
     ran = subprocess.run(
         [sys.executable, "-m", "doit", "schema"], cwd=tmp_path, capture_output=True, encoding="utf-8", timeout=60
     )
 
-    said = "ERROR: stages/__init__.py does not exist here: run this in the folder of a so8t project's dodo.py"
+    said = f"ERROR: {said}"
     assert (ran.returncode, [line for line in ran.stderr.splitlines() if line]) == (3, [said])
