@@ -26,7 +26,7 @@ from so8t.formats.chat import PHI3  # noqa: E402
 from so8t.formats.thinking import TAGS, Final, Thinking, compose  # noqa: E402
 from so8t.serve import audit, chain, keys  # noqa: E402
 from so8t.serve.app import create  # noqa: E402
-from so8t.serve.backend import Conversation  # noqa: E402
+from so8t.serve.backend import PromptWriter  # noqa: E402
 from so8t.serve.policy import Policy, Text  # noqa: E402
 from so8t.serve.scripted import Scripted  # noqa: E402
 from so8t.serve.server import run  # noqa: E402
@@ -51,7 +51,7 @@ def serve(folder: Path, slots: int, queue: int) -> None:
     limits = Limits(queue=queue)
     service = Service(
         Scripted(lambda prompt: chunks, slots=slots),
-        Conversation(PHI3, TAGS, "方針です。"),
+        PromptWriter(PHI3, TAGS, "方針です。"),
         Policy(texts, Policing().declining),
         limits,
         audit.Log(folder, KEYS, 1 << 24),

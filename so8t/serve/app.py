@@ -65,7 +65,7 @@ def create(service: Service, tokens: Tokens | None = None, page: bool = True, ex
     async def models() -> Response:
         return _json({"object": "list", "data": [_model(name, began)]})
 
-    @app.get("/v1/models/{model:path}", summary="One model", **documented(wire.Model, 404, 422))
+    @app.get("/v1/models/{model:path}", summary="One model", **documented(wire.ListedModel, 404, 422))
     async def model(model: str) -> Response:
         if model != name:
             raise Problem("unknown-model")

@@ -66,7 +66,7 @@ class Backend(Protocol):
 
 
 @dataclass(frozen=True)
-class Conversation:
+class PromptWriter:
     """How messages become a prompt: the same declaration that the model was trained with."""
 
     chat: ChatFormat
@@ -86,8 +86,8 @@ class Conversation:
         return {"role": message["role"], "content": content}
 
 
-def declared(declaration: dict[str, Any]) -> Conversation:
+def declared(declaration: dict[str, Any]) -> PromptWriter:
     """From chat_format.json."""
-    return Conversation(
+    return PromptWriter(
         chat.from_json(declaration["chat"]), think.from_json(declaration["thinking"]), declaration["system"]
     )

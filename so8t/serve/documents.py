@@ -25,7 +25,7 @@ def documented(model: Any, *statuses: int, stream: bool = False) -> dict[str, An
     found = {}
     for status in sorted({401, *answered, *statuses} | ({404} if stream else set())):
         titles = [kind.title for kind in KINDS.values() if kind.status == status]
-        schema = {"$ref": "#/components/schemas/Problem"}
+        schema = {"$ref": "#/components/schemas/ProblemDocument"}
         found[status] = {"description": " / ".join(dict.fromkeys(titles)), "content": {MEDIA_TYPE: {"schema": schema}}}
     if stream:
         event = {"type": "object", "properties": {"event": {"type": "string"}, "data": {"type": "string"}}}
@@ -41,7 +41,7 @@ def openapi(app: FastAPI) -> Callable[[], dict[str, Any]]:
 
     def document() -> dict[str, Any]:
         found = generate()
-        found["components"]["schemas"]["Problem"] = wire.Problem.model_json_schema()
+        found["components"]["schemas"]["ProblemDocument"] = wire.ProblemDocument.model_json_schema()
         return found
 
     return document

@@ -1,4 +1,4 @@
-"""llama.cpp in this process as the backend, held to the thinking format by its grammar."""
+"""llama.cpp in this process as the backend, kept to the thinking format by its grammar."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """A running Ollama server as the backend: raw prompts, so that neither its template nor its thinking parser has a say.
 
 Ollama reads a prompt as one text, in which a role token would be structure; contents therefore carry a backslash in
-every role token and tag (`backend.Conversation` puts it there).  It counts no tokens for us: the profile's own
+every role token and tag (`backend.PromptWriter` puts it there).  It counts no tokens for us: the profile's own
 tokenizer does, or else characters stand for them; and Ollama, told not to cut a prompt, has the last word.
 """
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from so8t.formats.chat import Message
 from so8t.serve import audit
 from so8t.serve.audit import Log, Unavailable
-from so8t.serve.backend import Backend, Conversation, Emit, Ended, Failed, TooLong
+from so8t.serve.backend import Backend, Emit, Ended, Failed, PromptWriter, TooLong
 from so8t.serve.keys import Keys
 from so8t.serve.limits import Slots
 from so8t.serve.metrics import Metrics
@@ -88,13 +88,13 @@ class _Course:
 
 class Service:
     def __init__(
-        self, backend: Backend, conversation: Conversation, policy: Policy, limits: Limits, log: Log, keys: Keys
+        self, backend: Backend, writer: PromptWriter, policy: Policy, limits: Limits, log: Log, keys: Keys
     ) -> None:
         self.backend, self.policy, self.limits = backend, policy, limits
         self.metrics = Metrics()
         self.slots = Slots(backend.slots, limits.queue, limits.queue_seconds)
         self.stopping = False
-        self._conversation, self._log, self._keys = conversation, log, keys
+        self._writer, self._log, self._keys = writer, log, keys
         self._pool = ThreadPoolExecutor(backend.slots, thread_name_prefix="answer")
         self._pumps: set[Pump] = set()
         self._open, self._ended = 0, threading.Condition()
@@ -125,7 +125,7 @@ class Service:
     async def answer(self, ask: Ask) -> AsyncIterator[Opened | Delta | Done]:
         """Opened and Deltas of a stream, and in any case one Done at the end; or a Problem at any point."""
         loop = asyncio.get_running_loop()
-        splitter = Splitter(self._conversation.thinking, self.limits.output_characters)
+        splitter = Splitter(self._writer.thinking, self.limits.output_characters)
         course = _Course(secrets.token_hex(16), loop.time(), splitter)
         if self.stopping:
             raise Problem("stopping")
@@ -165,7 +165,7 @@ class Service:
         """The slot is free again when the thread has ended, not when the client has left."""
 
         def work(cancel: threading.Event, emit: Emit) -> None:
-            prompt = self.backend.prepare(self._conversation.pieces(ask.messages))
+            prompt = self.backend.prepare(self._writer.pieces(ask.messages))
             room, limit = self.backend.context - prompt.tokens, self._most_of_a_prompt()
             if prompt.tokens > limit:
                 raise _too_long(limit)

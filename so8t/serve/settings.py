@@ -15,7 +15,7 @@ class LlamaCpp(SpecModel):
     """llama.cpp in this process, on a GGUF that the graph built."""
 
     kind: Literal["llamacpp"] = execution("llamacpp")
-    """In this process, held to the thinking format by its grammar."""
+    """In this process, kept to the thinking format by its grammar."""
     quantisation: str = execution("q8_0", pattern=r"^[a-z0-9_]+$")
     """The GGUF to serve."""
     context: int = execution(4096, ge=256)

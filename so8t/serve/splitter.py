@@ -112,7 +112,7 @@ class Splitter:
         self._steps, self._starts, self._tokens = _steps(fmt), _starts(fmt), _tokens(fmt)  # looked up once: hashing
         self._ordinary, self._names = _ordinary(fmt), names(fmt)  # a format takes longer than most chunks
         self._number = -1  # the step under way; -1 before the opening marker, len(steps) after the end
-        self._held = ""  # what may be the beginning of a marker
+        self._pending = ""  # what may be the beginning of a marker
         self._length = 0
         self._fresh = self._line_start = True  # nothing yet of the part or field under way; or of its line
         self._value: list[str] = []  # the field's text so far
@@ -145,7 +145,7 @@ class Splitter:
         self._length += len(text)
         if self._length > self._limit:
             raise Broken("too long")
-        self._held += text
+        self._pending += text
         if ended and not self._can_end():
             raise Broken("unfinished")
         while self._advance(ended):
@@ -161,27 +161,27 @@ class Splitter:
         return self._number == len(self._steps) - (0 if self._steps[-1].until else 1)
 
     def _advance(self, ended: bool) -> bool:
-        """Work on what is held; true when the next step can go on with the rest."""
+        """Work on what is pending; true when the next step can go on with the rest."""
         if self._number < 0:
             return self._open()
         if self._number == len(self._steps):
-            if self._held:
+            if self._pending:
                 raise Broken("text after the end")
             return False
         return self._final(ended) if self._number >= len(self._steps) - 2 else self._inner()
 
     def _open(self) -> bool:
         opening = self._fmt.parts[0].open
-        if self._held.startswith(opening):
+        if self._pending.startswith(opening):
             self._take(len(opening) - (1 if self._fmt.whole_lines else 0))
             self._number = 0
             return True
-        if not opening.startswith(self._held):
+        if not opening.startswith(self._pending):
             raise Broken("no opening")
         return False
 
     def _take(self, count: int) -> str:
-        taken, self._held = self._held[:count], self._held[count:]
+        taken, self._pending = self._pending[:count], self._pending[count:]
         if self._number < len(self._fmt.parts) - 1:
             self._thoughts.append(taken)
         return taken
@@ -189,20 +189,20 @@ class Splitter:
     # ---- parts that stay, and the lines of label and confidence --------------------------------------------------
 
     def _inner(self) -> bool:
-        step, held, at = self._steps[self._number], self._held, 0
+        step, pending, at = self._steps[self._number], self._pending, 0
         starts = self._starts[self._number]
-        while found := starts.search(held, at):
+        while found := starts.search(pending, at):
             at = found.start()
-            if held.startswith(step.until, at):
+            if pending.startswith(step.until, at):
                 return self._leave(step, at)
-            if _begins(held, at, step.until):
+            if _begins(pending, at, step.until):
                 return self._pass(at)
-            if held.startswith(step.forbidden, at):
+            if pending.startswith(step.forbidden, at):
                 raise Broken("structure")
-            if any(_begins(held, at, each) for each in step.forbidden):
+            if any(_begins(pending, at, each) for each in step.forbidden):
                 return self._pass(at)
             at += 1
-        return self._pass(len(held))
+        return self._pass(len(pending))
 
     def _pass(self, count: int) -> bool:
         """What comes before a possible marker is text."""
@@ -239,25 +239,25 @@ class Splitter:
     # ---- reason and answer ---------------------------------------------------------------------------------------
 
     def _final(self, ended: bool) -> bool:
-        until, held, at = self._steps[self._number].until, self._held, 0
+        until, pending, at = self._steps[self._number].until, self._pending, 0
         ordinary, known = self._ordinary, self._names
-        while at < len(held):
-            if run := ordinary.match(held, at):
+        while at < len(pending):
+            if run := ordinary.match(pending, at):
                 self._emit(run[0])
                 at = run.end()
                 continue
-            if until and held.startswith(until, at):
+            if until and pending.startswith(until, at):
                 return self._close(at + len(until))
-            if (until and not ended and _begins(held, at, until)) or (length := self._token(at, ended)) < 0:
+            if (until and not ended and _begins(pending, at, until)) or (length := self._token(at, ended)) < 0:
                 break
             if length == 0:
-                suspicious = opens(held[at]) or fold(held[at])[:1] in known.first_letters
-                seen = look(held, at, known, ended) if suspicious else Look.NO
+                suspicious = opens(pending[at]) or fold(pending[at])[:1] in known.first_letters
+                seen = look(pending, at, known, ended) if suspicious else Look.NO
                 if seen is Look.YES:
                     raise Broken("look-alike")
                 if seen is Look.MAYBE:
                     break
-                self._emit(held[at])
+                self._emit(pending[at])
                 length = 1
             at += length
         self._take(at)
@@ -277,23 +277,23 @@ class Splitter:
 
     def _token(self, at: int, ended: bool) -> int:
         """How long the token is that stands here as text, 0 if none does, -1 if more must be seen."""
-        held, unsure = self._held, False
+        pending, unsure = self._pending, False
         for token in self._tokens:
             rest = at + len(token.head)
-            if not held.startswith(token.head, at):
-                unsure = unsure or _begins(held, at, token.head)
+            if not pending.startswith(token.head, at):
+                unsure = unsure or _begins(pending, at, token.head)
                 continue
-            while held.startswith("\\", rest):
+            while pending.startswith("\\", rest):
                 rest += 1
             backslashes = rest - at - len(token.head)
             end = rest + len(token.rest)
             if token.line and not self._line_start:
                 continue
-            if not held.startswith(token.rest, rest):
-                unsure = unsure or _begins(held, rest, token.rest)
-            elif token.line and end == len(held) and not ended:
+            if not pending.startswith(token.rest, rest):
+                unsure = unsure or _begins(pending, rest, token.rest)
+            elif token.line and end == len(pending) and not ended:
                 unsure = True
-            elif token.line and end < len(held) and held[end] != "\n":
+            elif token.line and end < len(pending) and pending[end] != "\n":
                 continue
             elif backslashes > LONGEST or not (backslashes or token.bare):
                 raise Broken("structure")
@@ -302,6 +302,6 @@ class Splitter:
             elif backslashes:
                 self._emit(token.head + "\\" * (backslashes - 1) + token.rest)
                 return end - at
-        if unsure and len(held) - at > 2 * LONGEST:
+        if unsure and len(pending) - at > 2 * LONGEST:
             raise Broken("look-alike")
         return -1 if unsure and not ended else 0

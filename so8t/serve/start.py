@@ -25,7 +25,7 @@ from so8t.store.layout import Layout
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-    from so8t.serve.backend import Backend, Conversation
+    from so8t.serve.backend import Backend, PromptWriter
     from so8t.serve.keys import Keys
     from so8t.serve.policy import Policy
 
@@ -108,13 +108,13 @@ def policy(plan: Plan) -> Policy:
     )
 
 
-def declared(plan: Plan) -> Conversation:
+def declared(plan: Plan) -> PromptWriter:
     from so8t.serve.backend import declared
 
     return declared(_json(plan, plan.layout.folder(STAGE) / FILE, STAGE))
 
 
-def open_backend(plan: Plan, conversation: Conversation) -> Backend:
+def open_backend(plan: Plan, conversation: PromptWriter) -> Backend:
     wanted = plan.settings.backend
     if isinstance(wanted, Ollama):
         from so8t.serve.ollama import OllamaBackend

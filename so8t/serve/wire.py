@@ -59,7 +59,7 @@ class ThinkReply(BaseModel):
     """Only where the most tokens ended the answer in its midst."""
 
 
-class Problem(BaseModel):
+class ProblemDocument(BaseModel):
     """A problem document (RFC 9457); `error` says the same in OpenAI's words."""
 
     type: str
@@ -172,7 +172,7 @@ class ChatCompletion(BaseModel):
     so8t: Extension
 
 
-class Model(BaseModel):
+class ListedModel(BaseModel):
     id: str
     object: Literal["model"]
     created: int
@@ -181,7 +181,7 @@ class Model(BaseModel):
 
 class Models(BaseModel):
     object: Literal["list"]
-    data: list[Model]
+    data: list[ListedModel]
 
 
 class Health(BaseModel):

@@ -18,7 +18,7 @@ from so8t.formats.chat import PHI3
 from so8t.formats.thinking import TAGS, Final, Thinking, ThinkingFormat, compose
 from so8t.serve import audit, chain, keys
 from so8t.serve.app import create
-from so8t.serve.backend import Backend, Conversation
+from so8t.serve.backend import Backend, PromptWriter
 from so8t.serve.door import Door
 from so8t.serve.limits import Tokens, read_tokens
 from so8t.serve.policy import Policy, Text
@@ -73,7 +73,7 @@ def service(
 ) -> Service:
     found = Scripted(backend, slots=4) if callable(backend) else backend
     log = audit.Log(folder, KEYS, rotate)
-    return Service(found, Conversation(PHI3, fmt, "方針です。"), POLICY, limits or Limits(), log, KEYS)
+    return Service(found, PromptWriter(PHI3, fmt, "方針です。"), POLICY, limits or Limits(), log, KEYS)
 
 
 def door(
