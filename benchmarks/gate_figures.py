@@ -2,7 +2,8 @@
 
     python benchmarks/gate_figures.py [--seeds 0 1 2] [--profile tiny] [--json FILE]
 
-Needs the profile's base_model, so8t_model and thinking_sft (run doit first).  A seed draws the first low-rank weights
+Needs the profile's base_model, so8t_model, chat_format and thinking_sft (run doit first).
+A seed draws the first low-rank weights
 and the order of rows; the base is one and the same.  It trains by the same code as the adapter stage, in a process of
 its own for each run, and asks every held-out record.  A model of three million parameters proves plumbing: what the
 table shows for it need not hold for another.
@@ -39,7 +40,7 @@ def one(profile: str, seed: int, gates: bool, folder: Path) -> None:
         "gates": {**values["gates"], "train": gates},
     }
     artifacts = ROOT / "artifacts" / profile
-    inputs = {name: artifacts / name for name in ("base_model", "so8t_model", "thinking_sft")}
+    inputs = {name: artifacts / name for name in ("base_model", "so8t_model", "thinking_sft", "chat_format")}
     trained, scored = folder / "adapter", folder / "scores"
     for path in (trained, scored, folder / "logs"):
         path.mkdir()

@@ -12,6 +12,7 @@ FLOW = (
     "labelled",
     "thinking_sft",
     "base_model",
+    "chat_format",
     "so8t_model",
     "adapter",
     "curves",

@@ -78,7 +78,7 @@ def _job(inputs: Inputs, spec: Spec) -> Job:
         remote_code=facts.remote_code(inputs["base_model"]),
         train_split=sft / "splits" / "train.jsonl",
         validation_split=sft / "splits" / "validation.jsonl",
-        chat=declared.read(sft).chat,
+        chat=declared.read(inputs["chat_format"]).chat,
     )
 
 

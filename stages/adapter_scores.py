@@ -98,7 +98,7 @@ def _ask(
     from so8t.formats import chat
     from so8t.formats.encoding import Encoder
 
-    given = declared.read(inputs["thinking_sft"])
+    given = declared.read(inputs["chat_format"])
     fmt, thinks = given.chat, given.thinking
     scores, lines = Scores(), []
     prompts = [record["messages"][:-1] for record in records]

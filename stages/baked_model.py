@@ -87,7 +87,7 @@ def _prove(
 
     folder, target = inputs["base_model"] / "model", out / "model"
     gates = gatefiles.read(inputs["adapter"])  # as they were trained, whatever the bake folded in
-    fmt = declared.read(inputs["thinking_sft"]).chat
+    fmt = declared.read(inputs["chat_format"]).chat
     found = heldout(inputs["thinking_sft"], spec.parity.splits, spec.parity.conversations, "parity.splits")
     talks = token_ids(found, target, fmt, spec.parity.tokens, remote_code)
     wanted = {"baked": (bake.projected(gates), bounds.of(spec.parity, baked.dtypes))}

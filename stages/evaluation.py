@@ -69,8 +69,6 @@ class Spec(SpecModel):
     """Types of gguf; null: all that it made."""
     base: bool = True
     """Ask the base model too, as f16: what did the tuning change?"""
-    pre_tokenizer: str = ""
-    """llama.cpp's name of the base's pre-tokenizer, where it is not recognised."""
     longest: int = Field(512, ge=1)
     """Tokens of an answer, at most."""
     grammar: Grammar | None = None
@@ -160,9 +158,10 @@ def _convert(inputs: Inputs, path: Path, spec: Spec) -> None:
     thinking = _declared(inputs)["thinking"]
     try:
         with quiet():
+            engine = orjson.loads((inputs["chat_format"] / "vocabulary.json").read_bytes())
             source = layout.open_source(inputs["base_model"] / "model")
             markers = () if thinking["whole_lines"] else thinking["markers"]
-            vocabulary = layout.read_vocabulary(source, markers, spec.pre_tokenizer or None)
+            vocabulary = layout.read_vocabulary(source, markers, engine["pre_tokenizer"] or None)
             writer.write(source, path, "f16", Provenance(BASE), vocabulary)
     except StageError as error:
         raise StageError(f"evaluation: base: {error}; or leave it out with base: false") from error
@@ -206,7 +205,7 @@ def _scores(sheet: Sheet, kinds: Sequence[str], given: Reference, spec: Spec) ->
 
 
 def _declared(inputs: Inputs) -> dict[str, Any]:
-    declared: dict[str, Any] = orjson.loads((inputs["thinking_sft"] / "chat_format.json").read_bytes())
+    declared: dict[str, Any] = orjson.loads((inputs["chat_format"] / "chat_format.json").read_bytes())
     return declared
 
 
@@ -218,7 +217,8 @@ STAGE = Stage(
     takes=(
         "gguf",
         "thinking_sft/splits/",
-        "thinking_sft/chat_format.json",
+        "chat_format/chat_format.json",
+        "chat_format/vocabulary.json",
         "base_model",
         "adapter_scores/samples.jsonl",
     ),

@@ -77,8 +77,6 @@ class Spec(SpecModel):
     """A sentence, for the metadata."""
     base: Base | None = None
     """The base model, for the metadata."""
-    pre_tokenizer: str = ""
-    """llama.cpp's name of the pre-tokenizer, where it is not recognised."""
     quantiser: str = ""
     """Your own llama-quantize, by name or path, in place of cyllama's."""
     quantiser_version: str = ""
@@ -116,17 +114,18 @@ def build(inputs: Inputs, out: Path, spec: Spec) -> dict[str, File]:
     from so8t.gguf import layout, llamacpp, making
     from so8t.watch.quiet import quiet
 
-    given = declared.read(inputs["thinking_sft"])
+    given = declared.read(inputs["chat_format"])
     formats = Formats(given.chat, given.thinking)
+    words = declared.vocabulary(inputs["chat_format"])
     folder = inputs["baked_model"] / "model"
     (out / FOLDER).mkdir(parents=True, exist_ok=True)
     with quiet():
         source = layout.open_source(folder)
         markers = () if formats.thinking.whole_lines else formats.thinking.markers
-        vocabulary = layout.read_vocabulary(source, markers, spec.pre_tokenizer or None, given.jinja)
+        vocabulary = layout.read_vocabulary(source, markers, words.pre_tokenizer, given.jinja)
         origin = _origin(inputs, source, spec)
         files = making.make(source, vocabulary, origin, spec.types, out / FOLDER, _quantiser(inputs, spec))
-        checked = _same_tokens(files.by_kind[spec.types[0]], folder, formats)
+        checked = _same_tokens(files.by_kind[spec.types[0]], folder, formats, words.accept)
         found = heldout(inputs["thinking_sft"], spec.parity.splits, spec.parity.conversations, "gguf: parity.splits")
         talks = token_ids(found, folder, formats.chat, engines.longest(source.config, spec.parity.tokens))
         with engines.torch_model(folder, spec.parity.precision, spec.threads) as baked:
@@ -144,16 +143,14 @@ def build(inputs: Inputs, out: Path, spec: Spec) -> dict[str, File]:
     return {path: File(path, *astuple(files.digests[kind])) for kind, path in paths.items()}
 
 
-def _same_tokens(file: Path, folder: Path, formats: Formats) -> int:
+def _same_tokens(file: Path, folder: Path, formats: Formats, accepted: Sequence[str]) -> int:
     """What training made of a conversation, this file makes of it too, by its own template and tokenizer."""
     from transformers import AutoTokenizer
 
-    from so8t.formats import equality, owntemplate
+    from so8t.formats import equality
     from so8t.gguf.llamacpp import Model
 
     tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
-    if tokenizer.chat_template:
-        owntemplate.check(owntemplate.own(tokenizer), formats.chat, formats.thinking)
     with Model(file, context=64) as engine:
         equality.check_markers(engine, formats.thinking)
         views = {
@@ -161,7 +158,7 @@ def _same_tokens(file: Path, folder: Path, formats: Formats) -> int:
             "pieces": equality.pieces(engine, tokenizer, formats),
             "the GGUF's own template": equality.embedded(engine, formats),
         }
-        return equality.check(views, formats, engine)
+        return equality.check(views, formats, engine, accepted).conversations
 
 
 def _origin(inputs: Inputs, source: SourceModel, spec: Spec) -> Provenance:
@@ -205,7 +202,7 @@ STAGE = Stage(
     "gguf",
     spec=Spec,
     build=build,
-    takes=("baked_model/model/", "thinking_sft/splits/", declared.TAKEN),
+    takes=("baked_model/model/", "thinking_sft/splits/", declared.TAKEN, declared.VOCABULARY),
     gives=(f"{FOLDER}/", "parity.json"),
     sources=lambda spec: {"imatrix": [spec.imatrix]} if spec.imatrix else {},
     packages=("orjson", "blake3", "gguf", "cyllama", "torch", "transformers", "tokenizers", "sentencepiece"),

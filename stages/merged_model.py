@@ -45,7 +45,7 @@ def build(inputs: Inputs, out: Path, spec: Spec) -> dict[str, File]:
     from so8t.weights import gatefiles, lora, merge, reader, streamed
 
     trusted = remote_code(inputs["base_model"])
-    fmt = declared.read(inputs["thinking_sft"]).chat
+    fmt = declared.read(inputs["chat_format"]).chat
     folder, trained, target = inputs["base_model"] / "model", inputs["adapter"], out / "model"
     gates = gatefiles.read(trained)
     torch.set_num_threads(spec.threads)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import orjson
@@ -35,14 +36,15 @@ class Spec(SpecModel):
 
 
 def build(inputs: Inputs, out: Path, spec: Spec) -> None:
-    given = declared.read(inputs["thinking_sft"])
+    given = declared.read(inputs["chat_format"])
     formats = Formats(given.chat, given.thinking)
+    accepted = declared.vocabulary(inputs["chat_format"]).accept
     files = sorted(inputs["gguf"].rglob("*.gguf"))
     if not files:
         raise StageError("modelfile: the gguf artifact holds no .gguf file; build gguf first")
     template = gotemplate.template(formats.chat, formats.thinking if spec.split_thinking else None)
     with Model(min(files, key=lambda file: file.stat().st_size), context=64) as engine:
-        checked = _check(engine, template, formats, spec.split_thinking)
+        checked = _check(engine, template, formats, spec.split_thinking, accepted)
         licence = engine.metadata.get("general.license", "") if spec.license is None else spec.license
     (out / FOLDER).mkdir()
     for file in files:
@@ -72,11 +74,11 @@ def _ends(formats: Formats, spec: Spec) -> tuple[str, ...]:
     return (close,) if close and spec.split_thinking else ()
 
 
-def _check(engine: Model, template: str, formats: Formats, split_thinking: bool) -> int:
+def _check(engine: Model, template: str, formats: Formats, split_thinking: bool, accepted: Sequence[str]) -> int:
     if words := capability.preferred_over_template(engine.template):
         raise StageError(
             f"modelfile: the GGUF's chat template speaks of {', '.join(words)}: Ollama would take it and lay the "
-            "Modelfile's TEMPLATE aside; build gguf with the template of thinking_sft"
+            "Modelfile's TEMPLATE aside; build gguf with the template of chat_format"
         )
     if (capability.tags(template) is not None) != split_thinking:
         raise StageError("modelfile: Ollama would not find the thinking in this TEMPLATE; its parts need literal tags")
@@ -85,14 +87,14 @@ def _check(engine: Model, template: str, formats: Formats, split_thinking: bool)
         "the GGUF's own template": equality.embedded(engine, formats),
         "the Modelfile's TEMPLATE": equality.template(engine, template, formats, split_thinking),
     }
-    return equality.check(views, formats, engine)
+    return equality.check(views, formats, engine, accepted).conversations
 
 
 STAGE = Stage(
     "modelfile",
     spec=Spec,
     build=build,
-    takes=("gguf/models/", declared.TAKEN),
+    takes=("gguf/models/", declared.TAKEN, declared.VOCABULARY),
     gives=(f"{FOLDER}/", "check.json"),
     packages=("orjson", "cyllama", "jinja2", "unicodedata"),
     ships=(f"{FOLDER}/*",),

@@ -51,7 +51,7 @@ class Spec(SpecModel):
 
 
 def build(inputs: Inputs, out: Path, spec: Spec) -> None:
-    fmt = declared.read(inputs["thinking_sft"]).thinking
+    fmt = declared.read(inputs["chat_format"]).thinking
     files = _chosen(inputs["modelfile"], spec)
     questions = {file: _questions(inputs, file.name.removeprefix(PREFIX), spec) for file in files}
     with Client(_url(spec), spec.seconds) as server:

@@ -11,7 +11,8 @@ from typing import Any, Literal
 import orjson
 from pydantic import Field, model_validator
 
-from so8t.corpus import tokens
+from so8t.corpus import chatformat, tokens
+from so8t.corpus.chatformat import Chat
 from so8t.corpus.leakage import HeldOut
 from so8t.corpus.ledger import Ledger
 from so8t.corpus.sft import Composer, Conversation, Policies, Target, policy_problems
@@ -33,8 +34,9 @@ class Spec(SpecModel):
 
     format: Literal["tags", "headings"] = "tags"
     """How thinking and final answer are marked."""
-    chat: Literal["phi3"] = "phi3"
-    """The chat format: role prefixes and suffixes, stop tokens."""
+    chat: Chat = "auto"
+    """The chat format: role prefixes and suffixes, stop tokens; `auto` finds it in the base's own template, and takes
+    phi3 for a base without one."""
     system: str = "あなたは安全なアシスタントです。依頼を判定し、理由を示して答えます。"
     """The system message of every conversation; empty for none."""
     compose: Literal["policy", "teacher"] = "policy"
@@ -64,7 +66,8 @@ class Spec(SpecModel):
 
 
 def build(inputs: Inputs, out: Path, spec: Spec) -> None:
-    thinking_format, chat_format = think.FORMATS[spec.format], chat.PRESETS[spec.chat]
+    chat_format = chatformat.chat_format(spec.chat)
+    thinking_format = think.reserving(think.FORMATS[spec.format], chat_format.tokens)
     conversation = Conversation(chat_format, thinking_format, spec.system)
     composer = Composer(
         thinking_format,

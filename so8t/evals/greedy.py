@@ -10,6 +10,7 @@ import torch
 from so8t.formats import chat
 from so8t.formats.chat import ChatFormat, Message
 from so8t.formats.encoding import Encoded, Encoder
+from so8t.formats.tokens import stops
 from so8t.gate import attach
 from so8t.store.answers import Answers
 from so8t.train import losses
@@ -34,7 +35,7 @@ def generate(
     encoder = Encoder(tokenizer)
     encoded = list(encoder.each(chat.segments(prompt, fmt, generation_prompt=True) for prompt in prompts))
     numbers = sorted(range(len(prompts)), key=lambda number: (len(encoded[number].ids), number))
-    stop = [tokenizer.convert_tokens_to_ids(token) for token in fmt.stop]
+    stop = stops(tokenizer, fmt)
     keys = [f"{name} {number}" for number in range(len(prompts))]
     batches = [numbers[start : start + batch] for start in range(0, len(numbers), batch)]
     missing = [some for some in batches if any(keys[number] not in kept for number in some)]

@@ -24,6 +24,11 @@ class Turn:
 
 @dataclass(frozen=True)
 class ChatFormat:
+    """`system_in_user`: the system's text stands in the first user's turn; `default_system` where there is none.
+
+    `role_tokens` are single tokens; all other structure is text to the tokenizer.
+    """
+
     name: str
     system: Turn
     user: Turn
@@ -34,6 +39,13 @@ class ChatFormat:
     bos: str
     eos: str
     role_tokens: tuple[str, ...]
+    system_in_user: bool = False
+    default_system: str = ""
+
+    @property
+    def tokens(self) -> tuple[str, ...]:
+        """All that must not be spelt in a message where it would be structure."""
+        return tuple(filter(None, (*self.role_tokens, *self.stop, self.bos, self.eos)))
 
     def turn(self, role: str) -> Turn:
         if role not in ("system", "user", "assistant"):
@@ -64,7 +76,57 @@ PHI3 = ChatFormat(
     eos="<|endoftext|>",
     role_tokens=("<|system|>", "<|user|>", "<|assistant|>", "<|end|>"),
 )
-PRESETS = {"phi3": PHI3}
+CHATML = ChatFormat(
+    name="chatml",
+    system=Turn("<|im_start|>system\n", "<|im_end|>\n"),
+    user=Turn("<|im_start|>user\n", "<|im_end|>\n"),
+    assistant=Turn("<|im_start|>assistant\n", "<|im_end|>\n"),
+    generation="<|im_start|>assistant\n",
+    joiner="\n\n",
+    stop=("<|im_end|>", "<|endoftext|>"),
+    bos="<s>",
+    eos="<|endoftext|>",
+    role_tokens=("<|im_start|>", "<|im_end|>"),
+)
+LLAMA3 = ChatFormat(
+    name="llama3",
+    system=Turn("<|start_header_id|>system<|end_header_id|>\n\n", "<|eot_id|>"),
+    user=Turn("<|start_header_id|>user<|end_header_id|>\n\n", "<|eot_id|>"),
+    assistant=Turn("<|start_header_id|>assistant<|end_header_id|>\n\n", "<|eot_id|>"),
+    generation="<|start_header_id|>assistant<|end_header_id|>\n\n",
+    joiner="\n\n",
+    stop=("<|eot_id|>", "<|end_of_text|>"),
+    bos="<|begin_of_text|>",
+    eos="<|end_of_text|>",
+    role_tokens=("<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"),
+)
+MISTRAL = ChatFormat(
+    name="mistral",
+    system=Turn("", "\n\n"),
+    user=Turn("[INST] ", "[/INST]"),
+    assistant=Turn(" ", "</s>"),
+    generation="",
+    joiner="\n\n",
+    stop=("</s>",),
+    bos="<s>",
+    eos="</s>",
+    role_tokens=("[INST]", "[/INST]", "</s>"),
+    system_in_user=True,
+)
+GEMMA = ChatFormat(
+    name="gemma",
+    system=Turn("", "\n\n"),
+    user=Turn("<start_of_turn>user\n", "<end_of_turn>\n"),
+    assistant=Turn("<start_of_turn>model\n", "<end_of_turn>\n"),
+    generation="<start_of_turn>model\n",
+    joiner="\n\n",
+    stop=("<end_of_turn>", "<eos>"),
+    bos="<bos>",
+    eos="<eos>",
+    role_tokens=("<start_of_turn>", "<end_of_turn>"),
+    system_in_user=True,
+)
+PRESETS = {fmt.name: fmt for fmt in (PHI3, CHATML, LLAMA3, MISTRAL, GEMMA)}
 
 
 def render(messages: Sequence[Message], fmt: ChatFormat, generation_prompt: bool = False) -> str:
@@ -81,13 +143,24 @@ def segments(messages: Sequence[Message], fmt: ChatFormat, generation_prompt: bo
 
 def _pieces(messages: Sequence[Message], fmt: ChatFormat) -> Iterator[Segment]:
     system = fmt.joiner.join(message["content"] for message in messages if message["role"] == "system")
-    if system:
-        yield from _around([system], "system", fmt, learned=False)
+    opening = _system(system, fmt)
+    if not fmt.system_in_user:
+        yield from opening
     runs = _runs(messages)
     for index, (role, contents) in enumerate(runs):
         fmt.turn(role)  # refuses an unknown role
         if role != "system":
-            yield from _around(contents, role, fmt, learned=role == "assistant" and index == len(runs) - 1)
+            prefix, *rest = _around(contents, role, fmt, learned=role == "assistant" and index == len(runs) - 1)
+            yield prefix
+            if fmt.system_in_user and role == "user":
+                yield from opening
+                opening = []
+            yield from rest
+
+
+def _system(text: str, fmt: ChatFormat) -> list[Segment]:
+    text = text or fmt.default_system
+    return list(_around([text], "system", fmt, learned=False)) if text else []
 
 
 def _runs(messages: Sequence[Message]) -> list[tuple[str, list[str]]]:
@@ -111,31 +184,36 @@ def _around(contents: list[str], role: str, fmt: ChatFormat, learned: bool) -> I
 
 def frame(fmt: ChatFormat, system: str) -> tuple[str, str, str]:
     """What stands before the user's text, between it and the answer, and after that, in a single turn."""
-    before = "".join(piece.text for piece in _around([system], "system", fmt, learned=False)) if system else ""
-    return before + fmt.user.prefix, fmt.user.suffix + fmt.assistant.prefix, fmt.assistant.suffix
+    opening = "".join(piece.text for piece in _system(system, fmt))
+    before = fmt.user.prefix + opening if fmt.system_in_user else opening + fmt.user.prefix
+    return before, fmt.user.suffix + fmt.assistant.prefix, fmt.assistant.suffix
 
 
 def jinja_template(fmt: ChatFormat) -> str:
     """The same rendering as a Jinja template; all its text stands in expressions, so no white space can be trimmed."""
-    system, joiner = fmt.system, _quoted(fmt.joiner)
+    joiner = _quoted(fmt.joiner)
     turns = "".join(
         f"{{%- {'if' if role == 'user' else 'elif'} message['role'] == '{role}' -%}}"
         "{%- if loop.first or messages[loop.index0 - 1]['role'] != message['role'] -%}"
-        f"{{{{- {_quoted(fmt.turn(role).prefix)} -}}}}{{%- else -%}}{{{{- {joiner} -}}}}{{%- endif -%}}"
+        f"{{{{- {_quoted(fmt.turn(role).prefix)} -}}}}{_system_in(role, fmt)}"
+        f"{{%- else -%}}{{{{- {joiner} -}}}}{{%- endif -%}}"
         "{{- message['content'] -}}"
         "{%- if loop.last or messages[loop.index0 + 1]['role'] != message['role'] -%}"
         f"{{{{- {_quoted(fmt.turn(role).suffix)} -}}}}{{%- endif -%}}"
         for role in ("user", "assistant")
     )
+    default = f"{{%- set found.system = {_quoted(fmt.default_system)} -%}}"
     return (
         "{%- set found = namespace(system='', any=false) -%}"
         "{%- for message in messages -%}{%- if message['role'] == 'system' -%}"
         f"{{%- if found.any -%}}{{%- set found.system = found.system + {joiner} -%}}{{%- endif -%}}"
         "{%- set found.system = found.system + message['content'] -%}{%- set found.any = true -%}"
         "{%- endif -%}{%- endfor -%}"
-        f"{{%- if found.system -%}}{{{{- {_quoted(system.prefix)} + found.system + {_quoted(system.suffix)} -}}}}"
-        "{%- endif -%}"
-        "{%- for message in messages -%}" + turns + "{%- elif message['role'] != 'system' -%}"
+        + ("{%- if not found.system -%}" + default + "{%- endif -%}" if fmt.default_system else "")
+        + ("" if fmt.system_in_user else "{%- if found.system -%}" + _printed(fmt) + "{%- endif -%}")
+        + "{%- for message in messages -%}"
+        + turns
+        + "{%- elif message['role'] != 'system' -%}"
         "{{- raise_exception('role ' + message['role'] + ' must be one of system, user, assistant') -}}"
         "{%- endif -%}{%- endfor -%}"
         "{%- if add_generation_prompt and messages and messages[-1]['role'] == 'user' -%}"
@@ -143,12 +221,25 @@ def jinja_template(fmt: ChatFormat) -> str:
     )
 
 
+def _printed(fmt: ChatFormat) -> str:
+    return f"{{{{- {_quoted(fmt.system.prefix)} + found.system + {_quoted(fmt.system.suffix)} -}}}}"
+
+
+def _system_in(role: str, fmt: ChatFormat) -> str:
+    """The system's text in the first user's turn."""
+    if role != "user" or not fmt.system_in_user:
+        return ""
+    return "{%- if found.system -%}" + _printed(fmt) + "{%- set found.system = '' -%}{%- endif -%}"
+
+
 def _quoted(text: str) -> str:
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "\\n") + "'"
 
 
 def to_json(fmt: ChatFormat) -> dict[str, Any]:
-    return asdict(fmt)
+    """What is as usual about the system's message is left out."""
+    usual = {"system_in_user": False, "default_system": ""}
+    return {key: value for key, value in asdict(fmt).items() if key not in usual or value != usual[key]}
 
 
 def from_json(value: dict[str, Any]) -> ChatFormat:

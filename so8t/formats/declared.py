@@ -1,4 +1,7 @@
-"""What thinking_sft declared for everything behind it: the chat format, the thinking format, the system message."""
+"""What everything behind the base stands on: the chat format, the thinking format, the system message.
+
+thinking_sft declares it before a base is known; chat_format settles it with the base's tokenizer.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,9 @@ from so8t.formats.chat import ChatFormat
 from so8t.formats.thinking import ThinkingFormat
 
 FILE = "chat_format.json"
-TAKEN = f"thinking_sft/{FILE}"  # how a stage that reads it says so
+DRAFT = f"thinking_sft/{FILE}"
+TAKEN = f"chat_format/{FILE}"  # how a stage that reads it says so
+VOCABULARY = "chat_format/vocabulary.json"  # how llama.cpp reads the base's tokenizer
 
 
 @dataclass(frozen=True)
@@ -25,14 +30,26 @@ class Declared:
     jinja: str  # the chat format as a tokenizer's template
 
 
-def read(sft: Path) -> Declared:
-    """From the folder of thinking_sft."""
-    return from_json(load(sft))
+@dataclass(frozen=True)
+class VocabularySettings:
+    pre_tokenizer: str | None  # llama.cpp's name, where it is not recognised
+    accept: tuple[str, ...]  # kinds of text that engines may read in two ways
 
 
-def load(sft: Path) -> dict[str, Any]:
-    found: dict[str, Any] = orjson.loads((sft / FILE).read_bytes())
+def read(folder: Path) -> Declared:
+    """From the folder of chat_format."""
+    return from_json(load(folder))
+
+
+def load(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = orjson.loads((folder / FILE).read_bytes())
     return found
+
+
+def vocabulary(folder: Path) -> VocabularySettings:
+    """From the folder of chat_format."""
+    found = orjson.loads((folder / "vocabulary.json").read_bytes())
+    return VocabularySettings(found["pre_tokenizer"] or None, tuple(found["accept"]))
 
 
 def from_json(value: Mapping[str, Any]) -> Declared:

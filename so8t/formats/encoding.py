@@ -62,6 +62,10 @@ class Encoder:
             for parts in chunk:
                 yield self._assembled(parts, ids)
 
+    def texts(self, texts: Sequence[str]) -> list[list[int]]:
+        """The ids of each text as a message's: nothing in it is structure."""
+        return [ids for start in range(0, len(texts), _CHUNK) for ids in self._ids(list(texts[start : start + _CHUNK]))]
+
     def _ids(self, texts: list[str]) -> list[list[int]]:
         if not texts:
             return []

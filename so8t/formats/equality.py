@@ -11,7 +11,7 @@ careful client sends them, with a backslash in every role token.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -24,6 +24,10 @@ from so8t.formats.thinking import ThinkingFormat
 
 AROUND = 3  # tokens shown on either side of a difference
 View = Callable[[Sequence[Message]], list[int]]
+
+
+class Difference(StageError):
+    """Two engines read one conversation in two ways."""
 
 
 class Engine(Protocol):
@@ -83,18 +87,61 @@ def check_markers(engine: Engine, thinking: ThinkingFormat) -> None:
             )
 
 
-def check(views: Mapping[str, View], formats: Formats, engine: Engine) -> int:
+@dataclass(frozen=True)
+class Proof:
+    """How many conversations were read, and what differed in those of an accepted kind."""
+
+    conversations: int
+    differences: Mapping[str, str]
+
+
+def check(views: Mapping[str, View], formats: Formats, engine: Engine, accepted: Collection[str] = ()) -> Proof:
     """Every view gives the first one's ids for every conversation, or a StageError says where it does not.
 
-    The views called `training` and `pieces` get role tokens as they are, too.  Returns the number of conversations.
+    The views called `training` and `pieces` get role tokens as they are, too.
     """
-    conversations = suite.conversations(formats.thinking)
+    conversations, differences = suite.conversations(formats.thinking), {}
     for conversation in conversations:
-        _check(views, conversation, suite.inert(conversation.messages, formats.thinking), engine)
-        if conversation.spells_roles:
-            exact = {name: view for name, view in views.items() if name in ("training", "pieces")}
-            _check(exact, conversation, conversation.messages, engine)
-    return len(conversations)
+        try:
+            _check(views, conversation, suite.inert(conversation.messages, formats.thinking), engine)
+            if conversation.spells_roles:
+                exact = {name: view for name, view in views.items() if name in ("training", "pieces")}
+                _check(exact, conversation, conversation.messages, engine)
+        except Difference as difference:
+            if conversation.kind not in accepted:
+                raise
+            differences[conversation.name] = str(difference)
+    return Proof(len(conversations), differences)
+
+
+def check_texts(
+    tokenizer: Any, engine: Engine, texts: Iterable[tuple[str, str]], accepted: Collection[str]
+) -> dict[str, str]:
+    """Kinds and texts, each read as a message's: the first difference of every accepted kind, else a StageError."""
+    given = list(texts)
+    read = Encoder(tokenizer).texts([text for _, text in given])
+    differing: dict[str, list[str]] = {}
+    for (kind, text), ids in zip(given, read, strict=True):
+        found = engine.tokenize(text, False)
+        if found != ids:
+            at = _parting(ids, found)
+            shown = f"{text!r}\n  training: {_shown(engine, ids, at)}\n  pieces: {_shown(engine, found, at)}"
+            differing.setdefault(kind, []).append(shown)
+    for kind, shown_all in differing.items():
+        if kind not in accepted:
+            total = sum(one == kind for one, _ in given)
+            raise Difference(
+                f"chat format: llama.cpp reads {len(shown_all)} of {total} texts of the kind {kind} otherwise than the "
+                f"training, the first of them {shown_all[0]}\n"
+                "accept the kind (in chat_format.yaml) if the model may read such texts as it was not trained to"
+            )
+    return {kind: f"{len(shown_all)} texts, the first of them {shown_all[0]}" for kind, shown_all in differing.items()}
+
+
+def _parting(one: Sequence[int], other: Sequence[int]) -> int:
+    """Where two sequences part."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((at for at, (left, right) in pairs if left != right), min(len(one), len(other)))
 
 
 def _check(views: Mapping[str, View], conversation: Conversation, messages: Sequence[Message], engine: Engine) -> None:
@@ -102,17 +149,15 @@ def _check(views: Mapping[str, View], conversation: Conversation, messages: Sequ
     for name, ids in found.items():
         first, expected = next(iter(found.items()))
         if ids != expected:
-            at = next(
-                (at for at, (one, other) in enumerate(zip(expected, ids, strict=False)) if one != other),
-                min(len(expected), len(ids)),
-            )
-            raise StageError(
+            at = _parting(expected, ids)
+            raise Difference(
                 f"chat format: conversation {conversation.name!r} has other tokens in {name} than in {first}, "
                 f"from token {at} on:\n"
                 + "".join(
                     f"  {each}: {_shown(engine, which, at)}\n" for each, which in ((first, expected), (name, ids))
                 )
                 + "every engine must read what the training wrote: compare the templates and the vocabulary"
+                + (f", or accept {conversation.kind} (in chat_format.yaml)" if conversation.kind else "")
             )
 
 

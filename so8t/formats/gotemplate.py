@@ -8,6 +8,7 @@ the final part.  A history with both renders exactly as the model wrote it.
 
 from __future__ import annotations
 
+import json
 from itertools import takewhile
 
 from so8t.errors import StageError
@@ -20,17 +21,32 @@ def template(chat: ChatFormat, thinking: ThinkingFormat | None) -> str:
     """Without a thinking format Ollama shows all that the model writes."""
     if chat.joiner != JOINER:
         raise StageError(f"chat format {chat.name}: Ollama joins messages with {JOINER!r}, not with {chat.joiner!r}")
-    system, user, assistant = chat.system, chat.user, chat.assistant
+    user, assistant = chat.user, chat.assistant
     answer, direct = _answer(thinking)
+    before, inside = _system(chat)
     return "".join(
         (
-            "{{- if .System }}" + _text(system.prefix) + "{{ .System }}" + _text(system.suffix) + "{{ end }}",
+            before,
             "{{- range $i, $_ := .Messages }}{{- $last := eq (len (slice $.Messages $i)) 1 }}",
-            '{{- if eq .Role "user" }}' + _text(user.prefix) + "{{ .Content }}" + _text(user.suffix),
+            '{{- if eq .Role "user" }}' + _text(user.prefix) + inside + "{{ .Content }}" + _text(user.suffix),
             '{{ else if eq .Role "assistant" }}' + _text(assistant.prefix) + answer + _text(assistant.suffix),
             '{{ end }}{{- if and $last (eq .Role "user") }}' + _text(chat.generation) + direct + "{{ end }}{{- end }}",
         )
     )
+
+
+def _system(chat: ChatFormat) -> tuple[str, str]:
+    """What stands before all messages, and what stands in the first user's."""
+    first, last, default = _text(chat.system.prefix), _text(chat.system.suffix), _text(chat.default_system)
+    if chat.system_in_user:
+        taken = f"{{{{- $system := or .System {_go(default)} }}}}" if default else "{{- $system := .System }}"
+        return taken, f'{{{{ if $system }}}}{first}{{{{ $system }}}}{last}{{{{ $system = "" }}}}{{{{ end }}}}'
+    otherwise = f"{{{{ else }}}}{first}{default}{last}" if default else ""
+    return f"{{{{- if .System }}}}{first}{{{{ .System }}}}{last}{otherwise}{{{{ end }}}}", ""
+
+
+def _go(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
 
 
 def opening(thinking: ThinkingFormat) -> str:

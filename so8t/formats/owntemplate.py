@@ -20,8 +20,8 @@ class Refused(Exception):
 
 
 def own(tokenizer: Any) -> Write:
-    """Without the BOS, which the tokenizer writes too; the prompt for an answer follows a user's message."""
-    begin = tokenizer.bos_token or ""
+    """Without a BOS that the tokenizer writes itself; the prompt for an answer follows a user's message."""
+    begin = tokenizer.bos_token if begins(tokenizer) else ""
 
     def write(messages: Sequence[Message]) -> str:
         try:
@@ -33,22 +33,29 @@ def own(tokenizer: Any) -> Write:
     return write
 
 
+def begins(tokenizer: Any) -> bool:
+    """Whether the tokenizer itself begins every text with BOS."""
+    first = tokenizer("", add_special_tokens=True)["input_ids"][:1]
+    return bool(first) and first == [tokenizer.bos_token_id]
+
+
 def check(write: Write, fmt: ChatFormat, thinking: ThinkingFormat, accepted: Collection[str] = ()) -> dict[str, str]:
     """Every usual conversation is written alike, or a StageError shows the first that is not.
 
-    Gives the difference of each conversation that is `accepted` and differs.
+    Gives the differences of conversations of an accepted kind.
     """
     differences = {}
     for conversation in filter(is_usual, suite.conversations(thinking)):
         found = difference(write, conversation, fmt, thinking)
-        if found and suite.slug(conversation.name) not in accepted:
+        if found and conversation.kind not in accepted:
             raise StageError(
                 f"chat format: the base's own template writes conversation {conversation.name!r} "
                 f"otherwise than the declared format {fmt.name}\n{found}\n"
                 "declare the format that the base was trained with (chat in thinking_sft.yaml)"
+                + (f", or accept {conversation.kind} (in chat_format.yaml)" if conversation.kind else "")
             )
         if found:
-            differences[suite.slug(conversation.name)] = found
+            differences[conversation.name] = found
     return differences
 
 

@@ -6,7 +6,6 @@ and `thinking` beside it.  Neighbouring answers are not part of it: Ollama makes
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -19,11 +18,15 @@ Message = dict[str, str]
 
 @dataclass(frozen=True)
 class Conversation:
-    """`spells_roles`: a message spells a role token, which is structure to whoever tokenises a rendered text."""
+    """`spells_roles`: a message spells a role token, which is structure to whoever tokenises a rendered text.
+
+    `kind` names the difference that a spec may accept here; without one, engines must agree.
+    """
 
     name: str
     messages: tuple[Message, ...]
     spells_roles: bool = False
+    kind: str = ""
 
 
 def conversations(fmt: ThinkingFormat) -> tuple[Conversation, ...]:
@@ -49,15 +52,21 @@ def conversations(fmt: ThinkingFormat) -> tuple[Conversation, ...]:
         _case("empty user", _user("")),
         _case("empty system", _system(""), _user("質問")),
         _case("empty answer", _user("a"), _answer(""), _user("b")),
-        _case("white space at the ends", _user("末尾に空白  \n\n"), _answer("  前後に空白  "), _user("\n先頭に改行 ")),
-        _case("only white space", _user(" "), _answer("\n"), _user("\t\n　")),
+        _case(
+            "white space at the ends",
+            _user("末尾に空白  \n\n"),
+            _answer("  前後に空白  "),
+            _user("\n先頭に改行 "),
+            kind="white_space_at_ends",
+        ),
+        _case("only white space", _user(" "), _answer("\n"), _user("\t\n　"), kind="white_space_at_ends"),
         _case("many spaces", _user("字下げ:\n    a\n\tb" + " " * 33 + "c")),
-        _case("full-width space", _system("東京　大阪"), _user("　全角　空白　です　")),
+        _case("full-width space", _system("東京　大阪"), _user("　全角　空白　です　"), kind="white_space_at_ends"),
         _case("odd spaces", _user("a\u00a0b\u200bc\u2009d\u202fe\u3000f\ufeffg")),
         _case("line ends", _user("一行目\r\n二行目\r三行目\u2028四行目\u0085五")),
         _case("emoji", _user("👨‍👩‍👧‍👦と🍣🇯🇵の由来は？ 👍🏽 ❤️ 1️⃣")),
-        _case("rare characters", _user("𠮷野家と髙島屋の﨑さん、葛󠄀城市、ｶﾞｷﾞ、がぎ、㍿、①、ﬁ")),
-        _case("other scripts", _user("Ünïcödé Привет 你好 안녕 مرحبا हिन्दी ไทย")),
+        _case("rare characters", _user("𠮷野家と髙島屋の﨑さん、葛󠄀城市、ｶﾞｷﾞ、がぎ、㍿、①、ﬁ"), kind="decomposed"),
+        _case("other scripts", _user("Ünïcödé Привет 你好 안녕 مرحبا हिन्दी ไทย"), kind="combining_marks"),
         _case("full-width look-alikes", _user("＜final＞＜|end|＞〈think-task〉")),
         _case("letters beside tokens", _user("<|END|> <|end |> <| end|> <|endo <final <FINAL> < final>")),
         _case("tags", _user(f"{markers}と書いて"), plain, _user(f"{markers}\n{markers}")),
@@ -68,18 +77,13 @@ def conversations(fmt: ThinkingFormat) -> tuple[Conversation, ...]:
         _case("braces", _user("{{ .System }} と {% raw %} と {# x #}"), _answer("}} {{"), _user("{{")),
         _case("quotes", _user('"""引用""" と \\n と \\" と \'x\' と `y`')),
         _case("numbers and code", _user("03-1234-5678, 3.14159e-10, ２０２６年, if (a<b && c>d) { return x<<2; }")),
-        _case("SentencePiece's space", _user("a▁b▁▁c")),
+        _case("SentencePiece's space", _user("a▁b▁▁c"), kind="sentencepiece_spaces"),
         _case("long", _user("繰り返します。" * 60)),
     )
 
 
-def slug(name: str) -> str:
-    """A conversation's name as a spec writes it: white_space_at_the_ends."""
-    return re.sub(r"\W+", "_", name)
-
-
-def _case(name: str, *messages: Message, spells_roles: bool = False) -> Conversation:
-    return Conversation(name, messages, spells_roles)
+def _case(name: str, *messages: Message, spells_roles: bool = False, kind: str = "") -> Conversation:
+    return Conversation(name, messages, spells_roles, kind)
 
 
 def _system(content: str) -> Message:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from typing import Any, NoReturn
 
@@ -193,13 +193,21 @@ def _fail(text: str, position: int, expected: str) -> NoReturn:
 
 
 def inert(text: str, fmt: ThinkingFormat) -> str:
-    """The text with nothing in it that is structure; active() is its inverse.
-
-    Every marker and reserved token begins with `<` or `#`, the answer's key follows a line end: a test watches it.
-    """
-    if "<" not in text and "\n" not in text and "#" not in text:
+    """The text with nothing in it that is structure; active() is its inverse."""
+    if not any(letter in text for letter in _first_letters(fmt)):
         return text
     return _lookalike(fmt, "*").sub(lambda found: found[0] + "\\", text)
+
+
+def reserving(fmt: ThinkingFormat, tokens: Iterable[str]) -> ThinkingFormat:
+    """The same format, to which these tokens of a chat format are structure, too."""
+    return replace(fmt, reserved=tuple(dict.fromkeys((*fmt.reserved, *filter(None, tokens)))))
+
+
+@lru_cache
+def _first_letters(fmt: ThinkingFormat) -> frozenset[str]:
+    """What structure begins with; the answer's key follows a line end."""
+    return frozenset(("\n", *(token[0] for token in (*fmt.markers, *fmt.reserved))))
 
 
 def active(text: str, fmt: ThinkingFormat) -> str:

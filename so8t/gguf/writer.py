@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from gguf import GGUFWriter
 
 CHUNK = 1 << 18  # values at once: they stay in the processor's cache from reading to writing
+ALIGNMENT = 32  # of every tensor's values; the format's own
 _WORKERS = 2
 
 
@@ -52,25 +53,29 @@ def write(
         *hyperparameters.pairs(source.config, source.family, hyperparameters.FILE_TYPES[kind]),
         *vocabulary.pairs,
     ]
-    writer = _prepare(source.family.arch, pairs, entries, vocabulary)
-    try:
-        writer.write_header_to_file(target)
-        writer.write_kv_data_to_file()
-        writer.write_ti_data_to_file()
-    finally:
-        writer.close()
+    size = header(target, source.family.arch, pairs, entries, vocabulary)
     with (
         reader.open_folder(source.folder, "gguf") as weights,
         Pipeline(_Filling(source, weights, chunk).fill, _WORKERS, sha256=True) as pieces,
         one_each(),
         target.open("r+b") as out,
     ):
-        head = out.read()
-        head += bytes(-len(head) % writer.data_alignment)
-        out.seek(0)
-        out.write(head)
-        digests = pieces.write(out, head, _parts(entries, source, writer.data_alignment))
+        head = out.read(size)
+        digests = pieces.write(out, head, _parts(entries, source, ALIGNMENT))
     return Written(parameters, dict(sorted(Counter(entry.kind for entry in entries).items())), digests)
+
+
+def header(target: Path, arch: str, pairs: Sequence[Pair], entries: Sequence[Entry], vocabulary: Vocabulary) -> int:
+    """Write all that stands before the tensors' values; its size."""
+    writer = _prepare(arch, pairs, entries, vocabulary)
+    try:
+        writer.write_header_to_file(target)
+        writer.write_kv_data_to_file()
+        writer.write_ti_data_to_file()
+    finally:
+        writer.close()
+    with target.open("ab") as out:
+        return out.tell() + out.write(bytes(-out.tell() % ALIGNMENT))
 
 
 def _prepare(arch: str, pairs: Sequence[Pair], entries: Sequence[Entry], vocabulary: Vocabulary) -> GGUFWriter:

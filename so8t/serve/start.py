@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from so8t.serve.keys import Keys
     from so8t.serve.policy import Policy
 
-STAGE = "thinking_sft"  # declares the formats and the policies' texts
+STAGE = "thinking_sft"  # declares the policies' texts
+FORMATS = "chat_format"
 GGUF = "gguf"
 EVALUATION = "evaluation"
 BAKED = "baked_model"
@@ -111,7 +112,7 @@ def policy(plan: Plan) -> Policy:
 def declared(plan: Plan) -> PromptWriter:
     from so8t.serve.backend import declared
 
-    return declared(_json(plan, plan.layout.folder(STAGE) / FILE, STAGE))
+    return declared(_json(plan, plan.layout.folder(FORMATS) / FILE, FORMATS))
 
 
 def open_backend(plan: Plan, conversation: PromptWriter) -> Backend:

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from so8t.engine.stage import Inputs
-from so8t.formats import chat, records
+from so8t.formats import records
 from so8t.formats.chat import ChatFormat
-from so8t.formats.thinking import TAGS, ThinkingFormat, to_json
+from so8t.formats.thinking import TAGS, ThinkingFormat
 from stages import gguf, modelfile
+from tests.bases import formats
 
 QUESTIONS = ("東京支店の営業時間は？", "　全角の空白😢", "What time is it?")
 LOOSE = {"kl": 5, "perplexity": 5, "top1": 0}  # random weights show nothing of a quantisation
@@ -26,18 +27,12 @@ def declare(root: Path, fmt: ChatFormat, thinking: ThinkingFormat = TAGS) -> Non
     ]
     for name in ("train", "test"):
         records.write(splits / f"{name}.jsonl", rows)
-    declared = {
-        "system": "判定して答えます。",
-        "chat": chat.to_json(fmt),
-        "thinking": to_json(thinking),
-        "jinja": chat.jinja_template(fmt),
-    }
-    (root / "thinking_sft" / "chat_format.json").write_text(json.dumps(declared), "utf-8")
+    formats.declare(root, fmt, thinking, "判定して答えます。")
 
 
 def convert(root: Path, **spec: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     """Both stages; gguf's parity.json and modelfile's check.json."""
-    inputs = Inputs({name: root / name for name in ("baked_model", "thinking_sft", "gguf", "modelfile")})
+    inputs = Inputs({name: root / name for name in ("baked_model", "thinking_sft", "chat_format", "gguf", "modelfile")})
     for name in ("gguf", "modelfile"):
         inputs[name].mkdir()
     gguf.build(inputs, inputs["gguf"], gguf.Spec(types=("f16",), bounds={"f16": LOOSE}, **spec))

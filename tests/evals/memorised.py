@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,10 +13,10 @@ from so8t.formats.chat import PHI3
 from so8t.formats.thinking import TAGS, Final, Thinking, compose
 from so8t.store.answers import Answers
 from stages import gguf
-from stages.thinking_sft import declaration
+from tests.bases import formats
 from tests.formats import untrained
 
-NAMES = ("baked_model", "base_model", "thinking_sft", "adapter_scores", "gguf")
+NAMES = ("baked_model", "base_model", "thinking_sft", "chat_format", "adapter_scores", "gguf")
 LOOSE = {"kl": 5, "perplexity": 5, "top1": 0}
 LESSONS = (  # what is asked, the class and confidence that are taught
     ("営業時間は？", "ALLOW", 0.95),
@@ -52,8 +51,7 @@ def artifacts(root: Path, types: Sequence[str] = ("f16", "q8_0")) -> Inputs:
     (folders["thinking_sft"] / "splits").mkdir(parents=True)
     for name, share in (("train", rows), ("test", rows), ("some", rows[:4]), ("empty", [])):
         records.write(folders["thinking_sft"] / "splits" / f"{name}.jsonl", share)
-    declared = declaration(PHI3, TAGS, "")
-    (folders["thinking_sft"] / "chat_format.json").write_text(json.dumps(declared), "utf-8")
+    formats.declare(root)
     said = _learn(folders["base_model"] / "model", folders["baked_model"] / "model", rows)
     folders["adapter_scores"].mkdir()
     lines = [

@@ -10,6 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from so8t.formats import chat
+from so8t.formats import thinking as think
 from so8t.formats.records import LABELS
 from so8t.formats.thinking import (
     FORMATS,
@@ -223,11 +224,18 @@ def test_a_history_without_thinking_is_a_final_part_alone() -> None:
 
 def test_every_chat_formats_tokens_are_reserved() -> None:
     for preset in chat.PRESETS.values():
-        assert {*preset.role_tokens, *preset.stop, preset.bos, preset.eos} <= set(TAGS.reserved)
+        reserving = think.reserving(TAGS, preset.tokens)
+
+        assert {*preset.role_tokens, *preset.stop, preset.bos, preset.eos} <= set(reserving.reserved)
+        for token in preset.tokens:
+            assert inert(f"a{token}", reserving) == f"a{token[0]}\\{token[1:]}"
+
+
+def test_phi3_reserves_nothing_more() -> None:
+    assert think.reserving(TAGS, chat.PHI3.tokens) == TAGS
 
 
 def test_the_quick_look_of_inert_misses_nothing() -> None:
     for fmt in FORMATS.values():
-        assert {token[0] for token in (*fmt.markers, *fmt.reserved)} <= {"<", "#"}
         tails = [token[1:] for token in (*fmt.markers, *fmt.reserved)]
         assert not any("<" in tail for tail in tails)  # an escape never falls into another token

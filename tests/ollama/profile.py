@@ -3,17 +3,15 @@ records and what the evaluation saw; and a model that knows the answers, for the
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
 from so8t.engine.stage import Inputs
 from so8t.formats import records
 from so8t.formats import thinking as think
-from so8t.formats.chat import PHI3
 from so8t.formats.records import LABELS, Label
 from so8t.formats.thinking import FORMATS, Final, Thinking, ThinkingFormat
-from stages.thinking_sft import declaration
+from tests.bases import formats
 from tests.formats import untrained
 
 SYSTEM = "あなたは安全なアシスタントです。"
@@ -46,11 +44,10 @@ def artifacts(folder: Path, name: str = "tags", system: str = SYSTEM) -> Inputs:
     models.mkdir()
     untrained.write(models / "so8t-f16.gguf", untrained.train(folder / "tokenizer", fmt, 700), fmt)
     (models / "so8t-q8_0.gguf").write_bytes((models / "so8t-f16.gguf").read_bytes())
-    declared = json.dumps(declaration(PHI3, fmt, system), ensure_ascii=False)
-    (folder / "thinking_sft" / "chat_format.json").write_text(declared, "utf-8")
+    formats.declare(folder, thinking=fmt, system=system)
     _held_out(folder, fmt)
     return Inputs(
-        {each: folder / each for each in ("gguf", "thinking_sft", "modelfile", "evaluation")},
+        {each: folder / each for each in ("gguf", "chat_format", "thinking_sft", "modelfile", "evaluation")},
         scratch=folder / "scratch",
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -16,12 +15,11 @@ import pytest
 from so8t.commands.audit import describe
 from so8t.errors import SpecError, UserError
 from so8t.formats import records
-from so8t.formats.chat import PHI3
 from so8t.formats.thinking import TAGS
 from so8t.serve import keys, start
 from so8t.serve.chain import verify
 from so8t.serve.settings import Serve
-from stages.thinking_sft import declaration
+from tests.bases import formats
 from tests.conftest import ROOT
 from tests.formats import untrained
 from tests.ollama.standin import StandIn
@@ -34,12 +32,10 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """The tiny profile with its formats declared, as `doit thinking_sft` leaves them."""
+    """The tiny profile with its formats declared, as `doit chat_format` leaves them."""
     shutil.copytree(ROOT / "specs" / "tiny", tmp_path / "specs" / "tiny")
     shutil.copytree(ROOT / "stages", tmp_path / "stages")
-    declared = tmp_path / "artifacts" / "tiny" / "thinking_sft"
-    declared.mkdir(parents=True)
-    (declared / "chat_format.json").write_text(json.dumps(declaration(PHI3, TAGS, "方針です。")), encoding="utf-8")
+    formats.declare(tmp_path / "artifacts" / "tiny", system="方針です。")
     return tmp_path
 
 
@@ -155,7 +151,7 @@ def test_the_policys_texts_are_those_that_the_data_was_made_with(project: Path) 
 def test_the_pages_questions_are_those_that_the_evaluation_saw_answered_right(project: Path) -> None:
     assert start.examples(start.read(project, "tiny")) == []
     folder = project / "artifacts" / "tiny"
-    (folder / "thinking_sft" / "splits").mkdir()
+    (folder / "thinking_sft" / "splits").mkdir(parents=True)
     (folder / "evaluation").mkdir()
     turns = [{"role": "user", "content": "何時から？"}, {"role": "assistant", "content": "…"}]
     rows = [{"id": "a", "label": "DENY", "messages": turns}, {"id": "b", "label": "ALLOW", "messages": turns}]

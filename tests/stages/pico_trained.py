@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from so8t.engine.stage import Inputs
-from so8t.formats import chat, records, thinking
-from stages.thinking_sft import declaration
+from so8t.formats import records
+from tests.bases import formats
 from tests.gguf import folders
 from tests.weights import workshop
 
@@ -33,9 +32,8 @@ def inputs(root: Path, kind: str = "geodesic", dtype: str = "float32", family: s
     ]
     for name in SPLITS:
         records.write(splits / f"{name}.jsonl", rows)
-    declared = declaration(chat.PHI3, thinking.TAGS, "")
-    (root / "thinking_sft" / "chat_format.json").write_text(json.dumps(declared), "utf-8")
-    return Inputs({name: root / name for name in ("base_model", "adapter", "thinking_sft")})
+    formats.declare(root)
+    return Inputs({name: root / name for name in ("base_model", "adapter", "thinking_sft", "chat_format")})
 
 
 def with_merged(given: Inputs, out: Path, **spec: Any) -> Inputs:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import stat
 import sys
 from pathlib import Path
@@ -16,11 +15,11 @@ from pydantic import ValidationError
 from so8t import external
 from so8t.engine.stage import Inputs
 from so8t.errors import StageError
-from so8t.formats import chat, grammar, records, thinking
+from so8t.formats import grammar, records, thinking
 from so8t.gguf import quantise
 from stages import gguf
 from stages.gguf import Spec
-from stages.thinking_sft import declaration
+from tests.bases import formats
 from tests.gguf import folders
 
 pytestmark = pytest.mark.slow
@@ -41,9 +40,8 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Inputs:
     ]
     for name in ("train", "test"):
         records.write(splits / f"{name}.jsonl", rows)
-    declared = declaration(chat.PHI3, thinking.TAGS, "")
-    (root / "thinking_sft" / "chat_format.json").write_text(json.dumps(declared), "utf-8")
-    return Inputs({name: root / name for name in ("baked_model", "thinking_sft")})
+    formats.declare(root)
+    return Inputs({name: root / name for name in ("baked_model", "thinking_sft", "chat_format")})
 
 
 def build(inputs: Inputs, out: Path, **spec: Any) -> dict[str, Any]:
@@ -85,28 +83,6 @@ def test_the_f16_that_nobody_asked_for_does_not_stay(inputs: Inputs, tmp_path: P
     build(inputs, tmp_path / "out", types=("q4_k_m",))
 
     assert [path.name for path in (tmp_path / "out" / "models").glob("*.gguf")] == ["so8t-q4_k_m.gguf"]
-
-
-def test_a_template_of_the_base_that_writes_otherwise_is_refused_with_the_first_difference(
-    inputs: Inputs, tmp_path: Path
-) -> None:
-    shutil.copytree(inputs["baked_model"], tmp_path / "baked_model")
-    template = tmp_path / "baked_model" / "model" / "chat_template.jinja"
-    text = template.read_text("utf-8")
-    assert text.count("<|user|>") == 1
-    template.write_text(text.replace("<|user|>", "User: "), "utf-8")
-    other = Inputs({"baked_model": tmp_path / "baked_model", "thinking_sft": inputs["thinking_sft"]})
-
-    with pytest.raises(StageError) as refused:
-        build(other, tmp_path / "out", types=("f16",))
-
-    assert str(refused.value) == (
-        "chat format: the base's own template writes conversation 'user alone' otherwise than the declared format "
-        "phi3\n"
-        "  declared: '<|user|>\\n明日の天気は？<|end|>\\n'\n"
-        "  own:      'User: \\n明日の天気は？<|end|>\\n<|' (from character 0 on)\n"
-        "declare the format that the base was trained with (chat in thinking_sft.yaml)"
-    )
 
 
 def test_a_passed_bound_fails_the_stage(inputs: Inputs, tmp_path: Path) -> None:

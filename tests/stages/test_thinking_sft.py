@@ -209,7 +209,7 @@ def test_without_tokenizers_the_line_that_installs_it_is_shown(tmp_path: Path, m
 
 
 def test_chat_format_json_holds_both_declarations_and_the_template(tmp_path: Path) -> None:
-    declared = read(built(tmp_path, [record(0)]) / "chat_format.json")
+    declared = read(built(tmp_path, [record(0)], chat="phi3") / "chat_format.json")
 
     assert chat.from_json(declared["chat"]) == chat.PHI3
     assert think.from_json(declared["thinking"]) == think.TAGS

@@ -27,6 +27,7 @@ BASE = {"kind": "tiny", "vocab_size": 512, "hidden_size": 64, "intermediate_size
 COMPARED = {"conversations": 2, "tokens": 32}
 MODELS: dict[str, Any] = {
     "base_model": {"source": {**BASE, "kv_heads": 2, "steps": 8, "batch": 4, "sequence": 64, "threads": 1}},
+    "chat_format": {"strings": 80},
     "so8t_model": {"threads": 1},
     "adapter": {
         "quantise": "none",

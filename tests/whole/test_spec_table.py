@@ -42,6 +42,15 @@ LOCAL = {
 }
 HUB = {"name": "hub", "kind": "datasets", "repo": "a/b", "revision": "0" * 40, "terms": "test", "trust": "low"}
 TEACHER = {"teacher": {"model": "m"}}
+OWN_CHAT: dict[str, Any] = {
+    "chat": {
+        "system": {"prefix": "<|system|>", "suffix": "<|end|>"},
+        "user": {"prefix": "<|user|>", "suffix": "<|end|>"},
+        "assistant": {"prefix": "<|assistant|>", "suffix": "<|end|>"},
+        "generation": "<|assistant|>",
+        "stop": ["<|end|>"],
+    }
+}
 FIELDS = {"fields": {"text": "text", "label": "label", "answer": "answer"}}
 
 
@@ -66,6 +75,16 @@ def policy(label: str, field: str) -> tuple[str, dict[str, Any], dict[str, Any],
     change = {"policies": {label: {**given, field: "別の文。"}}}
     never = label == "ALLOW" and field == "answer"
     return f"policies.{label}.{field}", {"policies": {label: given}}, change, "-" if never else "t"
+
+
+def own_chats() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each field of a declaration, and a declaration with another value there."""
+    for role in ("system", "user", "assistant"):
+        for side in ("prefix", "suffix"):
+            yield f"{role}.{side}", {**OWN_CHAT["chat"], role: {**OWN_CHAT["chat"][role], side: "<|end|>\n"}}
+    others = {"generation": "a", "stop": ["b"], "role_tokens": ["c"], "system_in_user": True, "default_system": "d"}
+    for name, value in others.items():
+        yield name, {**OWN_CHAT["chat"], name: value}
 
 
 # stage -> (field, values before, values after, stages built); "?" = stale, but building it needs a server
@@ -207,7 +226,8 @@ TABLE: dict[str, list[tuple[str, dict[str, Any], dict[str, Any], str]]] = {
     ],
     "thinking_sft": [
         ("format", {}, {"format": "headings"}, "t"),
-        ("chat", {}, {}, "-"),  # one value so far: nothing to change it to
+        ("chat", {}, {"chat": "phi3"}, "t"),
+        *((f"chat.{name}", OWN_CHAT, {"chat": value}, "t") for name, value in own_chats()),
         ("system", {}, {"system": ""}, "t"),
         ("compose", TEACHER, {**TEACHER, "compose": "teacher"}, "?"),
         *(

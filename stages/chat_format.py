@@ -1,0 +1,127 @@
+"""chat_format: the base's chat format, proven in every engine in seconds, before anything is trained."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from pydantic import Field, model_validator
+
+from so8t.engine.stage import Inputs, Stage
+from so8t.formats import declared
+from so8t.formats.strings import NAMED
+from so8t.models import facts
+from so8t.spec.fields import SpecModel
+
+if TYPE_CHECKING:
+    from so8t.formats.chat import ChatFormat
+    from so8t.formats.equality import Formats
+
+
+class Spec(SpecModel):
+    """How the base's tokenizer is tried."""
+
+    strings: int = Field(10_000, ge=0)
+    """Seeded texts of many scripts on which the tokenizer and llama.cpp must agree."""
+    seed: int = Field(0, ge=0)
+    """Of these texts."""
+    accept: tuple[str, ...] = ()
+    """Kinds of text that engines may read in two ways, where llama.cpp or the base's template cannot do better."""
+    pre_tokenizer: str = ""
+    """llama.cpp's name of the pre-tokenizer, where it is not recognised."""
+
+    @model_validator(mode="after")
+    def _known(self) -> Spec:
+        if unknown := [kind for kind in self.accept if kind not in NAMED]:
+            raise ValueError(f"accept: {unknown[0]} must be one of {', '.join(NAMED)}")
+        return self
+
+
+def build(inputs: Inputs, out: Path, spec: Spec) -> None:
+    from transformers import AutoTokenizer
+
+    from so8t.formats import chat, owntemplate, thinking, tokens
+    from so8t.formats.equality import Formats
+    from so8t.watch.quiet import quiet
+
+    draft = declared.load(inputs["thinking_sft"])
+    folder = inputs["base_model"] / "model"
+    with quiet():
+        tokenizer = AutoTokenizer.from_pretrained(
+            str(folder), local_files_only=True, trust_remote_code=facts.remote_code(inputs["base_model"])
+        )
+        fmt = _of(tokenizer, chat.from_json(draft["chat"]))
+        formats = Formats(fmt, thinking.reserving(thinking.from_json(draft["thinking"]), fmt.tokens))
+        tokens.check(tokenizer, fmt, formats.thinking)
+        proof: dict[str, Any] = {"own_template": bool(tokenizer.chat_template), "accepted": {}}
+        if tokenizer.chat_template:
+            proof["accepted"] = owntemplate.check(owntemplate.own(tokenizer), fmt, formats.thinking, spec.accept)
+        proof |= _engines(folder, tokenizer, formats, spec, out, proof["accepted"])
+    draft |= {"chat": chat.to_json(fmt), "thinking": thinking.to_json(formats.thinking)}
+    draft |= {"jinja": chat.jinja_template(fmt)}
+    _write_json(out / declared.FILE, draft)
+    _write_json(out / "vocabulary.json", {"pre_tokenizer": spec.pre_tokenizer, "accept": spec.accept})
+    _write_json(out / "proof.json", proof)
+    print(
+        f"chat_format: {fmt.name}; {proof['conversations']} conversations and {spec.strings:,} texts give equal tokens"
+        + f", but for {', '.join(proof['accepted'])}" * bool(proof["accepted"]),
+        file=sys.stderr,
+    )
+
+
+def _of(tokenizer: Any, named: ChatFormat) -> ChatFormat:
+    """The declared format, or the one of the base's own template; both with the ends of the base's texts."""
+    from so8t.formats import recognise
+
+    if named.name == "auto" and tokenizer.chat_template:
+        return recognise.declare(tokenizer)
+    name = "phi3" if named.name == "auto" else named.name
+    return replace(named, name=name, bos=tokenizer.bos_token or "", eos=tokenizer.eos_token or "")
+
+
+def _engines(
+    folder: Path, tokenizer: Any, formats: Formats, spec: Spec, out: Path, accepted: dict[str, str]
+) -> dict[str, Any]:
+    """llama.cpp and Ollama's TEMPLATE over a GGUF of the vocabulary alone."""
+    from so8t.formats import chat, equality, gotemplate, strings
+    from so8t.gguf import bare, layout
+    from so8t.gguf.llamacpp import Model
+
+    markers = () if formats.thinking.whole_lines else formats.thinking.markers
+    source = layout.open_source(folder)
+    vocabulary = layout.read_vocabulary(source, markers, spec.pre_tokenizer or None, chat.jinja_template(formats.chat))
+    file = out / "vocabulary.gguf"
+    bare.write(vocabulary, file)
+    with Model(file, context=8) as engine:
+        equality.check_markers(engine, formats.thinking)
+        views = {
+            "training": equality.training(tokenizer, formats),
+            "pieces": equality.pieces(engine, tokenizer, formats),
+            "the GGUF's own template": equality.embedded(engine, formats),
+            "the Modelfile's TEMPLATE": equality.template(
+                engine, gotemplate.template(formats.chat, formats.thinking), formats
+            ),
+        }
+        proven = equality.check(views, formats, engine, spec.accept)
+        texts = strings.strings(formats.thinking, spec.strings, spec.seed)
+        differing = equality.check_texts(tokenizer, engine, texts, spec.accept)
+    file.unlink()
+    found = {**accepted, **proven.differences, **differing}
+    return {"accepted": found, "conversations": proven.conversations, "strings": spec.strings}
+
+
+def _write_json(path: Path, value: Any) -> None:
+    path.write_bytes(orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+
+
+STAGE = Stage(
+    "chat_format",
+    spec=Spec,
+    build=build,
+    takes=("base_model", declared.DRAFT),
+    gives=(declared.FILE, "vocabulary.json", "proof.json"),
+    packages=("orjson", "gguf", "cyllama", "jinja2", "transformers", "tokenizers", "sentencepiece", "unicodedata"),
+)

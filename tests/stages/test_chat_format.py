@@ -1,0 +1,144 @@
+"""The stage chat_format: what llama.cpp and Ollama will read is known before anything is trained."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from so8t.engine.stage import Inputs
+from so8t.errors import StageError
+from so8t.formats import chat, suite, thinking
+from so8t.formats.chat import PHI3, ChatFormat
+from stages import chat_format
+from stages.chat_format import Spec
+from tests.bases import phi35
+from tests.gguf import folders
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Phi-3.5 with a small vocabulary."""
+    texts = [
+        piece.text
+        for conversation in suite.conversations(thinking.TAGS)
+        for piece in chat.segments(suite.trained(conversation.messages, thinking.TAGS), PHI3)
+        if not piece.structure
+    ]
+    return phi35.build(tmp_path_factory.mktemp("phi35"), phi35.train(texts * 3, 700))
+
+
+def build(base: Path, root: Path, declared: ChatFormat = PHI3, **spec: Any) -> dict[str, Any]:
+    inputs = {name: root / name for name in ("base_model", "thinking_sft")}
+    for folder in (*inputs.values(), root / "out"):
+        folder.mkdir()
+    shutil.copytree(base, inputs["base_model"] / "model")
+    (inputs["base_model"] / "base.json").write_text('{"remote_code": false}', "utf-8")
+    given = {"system": "短く。", "chat": chat.to_json(declared), "thinking": thinking.to_json(thinking.TAGS)}
+    (inputs["thinking_sft"] / "chat_format.json").write_text(json.dumps(given), "utf-8")
+    chat_format.build(Inputs(inputs), root / "out", Spec(**spec))
+    return {path.stem: json.loads(path.read_bytes()) for path in sorted((root / "out").iterdir())}
+
+
+def test_phi35_is_found_in_its_own_template_and_read_alike_everywhere(published: Path, tmp_path: Path) -> None:
+    found = build(published, tmp_path, replace(PHI3, name="auto"), strings=2000)
+
+    declared = chat.from_json(found["chat_format"]["chat"])
+    assert replace(declared, role_tokens=()) == replace(PHI3, role_tokens=())
+    assert set(declared.role_tokens) == set(PHI3.role_tokens)
+    assert found["chat_format"]["jinja"] == chat.jinja_template(PHI3)
+    assert found["chat_format"]["system"] == "短く。"
+    assert found["proof"] == {"own_template": True, "accepted": {}, "conversations": 34, "strings": 2000}
+    assert found["vocabulary"] == {"pre_tokenizer": "", "accept": []}
+
+
+def changed(base: Path, folder: Path, template: str) -> Path:
+    """The same base with another template."""
+    shutil.copytree(base, folder)
+    config = json.loads((folder / "tokenizer_config.json").read_bytes())
+    (folder / "tokenizer_config.json").write_text(json.dumps({**config, "chat_template": template}), "utf-8")
+    (folder / "chat_template.jinja").unlink(missing_ok=True)
+    return folder
+
+
+def test_a_template_other_than_declared_is_refused_with_the_first_difference(published: Path, tmp_path: Path) -> None:
+    base = changed(published, tmp_path / "base", phi35.TEMPLATE.replace("<|user|>", "User: "))
+
+    with pytest.raises(StageError) as refused:
+        build(base, tmp_path)
+
+    assert str(refused.value) == (
+        "chat format: the base's own template writes conversation 'user alone' otherwise than the declared format "
+        "phi3\n"
+        "  declared: '<|user|>\\n明日の天気は？<|end|>\\n'\n"
+        "  own:      'User: \\n明日の天気は？<|end|>\\n<|' (from character 0 on)\n"
+        "declare the format that the base was trained with (chat in thinking_sft.yaml)"
+    )
+
+
+def test_a_stop_token_that_the_base_has_not_is_refused_not_read_as_unknown(published: Path, tmp_path: Path) -> None:
+    with pytest.raises(StageError) as refused:
+        build(published, tmp_path, chat.CHATML)
+
+    assert str(refused.value) == (
+        "chat format chatml: <|im_end|> should end an answer and is not a token of this base; "
+        "take the base's own format (chat: auto in thinking_sft.yaml), or declare one that ends with its tokens"
+    )
+
+
+def test_a_role_token_that_the_base_reads_as_text_is_refused(published: Path, tmp_path: Path) -> None:
+    declared = replace(PHI3, role_tokens=("<|tool|>",))
+
+    with pytest.raises(StageError, match=r"^chat format phi3: <\|tool\|> is \d+ tokens of this base, not one; "):
+        build(published, tmp_path, declared)
+
+
+def test_a_base_without_an_unknown_token_is_no_crash(tmp_path: Path) -> None:
+    base = folders.build("qwen3", tmp_path / "base")
+
+    found = build(base, tmp_path, strings=400)
+    assert found["proof"]["accepted"] == {}
+
+    (tmp_path / "again").mkdir()
+    with pytest.raises(StageError, match=r"^chat format phi3: <\|halt\|> should end an answer and is not a token"):
+        build(base, tmp_path / "again", replace(PHI3, stop=("<|halt|>",)))
+
+
+def test_markers_that_no_engine_prints_are_refused_before_the_training(tmp_path: Path) -> None:
+    base = folders.build("phi3", tmp_path / "base")
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        text = (base / name).read_text("utf-8")
+        (base / name).write_text(text.replace('"special": false', '"special": true'), "utf-8")
+
+    with pytest.raises(StageError, match=r"^chat format: <think-task> comes back from the tokenizer as ''"):
+        build(base, tmp_path)
+
+
+def test_a_difference_that_llama_cpp_cannot_mend_is_refused_or_accepted_by_name(tmp_path: Path) -> None:
+    base = folders.build("qwen3", tmp_path / "base")  # reads composed letters, as Qwen's tokenizer does
+    document = json.loads((base / "tokenizer.json").read_bytes())
+    (base / "tokenizer.json").write_text(json.dumps({**document, "normalizer": {"type": "NFC"}}), "utf-8")
+
+    with pytest.raises(StageError) as refused:
+        build(base, tmp_path, strings=400)
+    (tmp_path / "again").mkdir()
+    found = build(base, tmp_path / "again", strings=400, accept=("decomposed",))
+
+    message = str(refused.value)
+    assert message.startswith("chat format: llama.cpp reads ")
+    assert " texts of the kind decomposed otherwise than the training, the first of them '" in message
+    assert message.endswith(
+        "\naccept the kind (in chat_format.yaml) if the model may read such texts as it was not trained to"
+    )
+    assert list(found["proof"]["accepted"]) == ["decomposed"]
+    assert found["vocabulary"]["accept"] == ["decomposed"]
+
+
+def test_a_kind_that_nobody_may_accept_is_refused() -> None:
+    with pytest.raises(ValidationError, match="accept: japanese must be one of combining_marks, control_characters, "):
+        Spec(accept=("japanese",))
