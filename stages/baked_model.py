@@ -64,7 +64,7 @@ def build(inputs: Inputs, out: Path, spec: Spec) -> dict[str, File]:
             facts = _prove(inputs, out, spec, base, adapter, baked, trusted)
     (out / "parity.json").write_bytes(orjson.dumps(facts, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
     print(
-        f"baked_model: {len(gates.attentions)} {gates.kind} gates folded in; "
+        f"baked_model: {len(gates.attentions)} {gates.kind.name} gates folded in; "
         f"logits within {facts['baked']['max_difference']:.1e} of their scale",
         file=sys.stderr,
     )
@@ -91,17 +91,17 @@ def _prove(
     found = heldout(inputs["thinking_sft"], spec.parity.splits, spec.parity.conversations, "parity.splits")
     talks = token_ids(found, target, fmt, spec.parity.tokens, remote_code)
     wanted = {"baked": (bake.projected(gates), bounds.of(spec.parity, baked.dtypes))}
-    if gates.kind == "free":
+    if gates.kind.projection:
         wanted["projection"] = (gates, spec.projection)
     facts = {}
     for name, (against, bound) in wanted.items():
         reference = streamed.adapted(folder, base, inputs["adapter"], adapter, against, remote_code)
         compared = layerwise.compare(reference, streamed.dense(target, baked, None, remote_code), talks, out)
         advice = "parity.bounds" if name == "baked" else "train with a larger gates.orthogonality; projection"
-        step = "baked_model" if name == "baked" else "baked_model: free gates made rotations"
+        step = "baked_model" if name == "baked" else f"baked_model: {gates.kind.name} gates made rotations"
         layerwise.check(step, compared, bound, f"nothing was published; {advice} says what may be lost")
         facts[name] = {**compared.as_json(), "bounds": bound.model_dump()}
-    return {"kind": gates.kind, "gates": len(gates.attentions), **facts}
+    return {"kind": gates.kind.name, "gates": len(gates.attentions), **facts}
 
 
 STAGE = Stage(

@@ -15,7 +15,7 @@ from torch import nn
 
 from so8t.errors import StageError
 from so8t.gate.attention import PREFIX, base_of, register
-from so8t.gate.layer import START, Gate, Kind, alike, matrices
+from so8t.gate.layer import START, Gate, alike, matrices
 
 Layers = Literal["all", "intermediate"] | Sequence[int]
 
@@ -53,7 +53,7 @@ def choose(layers: Layers, count: int, present: Iterable[int]) -> tuple[int, ...
 def attach(
     model: nn.Module,
     layers: Layers = "intermediate",
-    kind: Kind = "geodesic",
+    kind: str = "geodesic",
     alpha: float = START,
 ) -> dict[int, Gate]:
     """Gates at identity on the chosen layers, by layer; the model computes what it computed, bit for bit."""
@@ -160,7 +160,7 @@ def text_config(model: Any) -> Any:
     return model.config.get_text_config(decoder=True)
 
 
-def _gate(module: nn.Module, layer: int, kind: Kind, alpha: float) -> Gate:
+def _gate(module: nn.Module, layer: int, kind: str, alpha: float) -> Gate:
     projection: Any = module.o_proj
     try:
         return Gate(projection.in_features, kind, alpha, device=next(projection.parameters()).device)

@@ -3,45 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Literal, get_args
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from so8t.errors import StageError
-from so8t.gate import rotation
+from so8t.gate import kinds, rotation
 from so8t.gate.blockwise import product
 
-Kind = Literal["geodesic", "blend", "free"]
-KINDS: tuple[str, ...] = get_args(Kind)
 START = -5.0  # alpha before annealing: g = 0.0067
 
 
 class Gate(nn.Module):
     """M on each token's blocks of eight; the parameters stay float32 whatever becomes of the model's dtype.
 
-    geodesic: theta and alpha, M = exp(g A). blend: theta and alpha, M = (1 - g) I + g exp(A).
-    free: delta, M = I + delta, without alpha. All begin as the identity.
+    Its kind says what its numbers are called and which matrix they make; all kinds begin as the identity.
     """
 
-    def __init__(self, dim: int, kind: Kind = "geodesic", alpha: float = START, device: Any = None) -> None:
+    def __init__(self, dim: int, kind: str = "geodesic", alpha: float = START, device: Any = None) -> None:
         super().__init__()
-        if kind not in KINDS:
-            raise StageError(f"gates.kind: {kind!r} is none of {', '.join(KINDS)}")
+        self.kind = kinds.find(kind)
         if dim < 1 or dim % rotation.SIZE:
             raise StageError(
                 f"a gate needs a dimension divisible by {rotation.SIZE}, and the input of this output projection has "
                 f"{dim}: leave its layer out of gates.layers, or choose a model whose heads x head_dim divides"
             )
-        self.dim, self.kind, self.blocks = dim, kind, dim // rotation.SIZE
+        self.dim, self.blocks = dim, dim // rotation.SIZE
         self._held: Tensor | None = None
         self._shared: Tensor | None = None
-        if kind == "free":
-            self.delta = _parameter((self.blocks, rotation.SIZE, rotation.SIZE), device)
-        else:
-            self.theta = _parameter((self.blocks, rotation.NUMBERS), device)
+        self.register_parameter(self.kind.numbers, _parameter((self.blocks, *self.kind.shape), device))
+        if self.kind.opens:
             self.alpha = _parameter((), device)
             self.set_alpha(alpha)
+
+    @property
+    def numbers(self) -> Tensor:
+        found: Tensor = getattr(self, self.kind.numbers)
+        return found
 
     def matrix(self, dtype: torch.dtype | None = None) -> Tensor:
         """M (blocks, 8, 8), computed in float64 where the device has it, given in the parameters' dtype or `dtype`."""
@@ -54,25 +53,24 @@ class Gate(nn.Module):
 
     @property
     def g(self) -> float:
-        """How far the gate is open, from 0 to 1; a free gate is."""
-        return 1.0 if self.kind == "free" else float(torch.sigmoid(self.alpha.detach().double()))
+        """How far the gate is open, from 0 to 1; one without alpha is."""
+        return float(torch.sigmoid(self.alpha.detach().double())) if self.kind.opens else 1.0
 
     @torch.no_grad()
     def set_alpha(self, alpha: float) -> None:
-        if self.kind != "free" and not self.alpha.is_meta:
+        if self.kind.opens and not self.alpha.is_meta:
             self.alpha.fill_(alpha)
 
     @torch.no_grad()
     def reset(self) -> None:
         """Back to the identity; alpha stays."""
-        (self.delta if self.kind == "free" else self.theta).zero_()
+        self.numbers.zero_()
 
     @torch.no_grad()
     def project(self) -> None:
-        """Make a free gate the rotation nearest to it; the others need no projection."""
-        if self.kind == "free":
-            nearest = rotation.polar(self.matrix(rotation.finest(self.delta.device)))
-            self.delta.copy_(nearest - torch.eye(rotation.SIZE, dtype=nearest.dtype, device=nearest.device))
+        """Make the gate the rotation nearest to it, if its kind needs that before it is baked."""
+        if self.kind.projection:
+            self.numbers.copy_(self.kind.projection(self.matrix(rotation.finest(self.numbers.device))))
 
     def hold(self, held: bool = True) -> None:
         """Compute M once for many forwards without gradients (`attach.held`), or let go of it."""
@@ -83,7 +81,7 @@ class Gate(nn.Module):
         self._shared = matrix
 
     def extra_repr(self) -> str:
-        return f"dim={self.dim}, blocks={self.blocks}, kind={self.kind}"
+        return f"dim={self.dim}, blocks={self.blocks}, kind={self.kind.name}"
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Gate:
         """Follow the model to its device, never to a dtype that is coarser than float32."""
@@ -98,21 +96,25 @@ def matrices(gates: Sequence[Gate]) -> tuple[Tensor, ...]:
     finest = rotation.finest(first.device)
     sizes = [gate.blocks for gate in gates]
     with torch.autocast(first.device.type, enabled=False):
-        if gates[0].kind == "free":
-            delta = torch.cat([gate.delta for gate in gates]).to(finest)
-            return (delta + torch.eye(rotation.SIZE, dtype=finest, device=first.device)).split(sizes)
-        theta = torch.cat([gate.theta for gate in gates]).to(finest)
-        openings = torch.cat([torch.sigmoid(gate.alpha.to(finest)).expand(gate.blocks) for gate in gates])
-        form = rotation.geodesic if gates[0].kind == "geodesic" else rotation.blend
-        return form(theta, openings[:, None, None]).split(sizes)
+        numbers = torch.cat([gate.numbers for gate in gates]).to(finest)
+        return gates[0].kind.matrix(numbers, openings(gates, numbers)[:, None, None]).split(sizes)
+
+
+def openings(gates: Sequence[Gate], like: Tensor) -> Tensor:
+    """g of each block of all the gates (blocks,), on the device and in the dtype of `like`."""
+    return torch.cat([_opening(gate, like).expand(gate.blocks) for gate in gates])
 
 
 def alike(gates: Iterable[Gate]) -> list[list[Gate]]:
     """Gates whose matrices one exponential gives: of one kind, on one device."""
     groups: dict[tuple[str, str], list[Gate]] = {}
     for gate in gates:
-        groups.setdefault((gate.kind, str(next(gate.parameters()).device)), []).append(gate)
+        groups.setdefault((gate.kind.name, str(next(gate.parameters()).device)), []).append(gate)
     return list(groups.values())
+
+
+def _opening(gate: Gate, like: Tensor) -> Tensor:
+    return torch.sigmoid(gate.alpha.to(like)) if gate.kind.opens else like.new_ones(())
 
 
 def _no_coarser(before: Tensor, after: Tensor) -> Tensor:

@@ -13,14 +13,14 @@ from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, Phi3Config
 from transformers.models.phi3.modeling_phi3 import Phi3Attention, Phi3DecoderLayer, Phi3PreTrainedModel
 
 from so8t.gate import attach
-from so8t.gate.layer import START, Gate, Kind
+from so8t.gate.layer import START, Gate
 
 
 class SO8TPhi3Config(Phi3Config):
     """Phi-3's configuration, the gates' kind, their layers and the alpha they start with."""
 
     model_type = "so8t_phi3"
-    so8_kind: Kind = "geodesic"
+    so8_kind: str = "geodesic"
     so8_layers: str | list[int] = "intermediate"
     so8_alpha: float = START
 

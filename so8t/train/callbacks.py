@@ -24,7 +24,7 @@ class Anneal(TrainerCallback):
     """Alpha by the schedule while training warms up; what it learns meanwhile is thrown away, moments included."""
 
     def __init__(self, gates: Mapping[int, Gate], annealing: Annealing) -> None:
-        self._gates = [gate for gate in gates.values() if gate.kind != "free"]
+        self._gates = [gate for gate in gates.values() if gate.kind.opens]
         self._annealing = annealing
 
     def on_step_begin(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:

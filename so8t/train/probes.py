@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from so8t.gate import attach, rotation
-from so8t.gate.layer import Gate, matrices
+from so8t.gate.kinds import identity
+from so8t.gate.layer import Gate, matrices, openings
 
 _ROWS_AT_ONCE = 256  # of logits in float32
 
@@ -25,7 +26,7 @@ class GateSample:
     """The gates at one moment, by layer; angles in degrees, deviation is ||MᵀM - I||_F."""
 
     layers: tuple[int, ...]
-    figures: dict[str, list[float]]  # alpha and g unless gates are free; deviation and angles, over a layer's blocks
+    figures: dict[str, list[float]]  # alpha and g of gates that open; deviation and angles, over a layer's blocks
     angles: tuple[Tensor, ...]  # of each layer (blocks, 4)
 
 
@@ -158,8 +159,8 @@ def _matrices(found: Sequence[Gate]) -> Tensor:
 
 
 def _openings(found: Sequence[Gate]) -> dict[str, Tensor]:
-    """alpha and g; a free gate has neither."""
-    if found[0].kind == "free":
+    """alpha and g, where the kind has them."""
+    if not found[0].kind.opens:
         return {}
     device = found[0].alpha.device
     alpha = torch.stack([gate.alpha.to(device, rotation.finest(device)) for gate in found])
@@ -167,26 +168,8 @@ def _openings(found: Sequence[Gate]) -> dict[str, Tensor]:
 
 
 def _angles(found: Sequence[Gate], blocks: Tensor) -> Tensor:
-    """The four angles of each block in degrees: of a rotation, of what a blend turns, of a free block's polar factor.
-
-    The singular values of R - I are 2 sin(angle / 2), each twice: they keep small angles' digits, and come from a
-    symmetric matrix, which GPUs solve in batches, unlike R.  A blend's M - I is g (R - I).
-    """
+    """The four angles of each block in degrees, as its kind has them; NaN where its values are not finite."""
     sound = blocks.isfinite().all(-1).all(-1)[:, None]
-    eye = torch.eye(rotation.SIZE, dtype=blocks.dtype, device=blocks.device)
-    blocks = blocks.where(sound[..., None], eye)  # LAPACK refuses a NaN
-    if found[0].kind == "free":
-        angles = _of_rotations(rotation.polar(blocks) - eye)
-    elif found[0].kind == "geodesic":
-        angles = _of_rotations(blocks - eye)
-    else:
-        g = torch.cat([torch.sigmoid(gate.alpha.to(blocks)).expand(gate.blocks) for gate in found])[:, None]
-        whole = _of_rotations((blocks - eye) / g[..., None])
-        angles = torch.atan2(g * whole.sin(), 1 - g + g * whole.cos())
+    blocks = blocks.where(sound[..., None], identity(blocks))  # LAPACK refuses a NaN
+    angles = found[0].kind.angles(blocks, openings(found, blocks)[:, None])
     return torch.rad2deg(angles).where(sound, math.nan)
-
-
-def _of_rotations(off: Tensor) -> Tensor:
-    """Angles (blocks, 4), ascending, of rotations given as R - I."""
-    squares = torch.linalg.eigvalsh(off.mT @ off)[..., ::2]
-    return 2 * torch.asin((squares.clamp(min=0).sqrt() / 2).clamp(max=1))

@@ -133,8 +133,8 @@ def _callbacks(
 ) -> list[Any]:
     """In the order in which they act at a step's end."""
     made: list[Any] = [callbacks.Finite(lambda: float(trainer.parts.total))]
-    if job.gates.train and any(gate.kind != "free" for gate in gates.values()):
-        start = next(float(gate.alpha.detach()) for gate in gates.values() if gate.kind != "free")
+    if job.gates.train and any(gate.kind.opens for gate in gates.values()):
+        start = next(float(gate.alpha.detach()) for gate in gates.values() if gate.kind.opens)
         made.append(callbacks.Anneal(gates, callbacks.annealing(job.gates, start, trainer.recipe.steps)))
     if (held_out := data.held_out) is not None:
         loss, keep = partial(validation_loss, trainer, held_out), partial(_keep, trainer.learner)

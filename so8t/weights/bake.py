@@ -51,7 +51,7 @@ def bake(
 
 
 def projected(gates: Stored) -> Stored:
-    """Free gates as the rotations nearest to them, others as they are: what is folded in."""
+    """Each gate as its kind is folded in: a free one as the rotation nearest to it, others as they are."""
     made: dict[str, torch.Tensor] = {}
     for layer, name in gates.attentions.items():
         gate = gates.gate(layer)

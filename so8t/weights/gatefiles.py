@@ -15,8 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from so8t.errors import StageError
-from so8t.gate import attach
-from so8t.gate.layer import Gate, Kind
+from so8t.gate import attach, kinds
+from so8t.gate.kinds import Kind
+from so8t.gate.layer import Gate
 
 TENSORS = "gates.safetensors"
 DESCRIPTION = "so8t.json"
@@ -38,10 +39,10 @@ class Stored:
             for name, tensor in self.tensors.items()
             if name.startswith(self.attentions[layer] + _MARK)
         }
-        first = own.get("delta", own.get("theta"))
+        first = next((tensor for name, tensor in own.items() if name != "alpha"), None)
         if first is None:
             raise StageError(f"{TENSORS}: no gate for {self.attentions[layer]}, which {DESCRIPTION} lists")
-        gate = Gate(first.shape[0] * 8, self.kind)
+        gate = Gate(first.shape[0] * 8, self.kind.name)
         _load(gate, own, f"{TENSORS}: {self.attentions[layer]}")
         return gate
 
@@ -69,7 +70,7 @@ def save(model: nn.Module, folder: Path, report: Mapping[str, Any]) -> None:
     }
     save_file(tensors, folder / TENSORS, metadata={"format": "pt"})
     described = {
-        "kind": next(iter(found.values())).kind,
+        "kind": next(iter(found.values())).kind.name,
         "attentions": {str(layer): names[layer] for layer in found},
         **report,
     }
@@ -88,13 +89,13 @@ def read(folder: Path) -> Stored:
     tensors = load_file(folder / TENSORS)
     if strange := sorted(name for name in tensors if name.split(_MARK)[0] not in by_layer.values()):
         raise StageError(f"{folder / TENSORS}: {strange[0]} belongs to no layer that {DESCRIPTION} lists")
-    return Stored(described["kind"], by_layer, tensors)
+    return Stored(kinds.find(described["kind"]), by_layer, tensors)
 
 
 def load(model: nn.Module, folder: Path) -> dict[int, Gate]:
     """Attach stored gates to a model without gates, or load them into the gates that it has."""
     stored = read(folder)
-    found = attach.gates(model) or attach.attach(model, tuple(stored.attentions), stored.kind)
+    found = attach.gates(model) or attach.attach(model, tuple(stored.attentions), stored.kind.name)
     if tuple(found) != tuple(stored.attentions):
         raise StageError(f"{folder}: gates for layers {list(stored.attentions)}, the model has them at {list(found)}")
     for layer, gate in found.items():
@@ -106,5 +107,5 @@ def _load(gate: Gate, tensors: Mapping[str, Tensor], where: str) -> None:
     shapes = {name: tuple(tensor.shape) for name, tensor in gate.state_dict().items()}
     given = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     if shapes != given:
-        raise StageError(f"{where}: a {gate.kind} gate of {gate.dim} holds {shapes}, the file {given}")
+        raise StageError(f"{where}: a {gate.kind.name} gate of {gate.dim} holds {shapes}, the file {given}")
     gate.load_state_dict(dict(tensors))

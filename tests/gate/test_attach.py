@@ -12,7 +12,8 @@ from torch import nn
 from so8t.errors import StageError
 from so8t.gate import attach
 from so8t.gate.fold import fold
-from so8t.gate.layer import KINDS, Gate, Kind
+from so8t.gate.kinds import KINDS
+from so8t.gate.layer import Gate
 from so8t.gate.orthogonality import orthogonality_loss
 from tests.gate.families import DIM, FAMILIES, LAYERS, model, open_up, tokens
 
@@ -53,7 +54,7 @@ def test_gates_at_identity_change_no_bit_of_the_logits(family: str, how: str) ->
 
 @pytest.mark.parametrize(("family", "how"), EACH)
 @pytest.mark.parametrize("kind", KINDS)
-def test_fold_then_run_is_run_with_the_gate(family: str, how: str, kind: Kind) -> None:
+def test_fold_then_run_is_run_with_the_gate(family: str, how: str, kind: str) -> None:
     gated = model(family, attn_implementation=how)
     before = logits(gated)
     open_up(attach.attach(gated, "intermediate", kind))
@@ -203,7 +204,7 @@ def test_the_saved_config_knows_nothing_of_gates(tmp_path: Any) -> None:
     assert "so8t" not in (tmp_path / "config.json").read_text(encoding="utf-8")
 
 
-def learning(kind: Kind, checkpointing: bool, reentrant: bool = False) -> tuple[Any, dict[int, Gate]]:
+def learning(kind: str, checkpointing: bool, reentrant: bool = False) -> tuple[Any, dict[int, Gate]]:
     """A frozen model, and its gates on every layer, which learn."""
     made = model("phi3").train()
     gates = attach.attach(made, "all", kind)
@@ -218,7 +219,7 @@ def learning(kind: Kind, checkpointing: bool, reentrant: bool = False) -> tuple[
 
 @pytest.mark.parametrize("reentrant", [False, True])
 @pytest.mark.parametrize("kind", KINDS)
-def test_gradient_checkpointing_gives_the_same_gradients(kind: Kind, reentrant: bool) -> None:
+def test_gradient_checkpointing_gives_the_same_gradients(kind: str, reentrant: bool) -> None:
     def gradients(checkpointing: bool) -> dict[str, torch.Tensor]:
         made, _ = learning(kind, checkpointing, reentrant)
         made(input_ids=tokens(), labels=tokens()).loss.backward()
@@ -233,7 +234,7 @@ def test_gradient_checkpointing_gives_the_same_gradients(kind: Kind, reentrant: 
 
 @pytest.mark.parametrize("checkpointing", [False, True])
 @pytest.mark.parametrize("kind", KINDS)
-def test_shared_matrices_teach_the_same_and_are_taken_back(kind: Kind, checkpointing: bool) -> None:
+def test_shared_matrices_teach_the_same_and_are_taken_back(kind: str, checkpointing: bool) -> None:
     made, gates = learning(kind, checkpointing)
 
     def gradients() -> dict[str, torch.Tensor]:

@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from so8t.gate.layer import Gate, Kind
+from so8t.gate.layer import Gate
 from so8t.gate.orthogonality import orthogonality_loss
 from tests.gate.families import open_up
 
 
-def gate(kind: Kind = "free") -> Gate:
+def gate(kind: str = "free") -> Gate:
     made = Gate(16, kind)
     open_up({0: made}, spread=0.2)
     return made
@@ -32,7 +32,7 @@ def test_geodesic_gates_cost_nothing_but_rounding_and_blends_do() -> None:
 
 
 @pytest.mark.parametrize("kind", ["free", "blend"])
-def test_gradcheck(kind: Kind) -> None:
+def test_gradcheck(kind: str) -> None:
     made = gate(kind).double()
     names = [name for name, _ in made.named_parameters()]
 

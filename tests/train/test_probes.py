@@ -13,7 +13,7 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
 from so8t.gate import attach, rotation
-from so8t.gate.layer import Gate, Kind
+from so8t.gate.layer import Gate
 from so8t.train.probes import Probes
 from tests.gate.families import FAMILIES, LAYERS, WORDS, model, open_up, tokens
 
@@ -166,14 +166,14 @@ def test_a_quantised_base_is_watched_like_any_other(tmp_path: Path) -> None:
 # ---- gates
 
 
-def gated(kind: Kind, alpha: float = 1.0) -> dict[int, Gate]:
+def gated(kind: str, alpha: float = 1.0) -> dict[int, Gate]:
     found = attach.attach(model("phi3"), "all", kind, alpha)
     open_up(found, alpha, spread=0.05 if kind == "free" else 0.4)
     return found
 
 
 @pytest.mark.parametrize("kind", ["geodesic", "blend", "free"])
-def test_angles_are_those_of_the_eigenvalues(kind: Kind) -> None:
+def test_angles_are_those_of_the_eigenvalues(kind: str) -> None:
     found = gated(kind)
     seen = Probes(model("phi3"), found).gates()
 

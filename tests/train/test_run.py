@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 
 from so8t.errors import StageError
 from so8t.gate import attach
+from so8t.gate.kinds import KINDS
 from so8t.models import loading
 from so8t.train import run
 from so8t.train.job import Job
@@ -162,6 +163,18 @@ def test_other_kinds_of_gates_train(place: Place, tmp_path: Path, kind: Any) -> 
     rows = samples(tmp_path / "out")
     assert rows[-1]["orthogonality"] > 0 and max(rows[-1]["deviation"]) > 1e-5
     assert ("alpha" in rows[0]) == (kind == "blend")
+
+
+def test_a_kind_of_gate_that_only_this_test_knows_trains(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(KINDS, "turned", replace(KINDS["geodesic"], name="turned", numbers="turns"))
+    folder = gates_for(place.base, tmp_path / "gates", kind="turned")
+    run.train(place.job(gate_folder=folder, gates=Gates(annealing=0.5, learning_rate=0.01)), tmp_path / "out")
+    run.train(place.job(gates=Gates(annealing=0.5, learning_rate=0.01)), tmp_path / "usual")
+
+    assert samples(tmp_path / "out") == samples(tmp_path / "usual")
+    assert json.loads((tmp_path / "out" / "so8t.json").read_text(encoding="utf-8"))["kind"] == "turned"
 
 
 @pytest.mark.parametrize("quantise", ["int8", "nf4"])

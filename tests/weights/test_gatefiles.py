@@ -14,12 +14,12 @@ from so8t.errors import StageError
 from so8t.gate import attach
 from so8t.gate.fold import fold
 from so8t.gate.integration import demand, integrate
-from so8t.gate.layer import KINDS, Kind
+from so8t.gate.kinds import KINDS
 from so8t.weights import gatefiles
 from tests.gate.families import model, open_up, tokens
 
 
-def gated(kind: Kind = "geodesic") -> Any:
+def gated(kind: str = "geodesic") -> Any:
     made = model("phi3")
     open_up(attach.attach(made, "intermediate", kind), spread=0.1)
     return made
@@ -31,14 +31,14 @@ def logits(made: Any) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_saved_and_loaded_gates_give_the_same_bits(kind: Kind, tmp_path: Path) -> None:
+def test_saved_and_loaded_gates_give_the_same_bits(kind: str, tmp_path: Path) -> None:
     made = gated(kind)
     gatefiles.save(made, tmp_path, {})
     fresh = model("phi3")
 
     gates = gatefiles.load(fresh, tmp_path)
 
-    assert list(gates) == [1, 2] and {gate.kind for gate in gates.values()} == {kind}
+    assert list(gates) == [1, 2] and {gate.kind.name for gate in gates.values()} == {kind}
     assert torch.equal(logits(fresh), logits(made))
     gatefiles.load(made, tmp_path)  # into gates that are there
 
@@ -79,7 +79,7 @@ def test_equal_gates_are_equal_bytes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["geodesic", "blend"])
-def test_matrices_by_projection_name_bake_without_a_model(kind: Kind, tmp_path: Path) -> None:
+def test_matrices_by_projection_name_bake_without_a_model(kind: str, tmp_path: Path) -> None:
     made = gated(kind)
     gatefiles.save(made, tmp_path, {})
     turned, base = logits(made), model("phi3")
