@@ -20,7 +20,7 @@ from filelock import FileLock, Timeout
 from so8t.errors import UserError
 from so8t.serve.chain import Head, Record, decode, digest_of, encode, files, number_of, read, seal
 from so8t.serve.keys import Keys
-from so8t.store.atomic import sync
+from so8t.store import appendlog
 
 MOST_AT_ONCE = 256
 
@@ -87,16 +87,11 @@ class Log:
         paths = files(self._folder)
         if not paths:
             return 1, Head(), 0
-        head, size, path = Head(), 0, paths[-1]
+        head, path = Head(), paths[-1]
         for path in reversed(paths):
-            whole = path.read_bytes()
-            size = whole.rfind(b"\n") + 1
-            if size < len(whole):
-                os.truncate(path, size)
-                sync(path)
-            if size:
-                last = whole[whole.rfind(b"\n", 0, size - 1) + 1 : size]
-                record = decode(last)
+            if size := appendlog.mend(path):
+                whole = path.read_bytes()
+                record = decode(whole[whole.rfind(b"\n", 0, size - 1) + 1 :])
                 if record is None or record["hash"] != digest_of(record):
                     raise UserError(f"{path.name}: its last record is broken: run doit audit, and begin a new folder")
                 head = Head(record["seq"], record["hash"])
@@ -165,7 +160,7 @@ class Log:
             head = Head(chained[-1]["seq"], chained[-1]["hash"])
         data = b"".join(map(encode, chained))
         self._torn = True  # until all of it is on the disk
-        _append(self._path, data)
+        appendlog.append(self._path, data, synced=True)
         self._torn, self._head, self._size = False, head, self._size + len(data)
         self._open_streams.difference_update(record["id"] for record in records)
         return chained
@@ -175,7 +170,8 @@ class Log:
             self._notes.unlink(missing_ok=True)
         self._open_streams.update(note["id"] for note in notes)
         lines = (encode({**note, "file": self._number}) for note in notes)
-        _append(self._notes, b"\n" + b"".join(lines))  # a line that was cut off before must not take this one along
+        appendlog.mend(self._notes)  # what a full disk cut off must not take this one along
+        appendlog.append(self._notes, b"".join(lines), synced=True)
 
 
 def _note(line: bytes) -> Record | None:
@@ -185,14 +181,3 @@ def _note(line: bytes) -> Record | None:
     except ValueError:
         return None
     return note if isinstance(note, dict) and {"id", "file"} <= note.keys() else None
-
-
-def _append(path: Path, data: bytes) -> None:
-    new = not path.exists()
-    with path.open("ab", buffering=0) as log:
-        view = memoryview(data)
-        while view:
-            view = view[log.write(view) :]
-        os.fsync(log.fileno())
-    if new:
-        sync(path.parent)

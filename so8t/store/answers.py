@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from so8t.errors import DataError
+from so8t.store.appendlog import Log
 from so8t.store.atomic import write_atomic
 
 
@@ -27,26 +26,13 @@ class Answers:
         self._synced = time.monotonic()
         self._wanted: set[str] = set()
         self._lock = threading.Lock()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("a+b")
-        self._places, end = self._scan()
-        if end < self._file.seek(0, os.SEEK_END):
-            self._file.truncate(end)
-
-    def _scan(self) -> tuple[dict[str, int], int]:
-        places: dict[str, int] = {}
-        position = torn = 0
-        self._file.seek(0)
-        for number, line in enumerate(self._file, 1):
-            if torn:
-                raise DataError(f"{self._path}:{torn}: not a kept answer; mend or remove that line, or remove the file")
-            key = _key(line)
-            if key is None:
-                torn = number
-                continue
-            places.setdefault(key, position)
-            position += len(line)
-        return places, position
+        self._log = Log(path, _key, "not a kept answer; mend or remove that line, or remove the file")
+        self._places: dict[str, int] = {}
+        end = 0
+        for line, key in self._log.entries():
+            self._places.setdefault(key, end)
+            end += len(line)
+        self._log.cut(end)
 
     def __len__(self) -> int:
         return len(self._places)
@@ -62,18 +48,16 @@ class Answers:
     def __getitem__(self, key: str) -> dict[str, Any]:
         with self._lock:
             self._wanted.add(key)
-            answer: dict[str, Any] = orjson.loads(self._line(self._places[key]))
+            answer: dict[str, Any] = orjson.loads(self._log.line(self._places[key]))
             return answer
 
     def put(self, key: str, answer: dict[str, Any]) -> dict[str, Any]:
         """Keep the answer; the first one for a key stays and is returned, so that every asker gets the same."""
         with self._lock:
             if key not in self._places:
-                place = self._file.seek(0, os.SEEK_END)
-                self._file.write(orjson.dumps({"key": key, **answer}, option=orjson.OPT_APPEND_NEWLINE))
-                self._file.flush()
+                place = self._log.append(orjson.dumps({"key": key, **answer}, option=orjson.OPT_APPEND_NEWLINE))
                 if time.monotonic() - self._synced >= self._lag:
-                    os.fsync(self._file.fileno())
+                    self._log.sync()
                     self._synced = time.monotonic()
                 self._wanted.add(key)
                 self._places[key] = place
@@ -83,15 +67,11 @@ class Answers:
     def close_without_others(self) -> None:
         """Close the file, and leave in it only what was asked for or put since it was opened."""
         with self._lock:
-            kept = [self._line(place) for key, place in self._places.items() if key in self._wanted]
+            kept = [self._log.line(place) for key, place in self._places.items() if key in self._wanted]
             others = len(self._places) - len(kept)
-            self._file.close()
+            self._log.close()
         if others:
             write_atomic(self._path, b"".join(kept))
-
-    def _line(self, place: int) -> bytes:
-        self._file.seek(place)
-        return self._file.readline()
 
     def __enter__(self) -> Answers:
         return self
@@ -99,13 +79,10 @@ class Answers:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
+        self._log.close()
 
 
 def _key(line: bytes) -> str | None:
-    """The line's key, or None for a line that a kill may have torn."""
-    if not line.endswith(b"\n"):
-        return None
     try:
         key = orjson.loads(line)["key"]
     except (orjson.JSONDecodeError, KeyError, TypeError):

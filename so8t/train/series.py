@@ -6,7 +6,6 @@ A number that is not finite is one of the strings "NaN", "Infinity" and "-Infini
 from __future__ import annotations
 
 import math
-import os
 import tempfile
 import zipfile
 from collections import deque
@@ -14,16 +13,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import orjson
 
-from so8t.errors import DataError
+from so8t.store import appendlog
+from so8t.store.appendlog import Log
 
 Value = float | int | str | list[float]
 _NAMED = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the first moment that a zip file can name
 _COPY = 1 << 20
+_WRONG = "no sample, and others follow; remove the adapter's unfinished work folder"
 
 
 class Series:
@@ -35,39 +36,32 @@ class Series:
     def __init__(self, path: Path, keep: int = 1000) -> None:
         self.path = path
         self.last: deque[dict[str, Any]] = deque(maxlen=keep)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-        self._file: BinaryIO = path.open("r+b")
+        self._log = Log(path, decode, _WRONG)
         self.rewind()
 
     def append(self, sample: Mapping[str, Value]) -> None:
         if self.last and sample["step"] <= self.last[-1]["step"]:
             raise ValueError(f"{self.path.name}: step {sample['step']} after step {self.last[-1]['step']}")
-        self._file.write(encode(sample))
-        self._file.flush()
+        self._log.append(encode(sample))
         self.last.append(dict(sample))
 
     def rewind(self, step: float = math.inf) -> None:
-        """Forget what came after `step`: a resumed run samples it again.
-
-        One truncation, so that a kill leaves the file as it was or as it shall be, and nothing beside it.
-        """
+        """Forget what came after `step`: a resumed run samples it again."""
         self.last.clear()
         end = 0
-        for line, sample in _lines(self._file, self.path):
+        for line, sample in self._log.entries():
             if sample["step"] > step:
                 break
             self.last.append(sample)
             end += len(line)
-        self._file.truncate(end)
-        self._file.seek(end)
+        self._log.cut(end)
 
     def sync(self) -> None:
         """Onto the disk, before a checkpoint that counts on the samples up to it."""
-        os.fsync(self._file.fileno())
+        self._log.sync()
 
     def close(self) -> None:
-        self._file.close()
+        self._log.close()
 
     def __enter__(self) -> Series:
         return self
@@ -81,8 +75,13 @@ def encode(sample: Mapping[str, Value]) -> bytes:
     return orjson.dumps(named, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_SERIALIZE_NUMPY)
 
 
-def decode(line: bytes) -> dict[str, Any]:
-    return {name: _number(value) for name, value in orjson.loads(line).items()}
+def decode(line: bytes) -> dict[str, Any] | None:
+    """The sample of a line; None where it has none."""
+    try:
+        sample = {name: _number(value) for name, value in orjson.loads(line).items()}
+    except (orjson.JSONDecodeError, AttributeError):
+        return None
+    return sample if "step" in sample else None
 
 
 def _named(value: Any) -> Any:
@@ -97,23 +96,6 @@ def _number(value: Any) -> Any:
     if isinstance(value, list):
         return [_number(each) for each in value]
     return _NAMED.get(value, value) if isinstance(value, str) else value
-
-
-def _lines(file: BinaryIO, path: Path) -> Iterator[tuple[bytes, dict[str, Any]]]:
-    """Whole lines and their samples; only the last may be torn, and is left out."""
-    file.seek(0)
-    torn = 0
-    for number, line in enumerate(file, 1):
-        if torn:
-            raise DataError(f"{path}:{torn}: no sample, and others follow; remove the adapter's unfinished work folder")
-        try:
-            sample = decode(line)
-        except (orjson.JSONDecodeError, AttributeError):
-            sample = {}
-        if line.endswith(b"\n") and "step" in sample:
-            yield line, sample
-        else:
-            torn = number
 
 
 # ---- as arrays
@@ -199,9 +181,7 @@ def _columns(jsonl: Path) -> dict[str, _Column]:
 
 def read(jsonl: Path) -> Iterator[dict[str, Any]]:
     """The samples of a file, one at a time."""
-    with jsonl.open("rb") as file:
-        for _, sample in _lines(file, jsonl):
-            yield sample
+    return appendlog.read(jsonl, decode, _WRONG)
 
 
 def _fill(jsonl: Path, columns: Mapping[str, _Column], folder: Path) -> None:

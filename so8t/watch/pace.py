@@ -13,6 +13,9 @@ from typing import Any
 
 import orjson
 
+from so8t.errors import DataError
+from so8t.store import appendlog
+
 LINES = "pace.jsonl"
 PICTURE = "throughput.png"
 
@@ -50,20 +53,18 @@ class Pace:
 
     def _open(self) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
+        appendlog.mend(self._path)
         self._run = 1 + max((line["run"] for line in read(self._path)), default=0)
 
     def _append(self, line: dict[str, Any]) -> None:
-        with self._path.open("ab") as file:
-            if file.tell() and not _ends_whole(self._path):
-                file.write(b"\n")
-            file.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
+        appendlog.append(self._path, orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
 
     def _try(self, act: Callable[[], None]) -> None:
         if not self._working:
             return
         try:
             act()
-        except OSError as error:
+        except (OSError, DataError) as error:
             self._working = False
             print(f"speed and memory are not logged any more: {error}", file=sys.stderr)
 
@@ -83,15 +84,16 @@ def memory() -> dict[str, int]:
 
 
 def read(path: Path) -> Iterator[dict[str, Any]]:
-    """The lines of a log, but for any that a killed run left torn."""
-    if not path.exists():
-        return
-    with path.open("rb") as file:
-        for line in file:
-            try:
-                yield orjson.loads(line)
-            except orjson.JSONDecodeError:
-                continue
+    """The lines of a log; none, where none was written."""
+    return appendlog.read(path, _decode, "not a line of this log; remove it") if path.exists() else iter(())
+
+
+def _decode(line: bytes) -> dict[str, Any] | None:
+    try:
+        found: dict[str, Any] = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return None
+    return found
 
 
 def picture(log: Path) -> None:
@@ -105,9 +107,3 @@ def picture(log: Path) -> None:
         print(f"{PICTURE} needs matplotlib: pip install 'so8t[report]'", file=sys.stderr)
         return
     throughput.draw(lines, log.with_name(PICTURE))
-
-
-def _ends_whole(path: Path) -> bool:
-    with path.open("rb") as file:
-        file.seek(-1, 2)
-        return file.read(1) == b"\n"

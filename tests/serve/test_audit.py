@@ -174,12 +174,12 @@ def test_a_full_disk_fails_every_waiting_record_and_leaves_a_whole_chain(
 
 
 def test_a_server_with_a_full_disk_answers_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(path: Path, data: bytes) -> None:
+    def full(path: Path, data: bytes, synced: bool) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with served(tmp_path / "audit", says(output())) as here:
         with monkeypatch.context() as patch:
-            patch.setattr(audit, "_append", full)
+            patch.setattr(audit.appendlog, "append", full)
             for reply in (here.think(), here.think(stream=True), here.chat(), here.chat(stream=True)):
                 assert (reply.status_code, reply.json()["type"]) == (503, "urn:so8t:problem:audit")
                 assert "締め切り" not in reply.text
