@@ -1,53 +1,40 @@
-"""Counters and histograms in Prometheus' text format.  Labels come from fixed sets, never from requests or output."""
+"""What is counted and timed, for Prometheus.  Labels come from fixed sets, never from requests or output."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
-MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-
-
-class Histogram:
-    def __init__(self) -> None:
-        self._counts = [0] * (len(BUCKETS) + 1)
-        self._sum = 0.0
-
-    def observe(self, seconds: float) -> None:
-        self._counts[next((index for index, bound in enumerate(BUCKETS) if seconds <= bound), len(BUCKETS))] += 1
-        self._sum += seconds
-
-    def lines(self, name: str) -> Iterable[str]:
-        below = 0
-        for bound, count in zip((*BUCKETS, "+Inf"), self._counts, strict=True):
-            below += count
-            yield f'{name}_bucket{{le="{bound}"}} {below}'
-        yield f"{name}_sum {self._sum:.6f}"
-        yield f"{name}_count {below}"
+MEDIA_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 
 
 class Metrics:
+    """Of one app: two in a process do not share a number."""
+
     def __init__(self) -> None:
-        self._responses: Counter[tuple[str, int]] = Counter()
-        self._replies: Counter[tuple[str, str]] = Counter()
-        self.wait, self.answer = Histogram(), Histogram()
+        disable_created_metrics()  # a second time series beside each, which no one asks for
+        self._all = CollectorRegistry()
+        self._responses = Counter(
+            "so8t_responses", "Responses by endpoint and status.", ("endpoint", "status"), registry=self._all
+        )
+        self._replies = Counter(
+            "so8t_replies", "Replies of the model by outcome and class.", ("outcome", "class"), registry=self._all
+        )
+        self.wait = Histogram("so8t_wait_seconds", "From a request to its slot.", buckets=BUCKETS, registry=self._all)
+        self.answer = Histogram(
+            "so8t_answer_seconds", "From a slot to the answer.", buckets=BUCKETS, registry=self._all
+        )
+        self._free = Gauge("so8t_slots_free", "Answers that could begin now.", registry=self._all)
+        self._waiting = Gauge("so8t_queue_waiting", "Requests that wait for a slot.", registry=self._all)
 
     def responded(self, endpoint: str, status: int) -> None:
-        self._responses[endpoint, status] += 1
+        self._responses.labels(endpoint, str(status)).inc()
 
     def replied(self, outcome: str, label: str | None) -> None:
-        self._replies[outcome, label or "none"] += 1
+        self._replies.labels(outcome, label or "none").inc()
 
     def text(self, free: int, waiting: int) -> str:
-        lines = ["# TYPE so8t_responses_total counter"]
-        for (endpoint, status), count in sorted(self._responses.items()):
-            lines.append(f'so8t_responses_total{{endpoint="{endpoint}",status="{status}"}} {count}')
-        lines.append("# TYPE so8t_replies_total counter")
-        for (outcome, label), count in sorted(self._replies.items()):
-            lines.append(f'so8t_replies_total{{outcome="{outcome}",class="{label}"}} {count}')
-        for name, histogram in (("so8t_wait_seconds", self.wait), ("so8t_answer_seconds", self.answer)):
-            lines += [f"# TYPE {name} histogram", *histogram.lines(name)]
-        for name, value in (("so8t_slots_free", free), ("so8t_queue_waiting", waiting)):
-            lines += [f"# TYPE {name} gauge", f"{name} {value}"]
-        return "\n".join(lines) + "\n"
+        self._free.set(free)
+        self._waiting.set(waiting)
+        return generate_latest(self._all).decode("utf-8")

@@ -71,8 +71,8 @@ def run(project: Path, profile: str, development: bool = False) -> None:
     """Serve until told to stop."""
     try:
         from so8t.serve.app import create
-    except ImportError:
-        raise MissingExtra("fastapi", "serve", "doit serve") from None
+    except ImportError as error:
+        raise MissingExtra((error.name or "fastapi").partition(".")[0], "serve", "doit serve") from None
     from so8t.serve import limits
     from so8t.serve.audit import Log
     from so8t.serve.server import run as run_server

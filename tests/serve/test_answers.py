@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families as parsed
 
 from so8t.serve.backend import Failed
 from so8t.serve.scripted import Scripted
@@ -230,9 +231,10 @@ def test_metrics_count_and_name_nothing_that_was_said(tmp_path: Path) -> None:
         here.client.get("/some/where")
         text = here.client.get("/metrics").text
 
-        assert 'so8t_responses_total{endpoint="/think",status="200"} 1' in text
-        assert 'so8t_responses_total{endpoint="other",status="404"} 1' in text
-        assert 'so8t_replies_total{outcome="answered",class="ALLOW"} 1' in text
+        samples = {(s.name, *sorted(s.labels.items())): s.value for family in parsed(text) for s in family.samples}
+        assert samples["so8t_responses_total", ("endpoint", "/think"), ("status", "200")] == 1
+        assert samples["so8t_responses_total", ("endpoint", "other"), ("status", "404")] == 1
+        assert samples["so8t_replies_total", ("class", "ALLOW"), ("outcome", "answered")] == 1
         assert "/some" not in text
 
 
