@@ -92,14 +92,16 @@ class Comparison:
                 "tokens or vocabularies differ"
             )
         reference, candidate = reference.detach().double().cpu(), candidate.detach().double().cpu()
-        if not bool(reference.isfinite().all() & candidate.isfinite().all()):
-            raise StageError("logits are infinite or NaN: one of the models is broken, nothing can be compared")
         difference = reference - candidate
+        apart = difference.abs()
+        largest = apart.amax(1)
+        if not bool(largest.isfinite().all()):  # as it is where any logit is not
+            raise StageError("logits are infinite or NaN: one of the models is broken, nothing can be compared")
         weights, shrunk = self._reference.add(reference, self._seen)
         self._candidate.add(candidate, self._seen)
         self._gap = self._gap * shrunk + (weights * difference).sum(1)
-        self._largest = torch.maximum(self._largest, difference.abs().amax(1).float())
-        self._sum += difference.abs().sum(1)
+        self._largest = torch.maximum(self._largest, largest.float())
+        self._sum += apart.sum(1)
         self._seen += reference.shape[1]
 
     def rows(self) -> dict[str, Tensor]:
@@ -141,10 +143,9 @@ class _Side:
         self._top = top
         here = (self._following >= first) & (self._following < first + logits.shape[1])
         self._said[here] = logits[here, self._following[here] - first]
-        numbers = torch.arange(first, first + logits.shape[1]).expand_as(logits)
-        values, names = torch.cat([self._values, logits], 1), torch.cat([self.best, numbers], 1)
-        self._values, places = values.topk(min(_BEST, values.shape[1]), 1)
-        self.best = names.gather(1, places)
+        values, places = logits.topk(min(_BEST, logits.shape[1]), 1)
+        self._values, chosen = torch.cat([self._values, values], 1).topk(min(_BEST, first + logits.shape[1]), 1)
+        self.best = torch.cat([self.best, places + first], 1).gather(1, chosen)
         return weights, shrunk
 
     @property

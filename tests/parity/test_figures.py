@@ -94,9 +94,10 @@ def test_equal_logits_differ_by_nothing() -> None:
     assert found.alike()["worst"] is None
 
 
-def test_logits_that_are_not_numbers_are_an_error_not_a_pass() -> None:
+@pytest.mark.parametrize(("first", "second"), [(1, math.nan), (math.nan, 1), (math.inf, math.inf), (1, -math.inf)])
+def test_logits_that_are_not_numbers_are_an_error_not_a_pass(first: float, second: float) -> None:
     reference, candidate = pair()
-    candidate[3, 7] = math.nan
+    reference[3, 7], candidate[3, 7] = first, second
 
     with pytest.raises(StageError, match="logits are infinite or NaN: one of the models is broken"):
         compare(reference, candidate)
