@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,8 @@ from stages import STAGES
 from tests.house import DOIT
 from tests.whole.pico import DATA, Pico
 from tests.whole.test_crashes import digests
+
+PLACE = "a-place-that-no-file-names"
 
 
 def built(folder: Path, root: Path, **env: str) -> dict[str, bytes]:
@@ -26,9 +29,16 @@ def built(folder: Path, root: Path, **env: str) -> dict[str, bytes]:
     return digests(folder)
 
 
+@pytest.fixture(scope="module")
+def here(tmp_path_factory: pytest.TempPathFactory, root: Path) -> dict[str, bytes]:
+    folder = tmp_path_factory.mktemp("here") / PLACE
+    return built(folder, root, TZ="Asia/Tokyo", LC_ALL="C", PYTHONHASHSEED="0", OMP_NUM_THREADS="1")
+
+
 @pytest.mark.slow
-def test_two_folders_time_zones_locales_and_hash_seeds_give_the_same_bytes(tmp_path: Path, root: Path) -> None:
-    here = built(tmp_path / "one", root, TZ="Asia/Tokyo", LC_ALL="C", PYTHONHASHSEED="0", OMP_NUM_THREADS="1")
+def test_two_folders_time_zones_locales_and_hash_seeds_give_the_same_bytes(
+    here: dict[str, bytes], tmp_path: Path, root: Path
+) -> None:
     there = built(
         tmp_path / "深い" / "所 two", root, TZ="America/Lima", LC_ALL="C.UTF-8", PYTHONHASHSEED="1", OMP_NUM_THREADS="2"
     )
@@ -38,11 +48,9 @@ def test_two_folders_time_zones_locales_and_hash_seeds_give_the_same_bytes(tmp_p
 
 
 @pytest.mark.slow
-def test_no_place_or_time_enters_a_manifest(tmp_path: Path, root: Path) -> None:
-    found = built(tmp_path / "here", root)
-
-    for name, data in found.items():
-        assert str(tmp_path).encode() not in data, name
+def test_no_place_or_time_enters_a_manifest(here: dict[str, bytes]) -> None:
+    for name, data in here.items():
+        assert PLACE.encode() not in data, name
         assert not (name.endswith("manifest.json") and re.search(rb"20\d\d-\d\d-\d\d", data)), name
 
 
@@ -132,39 +140,35 @@ def test_a_code_edit_touches_exactly_the_stages_that_import_it(root: Path, name:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("stage", DATA)
-def test_a_build_imports_no_project_module_that_its_key_does_not_know(tmp_path: Path, root: Path, stage: str) -> None:
+def test_a_build_imports_no_project_module_that_its_key_does_not_know(
+    imported: dict[str, set[str]], root: Path, stage: str
+) -> None:
     """The static closure against what Python really imported."""
     from so8t.store.code import CONTENTS, MACHINERY
-
-    Pico(make(tmp_path / "p"), root)
-    code = (
-        "import sys; from pathlib import Path; from so8t.engine.ensure import ensure\n"
-        f"ensure(Path.cwd(), 'tiny', {stage!r})\n"
-        "print(*sorted(m for m in sys.modules if m.split('.')[0] in ('so8t', 'stages')))"
-    )
-    for earlier in DATA:
-        if earlier == stage:
-            break
-        subprocess.run([*DOIT, earlier], cwd=tmp_path / "p", check=True, capture_output=True, timeout=60)
-    ran = subprocess.run([*DOIT[:1], "-c", code], cwd=tmp_path / "p", capture_output=True, text=True, timeout=60)
 
     known = set(reading.code_of(root, f"stages.{stage}"))
     engine = {"so8t", CONTENTS, "so8t.serve", "so8t.serve.settings"}  # a profile is read with the server's settings
     others = {f"stages.{name}" for name in STAGES}
-    extra = {
-        name for name in ran.stdout.split() if name not in known | engine | others and not name.startswith(MACHINERY)
-    }
+    extra = {name for name in imported[stage] - known - engine - others if not name.startswith(MACHINERY)}
+    assert extra - imported["all"] == set()
+
+
+@pytest.fixture(scope="module")
+def imported(tmp_path_factory: pytest.TempPathFactory, root: Path) -> dict[str, set[str]]:
+    """The project's modules that each stage's own process holds after its build.
+
+    "all" are those that come with the table of contents: it imports every stage module, and what those import.
+    """
+    project = tmp_path_factory.mktemp("imported")
+    Pico(project, root)
+    ensure = "from pathlib import Path; from so8t.engine.ensure import ensure; ensure(Path.cwd(), 'tiny', '{}')"
+    builds = {stage: modules_after(ensure.format(stage), project) for stage in DATA}
+    return {**builds, "all": modules_after("import stages", root)}
+
+
+def modules_after(code: str, folder: Path) -> set[str]:
+    said = "import sys; print(*[name for name in sys.modules if name.split('.')[0] in ('so8t', 'stages')])"
+    command = [sys.executable, "-c", f"{code}\n{said}"]
+    ran = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
     assert ran.returncode == 0, ran.stderr
-    assert extra - imported_by_all(root) == set()
-
-
-def imported_by_all(root: Path) -> set[str]:
-    """Importing the table of contents imports every stage module, and what those import at their top."""
-    code = "import sys, stages; print(*[m for m in sys.modules if m.split('.')[0] in ('so8t', 'stages')])"
-    ran = subprocess.run([*DOIT[:1], "-c", code], cwd=root, capture_output=True, text=True, check=True)
-    return set(ran.stdout.split())
-
-
-def make(folder: Path) -> Path:
-    folder.mkdir()
-    return folder
+    return set(ran.stdout.splitlines()[-1].split())
