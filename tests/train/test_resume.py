@@ -45,12 +45,12 @@ def after_kills(job: Job, folder: Path, seed: int, kills: int) -> list[tuple[int
     ("plain", "quantised"), [pytest.param(16, 4, id="20"), pytest.param(84, 16, id="100", marks=pytest.mark.soak)]
 )
 def test_kills_at_random_moments_change_no_byte(place: Place, tmp_path: Path, plain: int, quantised: int) -> None:
-    job = changed(place.job(validation=Validation(every=5, conversations=4, publish="best")), steps=16, packing=False)
+    job = changed(place.job(validation=Validation(every=5, conversations=4, publish="best")), steps=10, packing=False)
 
     runs = after_kills(replace(job, checkpoints=Checkpoints(steps=2, keep=2)), tmp_path, seed=11, kills=plain)
     (tmp_path / "int8").mkdir()
     int8 = changed(place.job(quantise="int8"), gradient_checkpointing=True, packing=True, optimizer="adamw8bit")
-    others = after_kills(changed(int8, steps=16), tmp_path / "int8", seed=12, kills=quantised)
+    others = after_kills(changed(int8, steps=10), tmp_path / "int8", seed=12, kills=quantised)
 
     assert sum(killed for killed, _ in runs) >= plain and sum(killed for killed, _ in others) >= quantised
     assert len({digest for _, digest in runs}) == 1
