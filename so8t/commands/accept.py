@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import shutil
 
-from doit.cmd_base import DoitCmdBase, check_tasks_exist
+from doit.cmd_base import DoitCmdBase
 from doit.exceptions import InvalidCommand
 
+from so8t.engine.backend import check_stages, current_graph
 from so8t.engine.status import Status
-from so8t.engine.tasks import current_graph
 from so8t.store import artifact, journal
 from so8t.store.locks import stage_lock
 from so8t.store.manifest import Manifest
@@ -26,7 +26,7 @@ class Accept(DoitCmdBase):
     cmd_options = ()
 
     def _execute(self, pos_args: list[str]) -> int:
-        check_tasks_exist({task.name: task for task in self.task_list}, pos_args)
+        check_stages(self.task_list, pos_args)
         if not pos_args:
             raise InvalidCommand("accept: name the stages to accept")
         graph = current_graph()

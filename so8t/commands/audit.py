@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from doit.cmd_base import DoitCmdBase
 from doit.exceptions import InvalidCommand
 
-from so8t.engine.tasks import current_graph
+from so8t.engine.backend import current_graph
 from so8t.errors import UserError
 
 if TYPE_CHECKING:

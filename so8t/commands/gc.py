@@ -8,9 +8,9 @@ from pathlib import Path
 from doit.cmd_base import DoitCmdBase
 from doit.exceptions import InvalidCommand
 
+from so8t.engine.backend import current_graph
 from so8t.engine.plan import Plan
 from so8t.engine.status import Session
-from so8t.engine.tasks import current_graph
 from so8t.spec.settings import size
 from so8t.store.gc import Sweep, collect
 from so8t.store.layout import MANIFEST

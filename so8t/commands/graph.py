@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from doit.cmd_base import DoitCmdBase, check_tasks_exist
+from doit.cmd_base import DoitCmdBase
 
+from so8t.engine.backend import check_stages, current_graph
 from so8t.engine.status import Session
-from so8t.engine.tasks import current_graph
 
 
 class DrawGraph(DoitCmdBase):
@@ -21,7 +21,7 @@ class DrawGraph(DoitCmdBase):
     cmd_options = ()
 
     def _execute(self, pos_args: list[str]) -> int:
-        check_tasks_exist({task.name: task for task in self.task_list}, pos_args)
+        check_stages(self.task_list, pos_args)
         self.outstream.write(draw(current_graph().session, pos_args))
         return 0
 

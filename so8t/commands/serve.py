@@ -7,7 +7,7 @@ from typing import Any
 from doit.cmd_base import DoitCmdBase
 from doit.exceptions import InvalidCommand
 
-from so8t.engine.tasks import current_graph
+from so8t.engine.backend import current_graph
 from so8t.errors import UserError
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from doit.cmd_base import DoitCmdBase, check_tasks_exist
+from doit.cmd_base import DoitCmdBase
 
-from so8t.engine.tasks import build, current_graph
+from so8t.engine.backend import check_stages, current_graph
+from so8t.engine.tasks import build
 from so8t.store import artifact
 
 
@@ -24,7 +25,7 @@ class Verify(DoitCmdBase):
     )
 
     def _execute(self, pos_args: list[str], heal: bool = False) -> int:
-        check_tasks_exist({task.name: task for task in self.task_list}, pos_args)
+        check_stages(self.task_list, pos_args)
         damaged = [name for name in pos_args or current_graph().plan.usual if not self._check(name)]
         if damaged and not heal:
             self.outstream.write(f"damaged: {', '.join(damaged)}; run doit to heal\n")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from doit.cmd_base import DoitCmdBase, check_tasks_exist
+from doit.cmd_base import DoitCmdBase
 
+from so8t.engine.backend import check_stages, current_graph
 from so8t.engine.status import Session, Status
-from so8t.engine.tasks import current_graph
 
 
 class Why(DoitCmdBase):
@@ -16,7 +16,7 @@ class Why(DoitCmdBase):
     cmd_options = ()
 
     def _execute(self, pos_args: list[str]) -> int:
-        check_tasks_exist({task.name: task for task in self.task_list}, pos_args)
+        check_stages(self.task_list, pos_args)
         session = current_graph().session
         statuses = [session.deep_status(name) for name in pos_args or session.plan.usual]
         for status in statuses:

@@ -1,7 +1,7 @@
-"""The graph as doit sees it.  The manifests decide what is current; doit's own database decides nothing.
+"""The graph as doit sees it.  The manifests decide what is current; doit's own database says nothing of stages.
 
-One `uptodate` object per task asks the status; a backend without memory and a checker that leaves files alone keep
-doit from deciding on its own, while `list`, `info`, `clean`, `forget`, `ignore` and `-n` work as they always do.
+One `uptodate` object per task asks the status; a backend and a checker that know no more of a stage keep doit from
+deciding on its own, while `list`, `info`, `clean`, `forget`, `ignore` and `-n` work as they always do.
 Actions run `so8t.engine.process` in a process of its own.
 """
 
@@ -20,10 +20,10 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from doit.dependency import FileChangedChecker
 from doit.exceptions import InvalidDodoFile, TaskError, TaskFailed
 
 from so8t.engine import plan as plans
+from so8t.engine.backend import Backend, Checker, current_graph
 from so8t.engine.bring import AGAIN, ATTEMPTS
 from so8t.engine.plan import Plan
 from so8t.engine.status import Session
@@ -99,76 +99,6 @@ class Current:
     def __repr__(self) -> str:
         reasons = current_graph().session.deep_status(self.name).reasons
         return "; ".join(reason.sentence for reason in reasons) or self.name
-
-
-class Checker(FileChangedChecker):
-    """File dependencies order the graph; whether their content changed is the manifests' business."""
-
-    def check_modified(self, file_path: str, file_stat: Any, state: Any) -> bool:
-        return False
-
-    def get_state(self, dep: str, current_state: Any) -> None:
-        return None
-
-
-class Backend:
-    """doit's database: nothing in it but which tasks the user ignores, and `forget`."""
-
-    desc = "the manifests of so8t"
-    graph: Graph | None = None
-
-    def __init__(self, name: str, codec: Any, *, module_name: str | None = None) -> None:
-        self.name = name
-
-    def get(self, task_id: str, dependency: str) -> Any:
-        if dependency == "ignore:":
-            return "1" if self._mark("ignored", task_id).exists() else None
-        return None if dependency.endswith(":") else "the manifest knows"
-
-    def set(self, task_id: str, dependency: str, value: Any) -> None:
-        if dependency == "ignore:":
-            _touch(self._mark("ignored", task_id))
-
-    def in_(self, task_id: str) -> bool:
-        return self._graph().plan.layout.manifest(task_id).exists()
-
-    def remove(self, task_id: str) -> None:
-        """`doit forget`; doit calls this for a failed task too, whose published artifact stays what it is.
-
-        A run asks what is current before anything can fail; `forget` and `clean` never ask.
-        """
-        if not self._graph().asked:
-            self.forget(task_id)
-
-    def remove_all(self) -> None:
-        for name in self._graph().plan.rows:
-            self.forget(name)
-
-    def forget(self, task_id: str) -> None:
-        """Build again next time, whatever is published or in the store."""
-        self._mark("ignored", task_id).unlink(missing_ok=True)
-        _touch(self._mark("forgotten", task_id))
-
-    def dump(self) -> None:
-        pass  # nothing is kept in memory, so there is nothing to lose
-
-    def _graph(self) -> Graph:
-        return current_graph()
-
-    def _mark(self, kind: str, task_id: str) -> Path:
-        layout = self._graph().plan.layout
-        return layout.ignored(task_id) if kind == "ignored" else layout.forgotten(task_id)
-
-
-def current_graph() -> Graph:
-    if Backend.graph is None:
-        raise InvalidDodoFile("this dodo.py does not make a graph of so8t: the command works in so8t projects alone")
-    return Backend.graph
-
-
-def _touch(path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.touch()
 
 
 # ---- actions -------------------------------------------------------------------------------------------------
