@@ -89,7 +89,7 @@ class Harm(SpecModel):
     def _drops_exist(self) -> Harm:
         unknown = [name for name in self.drop if name not in self.categories]
         if unknown:
-            raise ValueError(f"drop names no category: {', '.join(unknown)}; there are: {', '.join(self.categories)}")
+            raise ValueError(f"unknown drop: {', '.join(unknown)}; the categories are {', '.join(self.categories)}")
         return self
 
 

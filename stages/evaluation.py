@@ -124,7 +124,7 @@ def _files(folder: Path, spec: Spec) -> dict[str, Path]:
     made = orjson.loads((folder / "parity.json").read_bytes())
     for field, kinds in (("types", spec.types or ()), ("bounds", spec.bounds)):
         if missing := [kind for kind in kinds if kind not in made["types"]]:
-            raise StageError(f"evaluation: {field}: gguf made no {missing[0]}; it made {', '.join(made['types'])}")
+            raise StageError(f"evaluation: {field}: gguf did not make {missing[0]}; it made {', '.join(made['types'])}")
     return {kind: folder / "models" / f"{made['name']}-{kind}.gguf" for kind in spec.types or made["types"]}
 
 

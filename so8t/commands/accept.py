@@ -50,7 +50,7 @@ def accept(status: Status) -> str:
     plan = current_graph().plan
     folder = plan.layout.folder(name)
     if status.artifact.dropped:
-        raise InvalidCommand(f"{name} cannot be accepted: its bytes were let go")
+        raise InvalidCommand(f"{name} cannot be accepted: its files were removed by retain; build it again")
     write_manifest(folder, renewed)
     plan.store.keep(folder, renewed, status.row.precious)
     artifact.record(plan.layout, name, renewed, folder)

@@ -43,7 +43,7 @@ class Verify(DoitCmdBase):
         elif found.manifest is None:
             self.outstream.write(f"{name}: not built\n")
         elif found.dropped:
-            self.outstream.write(f"{name}: its bytes were let go, nothing to hash\n")
+            self.outstream.write(f"{name}: its files were removed by retain, nothing to hash\n")
         else:
             size = sum(file.size for file in found.manifest.files)
             self.outstream.write(f"{name}: sound, {len(found.manifest.files)} files, {size:,} bytes\n")

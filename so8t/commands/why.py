@@ -29,7 +29,7 @@ class Why(DoitCmdBase):
 def explain(session: Session, status: Status) -> list[str]:
     name = status.row.name
     if status.current:
-        dropped = " (its bytes were let go: retain is manifest)" if status.artifact.dropped else ""
+        dropped = " (its files were removed: retain is manifest)" if status.artifact.dropped else ""
         return [f"{name}: up to date{dropped}"]
     return [f"{name}: {_outlook(session, status)}", *(f"  - {reason.sentence}" for reason in status.reasons)] + (
         [f"  then, if its content changes: {', '.join(below)}"] if (below := session.plan.below(name)) else []

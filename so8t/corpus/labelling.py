@@ -101,7 +101,7 @@ def survey(
             seen["records"] += 1
             if problem := unknown_label(record):
                 if strict:
-                    raise DataError(f"{where(record)}: {problem}; mend it, or set unknown_label: quarantine")
+                    raise DataError(f"{where(record)}: {problem}; correct it, or set unknown_label: quarantine")
             elif record.get("label") is None:
                 seen["unlabelled"] += 1
             elif record.get("split") in TRAINING_SPLITS:

@@ -10,7 +10,7 @@ _SAID = 300
 
 
 class Defect(Exception):
-    """Why a line or a record cannot be used: `reason` to count it under, `detail` to mend it."""
+    """Why a line or a record cannot be used: `reason` to count it under, `detail` to correct it."""
 
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(reason, detail)

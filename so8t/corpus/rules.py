@@ -34,7 +34,7 @@ def check_pattern(pattern: str) -> str:
     if normalise(pattern) != pattern:
         odd = "".join(dict.fromkeys(each for each in pattern if normalise(each) != each)) or pattern
         raise ValueError(
-            f"{pattern!r} holds {odd!r}, which no text does once it is NFKC-normalised: "
+            f"{pattern!r} holds {odd!r}, which never occurs in NFKC-normalised text: "
             f"write {normalise(odd)!r}, with a backslash before what is special in a regular expression"
         )
     if compiled.search(""):

@@ -101,7 +101,7 @@ class Backend:
 
 def current_graph() -> Graph:
     if Backend.graph is None:
-        raise InvalidDodoFile("this dodo.py does not make a graph of so8t: the command works in so8t projects alone")
+        raise InvalidDodoFile("this dodo.py does not belong to a so8t project: run the command in the folder of one")
     return Backend.graph
 
 

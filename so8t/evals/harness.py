@@ -122,7 +122,7 @@ def open_tasks(version: str, tasks: Sequence[str], folder: str, shots: int | Non
         )
     manager = TaskManager(include_path=folder or None)
     if unknown := sorted(set(tasks) - set(manager.all_tasks)):
-        raise StageError(f"evaluation: harness: lm_eval knows no task {unknown[0]}; see `lm-eval ls tasks`")
+        raise StageError(f"evaluation: harness: lm_eval does not know the task {unknown[0]}; see `lm-eval ls tasks`")
     return Tasks(tuple(tasks), manager, shots, limit)
 
 

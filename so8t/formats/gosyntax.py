@@ -179,7 +179,7 @@ class _Parser:
         if end is None or end.tokens != ("end",):
             action.fail("has no end of its own (an else is not known here)")
         if len(tokens) < 5 or tokens[1] != "," or tokens[3] != ":=" or not tokens[0][:1] == tokens[2][:1] == "$":
-            action.fail("is no `range $index, $element := list`")
+            action.fail("must be `range $index, $element := list`")
         return Range(tokens[0], tokens[2], _expression(action, tokens[4:]), body)
 
 

@@ -81,7 +81,7 @@ def _sentencepiece(folder: Path, family: Family, rows: int) -> tuple[list[str], 
     try:
         pieces = SentencePieceProcessor(model_proto=(folder / "tokenizer.model").read_bytes())
     except RuntimeError as error:
-        raise StageError("gguf: tokenizer.model is no SentencePiece model") from error
+        raise StageError("gguf: tokenizer.model is not a SentencePiece model") from error
     count = pieces.vocab_size()
     _check_size(count, rows)
     tokens = [pieces.IdToPiece(number) for number in range(count)] + [f"[PAD{n}]" for n in range(count, rows)]

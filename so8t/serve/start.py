@@ -38,7 +38,7 @@ MODELS = "models"
 
 
 @dataclass(frozen=True)
-class Plan:
+class Serving:
     """What a server of this profile is made of."""
 
     settings: Serve
@@ -50,7 +50,7 @@ class Plan:
         return self.layout.project / named
 
 
-def read(project: Path, profile: str, development: bool = False) -> Plan:
+def read(project: Path, profile: str, development: bool = False) -> Serving:
     """serve.yaml beside the stages' own specs; all problems of all files at once."""
     table = contents.read(project)
     found = profiles.read(project, profile, table.renamed)
@@ -64,7 +64,7 @@ def read(project: Path, profile: str, development: bool = False) -> Plan:
             f"serve.host {settings.host} lets other machines in: name a file of bearer tokens in serve.tokens"
         )
     layout = Layout(project, project / spec.settings(found).artifacts, profile)
-    return Plan(settings, sft.policies, models[GGUF].name, layout)  # type: ignore[attr-defined]
+    return Serving(settings, sft.policies, models[GGUF].name, layout)  # type: ignore[attr-defined]
 
 
 def run(project: Path, profile: str, development: bool = False) -> None:
@@ -78,84 +78,84 @@ def run(project: Path, profile: str, development: bool = False) -> None:
     from so8t.serve.server import run as run_server
     from so8t.serve.service import Service
 
-    plan = read(project, profile, development)
-    settings = plan.settings
-    known = audit_keys(plan, os.environ)
-    tokens = limits.Tokens(limits.read_tokens(plan.path(settings.tokens))) if settings.tokens else None
-    conversation = declared(plan)
-    backend = open_backend(plan, conversation)
-    log = Log(plan.path(settings.audit.folder) / profile, known, settings.audit.rotate)
-    service = Service(backend, conversation, policy(plan), settings.limits, log, known)
-    run_server(create(service, tokens, settings.page, examples(plan)), settings)
+    serving = read(project, profile, development)
+    settings = serving.settings
+    known = audit_keys(serving, os.environ)
+    tokens = limits.Tokens(limits.read_tokens(serving.path(settings.tokens))) if settings.tokens else None
+    writer = declared(serving)
+    backend = open_backend(serving, writer)
+    log = Log(serving.path(settings.audit.folder) / profile, known, settings.audit.rotate)
+    service = Service(backend, writer, policy(serving), settings.limits, log, known)
+    run_server(create(service, tokens, settings.page, examples(serving)), settings)
 
 
-def audit_keys(plan: Plan, environment: Mapping[str, str]) -> Keys:
-    named = plan.settings.audit.key_file
-    found = keys.read(plan.path(named) if named else None, environment)
+def audit_keys(serving: Serving, environment: Mapping[str, str]) -> Keys:
+    named = serving.settings.audit.key_file
+    found = keys.read(serving.path(named) if named else None, environment)
     if found is not None:
         return found
-    if not plan.settings.development:
+    if not serving.settings.development:
         raise keys.needed()
     print("serve: development: the audit log's key is made now and kept by nobody", file=sys.stderr)
     return keys.passing()
 
 
-def policy(plan: Plan) -> Policy:
+def policy(serving: Serving) -> Policy:
     from so8t.serve.policy import Policy, Text
 
-    own = {label: getattr(plan.policies, label) for label in LABELS}
+    own = {label: getattr(serving.policies, label) for label in LABELS}
     return Policy(
-        {label: Text(text.reason, text.answer) for label, text in own.items()}, plan.settings.policy.declining
+        {label: Text(text.reason, text.answer) for label, text in own.items()}, serving.settings.policy.declining
     )
 
 
-def declared(plan: Plan) -> PromptWriter:
+def declared(serving: Serving) -> PromptWriter:
     from so8t.serve.backend import declared
 
-    return declared(_json(plan, plan.layout.folder(FORMATS) / FILE, FORMATS))
+    return declared(_json(serving, serving.layout.folder(FORMATS) / FILE, FORMATS))
 
 
-def open_backend(plan: Plan, conversation: PromptWriter) -> Backend:
-    wanted = plan.settings.backend
+def open_backend(serving: Serving, writer: PromptWriter) -> Backend:
+    wanted = serving.settings.backend
     if isinstance(wanted, Ollama):
         from so8t.serve.ollama import OllamaBackend
 
-        seconds = plan.settings.limits.seconds
-        return OllamaBackend(wanted, plan.settings.name, conversation.chat, seconds, tokenizer(plan))
+        seconds = serving.settings.limits.seconds
+        return OllamaBackend(wanted, serving.settings.name, writer.chat, seconds, tokenizer(serving))
     from so8t.formats.grammar import grammar
     from so8t.serve.local import LocalBackend
 
-    model = plan.layout.folder(GGUF) / MODELS / f"{plan.model}-{wanted.quantisation}.gguf"
+    model = serving.layout.folder(GGUF) / MODELS / f"{serving.model}-{wanted.quantisation}.gguf"
     if not model.is_file():
-        raise UserError(f"{plan.layout.shown(model)} is not there: build it with `doit {GGUF}`")
-    text = grammar(conversation.thinking)  # of the same declaration that the splitter follows
-    return LocalBackend(wanted, plan.settings.name, conversation.chat, model, text)
+        raise UserError(f"{serving.layout.shown(model)} is not there: build it with `doit {GGUF}`")
+    text = grammar(writer.thinking)  # of the same declaration that the splitter follows
+    return LocalBackend(wanted, serving.settings.name, writer.chat, model, text)
 
 
-def tokenizer(plan: Plan) -> Tokenizer | None:
+def tokenizer(serving: Serving) -> Tokenizer | None:
     """Of the baked model, whose tokens its GGUFs have; None, and a word why, where there is none to read."""
-    file = plan.layout.folder(BAKED) / "model" / "tokenizer.json"
+    file = serving.layout.folder(BAKED) / "model" / "tokenizer.json"
     try:
         from tokenizers import Tokenizer
     except ImportError:
         raise MissingExtra("tokenizers", "serve", "counting tokens for Ollama") from None
     if file.is_file():
         return Tokenizer.from_file(str(file))
-    print(f"serve: {plan.layout.shown(file)} is not there: characters stand for tokens", file=sys.stderr)
+    print(f"serve: {serving.layout.shown(file)} is not there: characters stand for tokens", file=sys.stderr)
     return None
 
 
-def examples(plan: Plan) -> list[str]:
+def examples(serving: Serving) -> list[str]:
     """Questions that the evaluation saw this model answer right, one of each class; none where it was not asked."""
-    backend = plan.settings.backend
+    backend = serving.settings.backend
     kind = backend.model.rpartition(":")[2] if isinstance(backend, Ollama) else backend.quantisation
-    samples, splits = plan.layout.folder(EVALUATION) / "samples.jsonl", plan.layout.folder(STAGE) / "splits"
+    samples, splits = serving.layout.folder(EVALUATION) / "samples.jsonl", serving.layout.folder(STAGE) / "splits"
     there = samples.is_file() and splits.is_dir()
     return [each.question for each in answered.right(samples, splits, kind, len(LABELS))] if there else []
 
 
-def _json(plan: Plan, path: Path, stage: str) -> Any:
+def _json(serving: Serving, path: Path, stage: str) -> Any:
     try:
         return json.loads(path.read_bytes())
     except FileNotFoundError:
-        raise UserError(f"{plan.layout.shown(path)} is not there: build it with `doit {stage}`") from None
+        raise UserError(f"{serving.layout.shown(path)} is not there: build it with `doit {stage}`") from None

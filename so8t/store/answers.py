@@ -26,7 +26,7 @@ class Answers:
         self._synced = time.monotonic()
         self._wanted: set[str] = set()
         self._lock = threading.Lock()
-        self._log = Log(path, _key, "not a kept answer; mend or remove that line, or remove the file")
+        self._log = Log(path, _key, "not an answer; correct or remove that line, or remove the file")
         self._places: dict[str, int] = {}
         end = 0
         for line, key in self._log.entries():

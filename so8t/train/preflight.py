@@ -23,7 +23,7 @@ def preflight(
     _check_none("would learn, and shall not", learning - expected)
     if inputs_need_gradient and not _inputs_require_gradient(model):
         raise StageError(
-            "adapter: preflight: the embeddings' output requires no gradient; with gradient checkpointing or a "
+            "adapter: preflight: the embeddings' output does not require a gradient; with gradient checkpointing or a "
             "quantised base the first layers would learn nothing: call enable_input_require_grads first"
         )
     try:

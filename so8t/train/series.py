@@ -24,7 +24,7 @@ Value = float | int | str | list[float]
 _NAMED = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the first moment that a zip file can name
 _COPY = 1 << 20
-_WRONG = "no sample, and others follow; remove the adapter's unfinished work folder"
+_WRONG = "not a sample, but more follow; remove the adapter's unfinished work folder"
 
 
 class Series:

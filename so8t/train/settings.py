@@ -130,9 +130,7 @@ class Validation(SpecModel):
     @model_validator(mode="after")
     def _something_to_compare(self) -> Validation:
         if not self.conversations and (self.patience or self.publish == "best"):
-            raise ValueError(
-                "patience and publish: best compare validation losses, and conversations is 0: there is none"
-            )
+            raise ValueError("patience and publish: best need a validation loss; set conversations above 0")
         return self
 
 

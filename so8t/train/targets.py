@@ -26,8 +26,7 @@ def choose(model: nn.Module, wanted: Sequence[str]) -> list[str]:
     missing = [target for target in wanted if not any(_matches(name, target) for name in names)]
     if missing:
         raise StageError(
-            f"lora.targets: {', '.join(missing)} {'is' if len(missing) == 1 else 'are'} no module of this "
-            f"{type(model).__name__}; its layers have "
+            f"lora.targets: this {type(model).__name__} has no module {', '.join(missing)}; its layers have "
             + ", ".join(f"{name} (x{count})" for name, count in sorted(there.items()))
         )
     return list(wanted)

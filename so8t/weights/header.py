@@ -1,4 +1,4 @@
-"""The header of a safetensors file, read without trust and written without chance. Pure.
+"""The header of a safetensors file: every field is checked when it is read, and equal tensors give equal bytes. Pure.
 
 Holding the entries that `parse` gives means: every tensor lies within the file, none overlaps another, no byte is
 left over, and each range is as long as its shape and type say.
@@ -130,9 +130,9 @@ def _entry(name: str, value: Any) -> tuple[Tensor, int, int]:
     if not isinstance(dtype, str) or dtype not in SIZES:
         raise BadHeader(f"tensor {name} has type {dtype!r}; it must be one of {', '.join(SIZES)}")
     if not _lengths(shape):
-        raise BadHeader(f"tensor {name} has shape {str(shape)[:80]}, which is none")
+        raise BadHeader(f"tensor {name} has shape {str(shape)[:80]}, which is not a shape")
     if not _lengths(offsets) or len(offsets) != 2 or offsets[0] > offsets[1]:
-        raise BadHeader(f"tensor {name} has data_offsets {str(offsets)[:80]}, which are none")
+        raise BadHeader(f"tensor {name} has data_offsets {str(offsets)[:80]}, which are not a range")
     tensor, (start, stop) = Tensor(name, dtype, tuple(shape)), offsets
     if tensor.size != stop - start:
         raise BadHeader(

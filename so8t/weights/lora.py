@@ -124,7 +124,7 @@ def _understand(config: Mapping[str, Any], tensors: Checkpoint, base: Checkpoint
 def _split(name: str, tensors: Checkpoint) -> tuple[str, str]:
     """The module's name and which of its tensors this is; none of LoRA's: a tensor of the base, replaced."""
     if not name.startswith(PREFIX):
-        raise StageError(f"{tensors.file(name)}: tensor {name} does not begin with {PREFIX}: this is no PEFT adapter")
+        raise StageError(f"{tensors.file(name)}: tensor {name} does not begin with {PREFIX}: not a PEFT adapter")
     for kind in (DOWN, UP, EMBEDDING_DOWN, EMBEDDING_UP, MAGNITUDE):
         if name.endswith(kind):
             return name[len(PREFIX) : -len(kind)], kind
@@ -235,7 +235,7 @@ def _config(path: Path, label: str) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise StageError(f"{label}: {CONFIG} is not JSON: {error}") from error
     if not isinstance(config, dict) or config.get("peft_type") != "LORA":
-        raise StageError(f"{label}: {CONFIG} describes no LoRA adapter")
+        raise StageError(f"{label}: {CONFIG} does not describe a LoRA adapter")
     for key in ("r", "lora_alpha"):
         if type(config.get(key)) not in (int, float) or not config[key] > 0:
             raise StageError(f"{label}: {CONFIG}: {key} is {config.get(key)!r}, and must be a positive number")

@@ -187,7 +187,7 @@ def _put_gates(model: Any, gates: Stored | None) -> None:
         return
     modules = attach.attentions(model)
     if strange := sorted(gates.attentions.keys() - modules.keys()):
-        raise StageError(f"there is a gate for layer {strange[0]}, which the model has not: they belong to another one")
+        raise StageError(f"the model has no layer {strange[0]}, but the gates name it: they belong to another model")
     attach.route(model)
     for layer in gates.attentions:
         modules[layer].so8_gate = gates.gate(layer)

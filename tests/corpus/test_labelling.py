@@ -120,7 +120,7 @@ def test_an_unknown_label_names_record_place_and_the_four_classes():
         look([record("x", label="allow", line=12)])
     assert str(caught.value) == (
         "s.jsonl:12: record 000000000000000c: unknown label 'allow', not one of ALLOW, ESCALATION, DENY, REFUSE; "
-        "mend it, or set unknown_label: quarantine"
+        "correct it, or set unknown_label: quarantine"
     )
 
 

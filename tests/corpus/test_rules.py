@@ -66,7 +66,7 @@ def test_a_pattern_that_normalised_text_can_never_hold_is_refused():
     assert problems(patterns=["Ｅｘｃｅｌ|表"]) == [
         (
             ("patterns", 0),
-            "Value error, 'Ｅｘｃｅｌ|表' holds 'Ｅｘｃｅｌ', which no text does once it is NFKC-normalised: "
+            "Value error, 'Ｅｘｃｅｌ|表' holds 'Ｅｘｃｅｌ', which never occurs in NFKC-normalised text: "
             "write 'Excel', with a backslash before what is special in a regular expression",
         )
     ]

@@ -447,7 +447,7 @@ def test_a_broken_line_among_the_kept_answers_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         Answers(path)
 
-    assert str(caught.value) == f"{path}:2: not a kept answer; mend or remove that line, or remove the file"
+    assert str(caught.value) == f"{path}:2: not an answer; correct or remove that line, or remove the file"
 
 
 def test_the_first_answer_for_a_key_stays(tmp_path: Path) -> None:

@@ -101,7 +101,7 @@ def test_another_joiner_than_ollamas_is_refused() -> None:
         ("{{ with .System }}{{ end }}", "line 1: {{ with .System }}: with is not known here"),
         ("{{ template }}", "line 1: {{ template }}: template is not known here"),
         ("{{ break }}", "line 1: {{ break }}: break is not known here"),
-        ("{{ range .Messages }}{{ end }}", "line 1: {{ range .Messages }}: is no `range $index, $element := list`"),
+        ("{{ range .Messages }}{{ end }}", "line 1: {{ range .Messages }}: must be `range $index, $element := list`"),
         (
             "{{ range $i, $m := .Messages }}{{ else }}{{ end }}",
             "line 1: {{ range $i , $m := .Messages }}: has no end of its own (an else is not known here)",

@@ -58,7 +58,7 @@ def test_a_users_text_holds_no_token_of_the_formats(here: Served, backend: Local
 def test_under_the_grammar_an_untrained_model_answers_or_is_refused_for_what_it_wrote(
     here: Served, question: str
 ) -> None:
-    """The grammar admits bytes that are no UTF-8, and tags behind a backslash; a trained model writes neither."""
+    """The grammar admits bytes that are not UTF-8, and tags behind a backslash; a trained model writes neither."""
     for reply in (here.think(question), here.chat(question), here.think(question, stream=True)):
         record = here.records()[-1]
 

@@ -146,7 +146,7 @@ def test_records_that_vanish_fail_the_stage() -> None:
             {"harm": {"categories": {"x": {"patterns": ["(a)"]}}}},
             "capturing group in '(a)': write (?:...) instead of (...)",
         ),
-        ({"harm": {"drop": ["nope"]}}, "drop names no category: nope; there are: minor_sexual, sexual"),
+        ({"harm": {"drop": ["nope"]}}, "unknown drop: nope; the categories are minor_sexual, sexual"),
         ({"duplicates": {"permutations": 100}}, "permutations (100) must be a multiple of bands (16)"),
     ],
 )

@@ -170,8 +170,8 @@ def test_answers_that_no_figure_needs_any_more_are_let_go(inputs: Inputs, tmp_pa
             "evaluation: splits: split empty holds no conversation; give it a share, or leave it out",
         ),
         ({"splits": ("some",)}, "evaluation: adapter_scores answered nothing of some: name it in its splits, too"),
-        ({"types": ("f16", "q5_k_m")}, "evaluation: types: gguf made no q5_k_m; it made f16, q8_0"),
-        ({"bounds": {"q4km": 0.1}}, "evaluation: bounds: gguf made no q4km; it made f16, q8_0"),
+        ({"types": ("f16", "q5_k_m")}, "evaluation: types: gguf did not make q5_k_m; it made f16, q8_0"),
+        ({"bounds": {"q4km": 0.1}}, "evaluation: bounds: gguf did not make q4km; it made f16, q8_0"),
     ],
 )
 def test_what_is_missing_is_named_before_anything_is_asked(

@@ -111,5 +111,5 @@ def test_inputs_need_a_gradient_where_layers_are_computed_again() -> None:
     preflight(made, names(made), loss_of(made), inputs_need_gradient=True)
 
     made.get_input_embeddings()._forward_hooks.clear()
-    with pytest.raises(StageError, match=r"the embeddings' output requires no gradient"):
+    with pytest.raises(StageError, match=r"the embeddings' output does not require a gradient"):
         preflight(made, names(made), loss_of(made), inputs_need_gradient=True)

@@ -92,7 +92,9 @@ def test_a_broken_line_in_the_middle_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DataError) as raised:
         Series(path)
 
-    assert str(raised.value) == (f"{path}:2: no sample, and others follow; remove the adapter's unfinished work folder")
+    assert str(raised.value) == (
+        f"{path}:2: not a sample, but more follow; remove the adapter's unfinished work folder"
+    )
 
 
 def test_steps_only_ascend(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ def test_a_target_that_matches_nothing_lists_what_there_is() -> None:
     with pytest.raises(StageError) as caught:
         targets.choose(model("phi3"), ["qkv_proj", "gate_proj", "up_proj"])
     assert str(caught.value) == (
-        "lora.targets: gate_proj, up_proj are no module of this Phi3ForCausalLM; its layers have "
+        "lora.targets: this Phi3ForCausalLM has no module gate_proj, up_proj; its layers have "
         "down_proj (x4), gate_up_proj (x4), o_proj (x4), qkv_proj (x4)"
     )
 
@@ -44,7 +44,7 @@ def test_targets_match_the_end_of_a_name_as_in_peft() -> None:
         "self_attn.o_proj",
         "model.layers.1.mlp.up_proj",
     ]
-    with pytest.raises(StageError, match=r"^lora.targets: attn.o_proj is no module"):
+    with pytest.raises(StageError, match=r"^lora.targets: this LlamaForCausalLM has no module attn.o_proj;"):
         targets.choose(made, ["attn.o_proj"])
     wrapped = lora.add_lora(made, Lora(r=2, targets=("self_attn.o_proj",)), seed=0)
     assert sum("lora_A" in name for name, _ in wrapped.named_parameters()) == 4

@@ -115,7 +115,7 @@ def test_our_commands_say_that_the_project_is_not_ours(tmp_path: Path, command: 
         timeout=60,
     )
 
-    said = "ERROR: this dodo.py does not make a graph of so8t: the command works in so8t projects alone"
+    said = "ERROR: this dodo.py does not belong to a so8t project: run the command in the folder of one"
     assert (ran.returncode, [line for line in ran.stderr.splitlines() if line]) == (3, [said])
 
 

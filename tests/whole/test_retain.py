@@ -34,9 +34,12 @@ def test_the_bytes_go_the_manifest_stays_and_everything_is_up_to_date(lean: Hous
     assert lean.status() == UP_TO_DATE
     run = lean.doit()
     assert (run.code, run.ran) == (0, [])
-    assert lean.why("doubled") == ["doubled: up to date (its bytes were let go: retain is manifest)"]
+    assert lean.why("doubled") == ["doubled: up to date (its files were removed: retain is manifest)"]
     found = lean.doit("verify")
-    assert (found.code, found.out.splitlines()[1]) == (0, "doubled: its bytes were let go, nothing to hash")
+    assert (found.code, found.out.splitlines()[1]) == (
+        0,
+        "doubled: its files were removed by retain, nothing to hash",
+    )
 
 
 def test_a_changed_consumer_brings_the_bytes_back_and_lets_them_go_again(lean: House) -> None:
