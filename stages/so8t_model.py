@@ -20,7 +20,7 @@ class Spec(SpecModel):
     """Which layers carry gates, and of which kind."""
 
     kind: Literal["geodesic", "blend", "free"] = "geodesic"
-    """geodesic: always a rotation; blend: between the identity and one; free: near one, held there by a loss."""
+    """geodesic: always a rotation; blend: between the identity and one; free: near one, kept there by a loss."""
     layers: Literal["all", "intermediate"] | tuple[int, ...] = "intermediate"
     """all, intermediate (all but the first and the last), or numbers of layers, from 0."""
     alpha: float = Field(-5.0, ge=-30, le=30)

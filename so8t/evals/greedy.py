@@ -42,7 +42,7 @@ def generate(
     count = Count(f"adapter_scores: {name}", len(keys), len(keys) - sum(map(len, missing)))
     for some in missing:
         given = _left_padded([encoded[number].ids for number in some], stop[0], model.device)
-        with attach.held(model):
+        with attach.computed_once(model):
             made = model.generate(
                 **given, max_new_tokens=longest, do_sample=False, eos_token_id=stop, pad_token_id=stop[0]
             )
@@ -69,7 +69,7 @@ def loss(model: Any, encoded: Sequence[Encoded], batch: int, fill: int) -> float
         for one in sorted(encoded, key=lambda one: len(one.ids))
     ]
     total = count = 0.0
-    with attach.held(model):
+    with attach.computed_once(model):
         for start in range(0, len(rows), batch):
             table = {
                 name: tensor.to(model.device)

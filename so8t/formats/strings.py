@@ -33,7 +33,7 @@ _TAGS = ("<|end|>", "<|user|>", "<|im_start|>", "</s>", "<s>", "<bos>", "[INST]"
 _ODD_TAGS = ("<|", "|>", "</", "<|END|>", "<end_of_turn>", "<|eot_id|>", "<0x0A>", "▁", "▁▁", "Ġ", "<unk>", "＜final＞")
 
 Choose = Callable[[random.Random], str]
-NAMED = (  # kinds of text that a spec may let engines read in two ways; Japanese is none of them
+NAMED = (  # kinds of text that a spec may let engines read in two ways; Japanese is not one of them
     "combining_marks",
     "control_characters",
     "decomposed",

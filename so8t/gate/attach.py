@@ -107,7 +107,7 @@ def names(model: nn.Module) -> dict[int, str]:
 
 
 def train(found: Mapping[int, Gate], alpha: bool = True) -> list[nn.Parameter]:
-    """Let gates learn, which PEFT froze with all else; alpha too, or held. The parameters that do, by layer."""
+    """Let gates learn, which PEFT froze with all else; alpha too, or not. The parameters that do, by layer."""
     for gate in found.values():
         for name, parameter in gate.named_parameters():
             parameter.requires_grad_(alpha or name != "alpha")
@@ -115,17 +115,17 @@ def train(found: Mapping[int, Gate], alpha: bool = True) -> list[nn.Parameter]:
 
 
 @contextmanager
-def held(model: nn.Module) -> Iterator[None]:
+def computed_once(model: nn.Module) -> Iterator[None]:
     """For generation and evaluation: each gate's matrix is computed once, not per token. Nothing may train inside."""
     found = gates(model).values()
     try:
         for gate in found:
-            gate.hold()
+            gate.compute_once()
         with torch.no_grad():
             yield
     finally:
         for gate in found:
-            gate.hold(False)
+            gate.compute_once(False)
 
 
 @contextmanager

@@ -32,7 +32,7 @@ class Kind:
 
 def find(name: str) -> Kind:
     if name not in KINDS:
-        raise StageError(f"gates.kind: {name!r} is none of {', '.join(KINDS)}")
+        raise StageError(f"gates.kind: {name!r} must be one of {', '.join(KINDS)}")
     return KINDS[name]
 
 
@@ -66,7 +66,7 @@ def _blend_angles(blocks: Tensor, g: Tensor) -> Tensor:
     return torch.atan2(g * whole.sin(), 1 - g + g * whole.cos())
 
 
-# ---- free: M = I + delta, near a rotation, held there by the orthogonality loss
+# ---- free: M = I + delta, near a rotation, kept there by the orthogonality loss
 
 
 def _free(delta: Tensor, g: Tensor) -> Tensor:

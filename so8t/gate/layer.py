@@ -30,7 +30,7 @@ class Gate(nn.Module):
                 f"{dim}: leave its layer out of gates.layers, or choose a model whose heads x head_dim divides"
             )
         self.dim, self.blocks = dim, dim // rotation.SIZE
-        self._held: Tensor | None = None
+        self._kept: Tensor | None = None
         self._shared: Tensor | None = None
         self.register_parameter(self.kind.numbers, _parameter((self.blocks, *self.kind.shape), device))
         if self.kind.opens:
@@ -49,7 +49,7 @@ class Gate(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         """Tokens (..., dim) turned, in their own dtype."""
         with torch.autocast(tokens.device.type, enabled=False):
-            return product(tokens, self.matrix() if self._held is None else self._held)
+            return product(tokens, self.matrix() if self._kept is None else self._kept)
 
     @property
     def g(self) -> float:
@@ -72,9 +72,9 @@ class Gate(nn.Module):
         if self.kind.projection:
             self.numbers.copy_(self.kind.projection(self.matrix(rotation.finest(self.numbers.device))))
 
-    def hold(self, held: bool = True) -> None:
-        """Compute M once for many forwards without gradients (`attach.held`), or let go of it."""
-        self._held = self.matrix().detach() if held else None
+    def compute_once(self, once: bool = True) -> None:
+        """Compute M once for many forwards without gradients (`attach.computed_once`), or let go of it."""
+        self._kept = self.matrix().detach() if once else None
 
     def share(self, matrix: Tensor | None) -> None:
         """Take what `matrices` gave as M until it is taken back (`attach.shared`)."""

@@ -1,4 +1,4 @@
-"""What runs a model: prompts in, bytes of output out.  Everything else of the room knows only this.
+"""What runs a model: prompts in, bytes of output out.  Everything else in this room knows only this.
 
 `prepare` and `generate` block and are called in a thread of their own.
 Role tokens and tags in a message are text: a backend gets the conversation in pieces, structure and content apart,

@@ -155,7 +155,7 @@ def validation_loss(trainer: GatedTrainer, held_out: Conversations) -> float:
     total = count = 0.0
     trainer.learner.eval()
     try:
-        with attach.held(trainer.learner), trainer.compute_loss_context_manager():
+        with attach.computed_once(trainer.learner), trainer.compute_loss_context_manager():
             for start in range(0, len(numbers), size):
                 rows = [[held_out[number]] for number in numbers[start : start + size]]
                 batch = trainer._prepare_inputs(collate(rows, trainer.recipe.fill))

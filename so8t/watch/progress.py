@@ -86,11 +86,11 @@ class Progress:
         if not self._live:
             self._write(f"{self._label}: {self._facts()}\n")
             return
-        room = max(self._width() - 1, 10)  # a line that fills the last column would wrap
+        columns = max(self._width() - 1, 10)  # a line that fills the last column would wrap
         done = self._step * _BAR // self._steps
         with_bar = f"{self._label} [{'#' * done}{'.' * (_BAR - done)}] {self._facts()}"
-        line = with_bar if len(with_bar) <= room else f"{self._label} {self._facts()}"[:room]
-        self._write("\r" + line.ljust(min(self._length, room)))
+        line = with_bar if len(with_bar) <= columns else f"{self._label} {self._facts()}"[:columns]
+        self._write("\r" + line.ljust(min(self._length, columns)))
         self._length = len(line)
 
     def _wipe(self) -> None:

@@ -132,8 +132,8 @@ def combine(
 
     The result is good until this thread's next.
     """
-    room = _BUFFERS.get("delta", (up.shape[0], down.shape[1]), torch.float32)
-    delta = torch.mm(up, down, out=room).mul_(low.scale)
+    buffer = _BUFFERS.get("delta", (up.shape[0], down.shape[1]), torch.float32)
+    delta = torch.mm(up, down, out=buffer).mul_(low.scale)
     exact = torch.promote_types(rows.dtype, torch.float32)
     weight = rows if rows.dtype == exact else _BUFFERS.get("weight", tuple(rows.shape), exact).copy_(rows)
     merged = (delta.T if low.turned else delta).to(exact).add_(weight)

@@ -37,13 +37,13 @@ class Piece:
 def plan(tensors: Sequence[Tensor], shard_size: int) -> tuple[Shard, ...]:
     """Files of at most `shard_size` bytes of data each, unless one tensor alone is larger; named as everyone does."""
     groups: list[list[Tensor]] = [[]]
-    room = shard_size
+    left = shard_size
     for tensor in tensors:
-        if tensor.size > room and groups[-1]:
+        if tensor.size > left and groups[-1]:
             groups.append([])
-            room = shard_size
+            left = shard_size
         groups[-1].append(tensor)
-        room -= tensor.size
+        left -= tensor.size
     count = len(groups)
     names = [f"model-{n:05d}-of-{count:05d}.safetensors" for n in range(1, count + 1)] if count > 1 else [SINGLE]
     return tuple(_shard(name, group) for name, group in zip(names, groups, strict=True))

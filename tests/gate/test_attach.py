@@ -92,17 +92,17 @@ def logits_of(made: Any, ids: torch.Tensor) -> torch.Tensor:
         return made(input_ids=ids).logits
 
 
-def test_held_gates_generate_the_same_and_are_let_go() -> None:
+def test_gates_computed_once_generate_the_same_and_are_let_go() -> None:
     gated = model("phi3")
     gates = attach.attach(gated)
     open_up(gates)
     options = {"max_new_tokens": 6, "do_sample": False}
     free = gated.generate(tokens(1), **options)
 
-    with attach.held(gated):
+    with attach.computed_once(gated):
         assert torch.equal(gated.generate(tokens(1), **options), free)
 
-    assert all(gate._held is None for gate in gates.values())
+    assert all(gate._kept is None for gate in gates.values())
 
 
 def test_layers_are_detected_from_the_config() -> None:

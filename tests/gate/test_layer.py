@@ -35,7 +35,7 @@ def test_a_dimension_that_eight_does_not_divide_is_named(dim: int) -> None:
 
 
 def test_an_unknown_kind_is_named() -> None:
-    with pytest.raises(StageError, match=r"^gates.kind: 'linear' is none of geodesic, blend, free$"):
+    with pytest.raises(StageError, match=r"^gates.kind: 'linear' must be one of geodesic, blend, free$"):
         Gate(64, "linear")  # type: ignore[arg-type]
 
 
@@ -114,14 +114,14 @@ def test_the_other_kinds_need_no_projection(kind: str) -> None:
     assert torch.equal(gate.matrix(), before)
 
 
-def test_a_held_matrix_is_the_same_and_let_go_again() -> None:
+def test_a_matrix_computed_once_is_the_same_and_let_go_again() -> None:
     gate, tokens = Gate(64), torch.randn(3, 64)
     open_up({0: gate})
     turned = gate(tokens)
 
-    gate.hold()
+    gate.compute_once()
     assert torch.equal(gate(tokens), turned)
-    gate.hold(False)
+    gate.compute_once(False)
     gate.reset()
     assert torch.equal(gate(tokens), tokens)
 
