@@ -10,7 +10,7 @@ import torch
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM
 
 from so8t.gate import attach
-from so8t.gate.integration import demand, integrate
+from so8t.gate.integration import check, integrate
 from so8t.gate.models import (
     SO8TPhi3Attention,
     SO8TPhi3Config,
@@ -42,7 +42,7 @@ def test_gates_are_where_the_config_says() -> None:
     assert [type(m) for m in (made.model, made.model.layers[1], made.model.layers[1].self_attn)] == [
         *(SO8TPhi3Model, SO8TPhi3DecoderLayer, SO8TPhi3Attention)
     ]
-    demand(integrate(made, tokens()))
+    check(integrate(made, tokens()))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

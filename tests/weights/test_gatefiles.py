@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from so8t.errors import StageError
 from so8t.gate import attach
 from so8t.gate.fold import fold
-from so8t.gate.integration import demand, integrate
+from so8t.gate.integration import check, integrate
 from so8t.gate.kinds import KINDS
 from so8t.weights import gatefiles
 from tests.gate.families import model, open_up, tokens
@@ -160,7 +160,7 @@ def test_the_check_leaves_the_gates_as_they_were() -> None:
     made = gated()
     before = logits(made)
 
-    demand(integrate(made, tokens()))
+    check(integrate(made, tokens()))
 
     assert torch.equal(logits(made), before)
 
@@ -179,4 +179,4 @@ def test_something_between_gate_and_projection_is_found() -> None:
 
     assert report.identity_bit_equal and not report.acts_before_o_proj
     with pytest.raises(StageError, match=r"^something lies between a gate and its output projection"):
-        demand(report)
+        check(report)
