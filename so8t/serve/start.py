@@ -133,7 +133,7 @@ def open_backend(serving: Serving, writer: PromptWriter) -> Backend:
 
 
 def tokenizer(serving: Serving) -> Tokenizer | None:
-    """Of the baked model, whose tokens its GGUFs have; None, and a word why, where there is none to read."""
+    """Of the baked model, whose tokens its GGUFs have; None, and a word why, if it cannot be found."""
     file = serving.layout.folder(BAKED) / "model" / "tokenizer.json"
     try:
         from tokenizers import Tokenizer

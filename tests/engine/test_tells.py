@@ -81,6 +81,8 @@ def exists(root: Path, name: str) -> bool:
     if "/" in name:
         return any(root.glob(name))
     parts = name.split(".")
+    if root.joinpath(*parts, "__init__.py").is_file():
+        return True
     for at in range(len(parts), 0, -1):
         file = root.joinpath(*parts[:at]).with_suffix(".py")
         if file.is_file():
