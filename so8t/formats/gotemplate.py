@@ -39,7 +39,8 @@ def _system(chat: ChatFormat) -> tuple[str, str]:
     """What stands before all messages, and what stands in the first user's."""
     first, last, default = _text(chat.system.prefix), _text(chat.system.suffix), _text(chat.default_system)
     if chat.system_in_user:
-        taken = f"{{{{- $system := or .System {_go(default)} }}}}" if default else "{{- $system := .System }}"
+        instead = f"{{{{ if not $system }}}}{{{{ $system = {_go(default)} }}}}{{{{ end }}}}" if default else ""
+        taken = "{{- $system := .System }}" + instead
         return taken, f'{{{{ if $system }}}}{first}{{{{ $system }}}}{last}{{{{ $system = "" }}}}{{{{ end }}}}'
     otherwise = f"{{{{ else }}}}{first}{default}{last}" if default else ""
     return f"{{{{- if .System }}}}{first}{{{{ .System }}}}{last}{otherwise}{{{{ end }}}}", ""

@@ -1,0 +1,68 @@
+"""Bases of every family, their tokenizers as published, from the chat format to the Modelfile."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from so8t.engine.stage import Inputs
+from so8t.formats import chat, thinking
+from so8t.formats.chat import PHI3
+from stages import chat_format
+from tests.bases import artifacts, families
+
+AUTO = replace(PHI3, name="auto")
+TRIMMED = ["white space at the ends", "only white space", "full-width space"]
+# family: what is declared, what is accepted, the format that is found, what differs
+CASES: dict[str, tuple[chat.ChatFormat, tuple[str, ...], str, set[str]]] = {
+    "phi35": (AUTO, (), "phi3", set()),
+    "qwen3": (AUTO, ("decomposed",), "chatml", {"decomposed"}),
+    "llama3": (AUTO, ("white_space_at_ends",), "llama3", {*TRIMMED}),
+    "gemma2": (
+        AUTO,
+        ("white_space_at_ends", "sentencepiece_spaces"),
+        "gemma",
+        {*TRIMMED, "SentencePiece's space", "sentencepiece_spaces"},
+    ),
+    "gemma3": (
+        AUTO,
+        ("white_space_at_ends", "sentencepiece_spaces"),
+        "gemma",
+        {*TRIMMED, "SentencePiece's space", "sentencepiece_spaces"},
+    ),
+}
+
+
+def settle(root: Path, declared: chat.ChatFormat, **spec: Any) -> dict[str, Any]:
+    """The stage chat_format over `root`/base_model; its proof."""
+    inputs = Inputs({name: root / name for name in ("base_model", "thinking_sft")})
+    (root / "base_model" / "base.json").write_text('{"remote_code": false}', "utf-8")
+    draft = {"system": "短く。", "chat": chat.to_json(declared), "thinking": thinking.to_json(thinking.TAGS)}
+    (root / "thinking_sft" / "chat_format.json").write_text(json.dumps(draft), "utf-8")
+    shutil.rmtree(root / "chat_format", ignore_errors=True)
+    (root / "chat_format").mkdir()
+    chat_format.build(inputs, root / "chat_format", chat_format.Spec(**spec))
+    proof: dict[str, Any] = json.loads((root / "chat_format" / "proof.json").read_bytes())
+    return proof
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("name", CASES)
+def test_a_published_tokenizer_reaches_the_modelfile_with_equal_tokens(name: str, tmp_path: Path) -> None:
+    declared, accepted, found, differing = CASES[name]
+    families.build(name, tmp_path / "base_model" / "model")
+    shutil.copytree(tmp_path / "base_model" / "model", tmp_path / "baked_model" / "model")
+    artifacts.declare(tmp_path, PHI3)
+
+    proof = settle(tmp_path, declared, strings=10_000, accept=accepted)
+    parity, check = artifacts.convert(tmp_path, name="so8t")
+
+    settled = json.loads((tmp_path / "chat_format" / "chat_format.json").read_bytes())
+    assert settled["chat"]["name"] == found
+    assert set(proof["accepted"]) == differing
+    assert parity["conversations"] == check["conversations"] == 34
