@@ -17,8 +17,6 @@ from so8t.gate.layer import Gate
 from so8t.gate.orthogonality import orthogonality_loss
 from tests.gate.families import DIM, FAMILIES, LAYERS, model, open_up, tokens
 
-pytestmark = pytest.mark.slow
-
 
 def implementations(family: str) -> list[str]:
     return ["eager"] if family == "gemma2" else ["sdpa", "eager"]  # its soft cap is eager's alone

@@ -78,7 +78,6 @@ def test_g_opens_with_alpha() -> None:
     assert Gate(8, "free").g == 1.0
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_gradcheck_of_the_whole_gate(kind: str) -> None:
     gate = Gate(16, kind).double()
