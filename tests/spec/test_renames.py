@@ -109,6 +109,7 @@ def test_without_renames_nothing_is_known(project: Path) -> None:
         load.load(profile.read(project, "mine"), MODELS)
 
 
+@pytest.mark.slow
 def test_a_build_warns_each_time_and_rebuilds_nothing_for_the_upgrade(house: House) -> None:
     house.doit()
     house.edit("stages/__init__.py", "STAGES =", 'RENAMED = (Rename("doubled", "factor", "times"),)\nSTAGES =')

@@ -24,6 +24,8 @@ from tests.ollama.profile import QUESTIONS, SYSTEM, THOUGHT, artifacts, knowing
 from tests.ollama.standin import StandIn
 from tests.ollama.standin_http import running
 
+pytestmark = pytest.mark.slow
+
 DIRECT = "{{ if and $.IsThinkSet (not $.Think) }}"
 CLOSED = DIRECT + "{{ .NoSuchField }}"
 
