@@ -60,6 +60,7 @@ class Rows:
 def so8t(folder: Path, size: Size, options: argparse.Namespace) -> Any:
     """The trainer of the adapter stage, gates and all their losses included."""
     from so8t.formats.chat import PHI3
+    from so8t.formats.thinking import TAGS
     from so8t.train import lora, optimizer, run
     from so8t.train.job import Job
     from so8t.train.settings import Checkpoints, Gates, Lora, Monitor, Pet, Train, Validation
@@ -84,7 +85,7 @@ def so8t(folder: Path, size: Size, options: argparse.Namespace) -> Any:
         train_split=folder,  # the rows are made here
         validation_split=folder,
         chat=PHI3,
-        logs=folder,
+        thinking=TAGS,
     )
     device = lora.device(train)
     learner, gates = run.model(job, device)

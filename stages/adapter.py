@@ -63,6 +63,7 @@ def _job(inputs: Inputs, spec: Spec) -> Job:
     from so8t.train.job import Job
 
     sft = inputs["thinking_sft"]
+    given = declared.read(inputs["chat_format"])
     return Job(
         quantise=spec.quantise,
         precision=spec.precision,
@@ -78,7 +79,8 @@ def _job(inputs: Inputs, spec: Spec) -> Job:
         remote_code=facts.remote_code(inputs["base_model"]),
         train_split=sft / "splits" / "train.jsonl",
         validation_split=sft / "splits" / "validation.jsonl",
-        chat=declared.read(inputs["chat_format"]).chat,
+        chat=given.chat,
+        thinking=given.thinking,
     )
 
 

@@ -1,4 +1,4 @@
-"""evaluation: every GGUF on held-out records through llama.cpp, with intervals, beside PyTorch's answers."""
+"""evaluation: every GGUF on held-out records through llama.cpp, with thinking and without, beside PyTorch's answers."""
 
 from __future__ import annotations
 
@@ -13,12 +13,16 @@ from pydantic import Field, model_validator
 
 from so8t.engine.stage import Inputs, Stage
 from so8t.errors import StageError
+from so8t.formats import declared
 from so8t.spec.fields import SpecModel, execution
 
 if TYPE_CHECKING:
+    from so8t.evals.asking import Way
     from so8t.evals.bench import Bench, Question, Sheet
     from so8t.evals.fidelity import Reference
-    from so8t.store.answers import Answers
+    from so8t.evals.leaks import Watch
+    from so8t.formats.declared import Declared
+    from so8t.formats.thinking import ThinkingFormat
 
 BASE = "base"
 
@@ -97,18 +101,26 @@ class Spec(SpecModel):
 
 def build(inputs: Inputs, out: Path, spec: Spec) -> None:
     from so8t.evals import bench, fidelity, harness, pace
+    from so8t.evals.bench import Bench
     from so8t.gguf import llamacpp
     from so8t.plots import verdicts
     from so8t.store.answers import Answers
 
-    files = _files(inputs["gguf"], spec)
-    questions = _questions(inputs["thinking_sft"], spec)
+    files, formats = _files(inputs["gguf"], spec), declared.read(inputs["chat_format"])
+    questions = _questions(inputs["thinking_sft"], spec, formats.thinking)
     given = fidelity.read(inputs["adapter_scores"] / "samples.jsonl")
     fidelity.check_answered(given, {split: [one.id for one in asked] for split, asked in questions.items()})
     tasks = spec.harness and harness.open_tasks(**spec.harness.model_dump())
-    with Answers(inputs.scratch / "answers.jsonl", lag=1.0) as kept, _base(inputs, out, spec) as base:
-        sheet = _ask(_bench(inputs, spec, questions, kept), spec, base | files)
-        scores: dict[str, Any] = {"engine": llamacpp.version(), "splits": _scores(sheet, list(files), given, spec)}
+    watch = _watch(inputs["thinking_sft"], questions, formats.thinking)
+    with Answers(inputs.scratch / "answers.jsonl", lag=1.0) as kept, _base(inputs, out, spec, formats) as base:
+        asking = Bench(questions, formats.chat, formats.thinking, _way(spec), kept, watch)
+        sheet = _ask(asking, spec, base | files, formats.direct)
+        bench.check_leaks(sheet.direct)
+        scores: dict[str, Any] = {
+            "engine": llamacpp.version(),
+            "watched": watch.figures,
+            "splits": _scores(sheet, list(files), given, spec),
+        }
         if tasks:
             scores["harness"] = {
                 model: tasks.run(path, spec.threads, spec.gpu_layers) for model, path in (base | files).items()
@@ -128,61 +140,74 @@ def _files(folder: Path, spec: Spec) -> dict[str, Path]:
     return {kind: folder / "models" / f"{made['name']}-{kind}.gguf" for kind in spec.types or made["types"]}
 
 
-def _questions(sft: Path, spec: Spec) -> dict[str, list[Question]]:
+def _questions(sft: Path, spec: Spec, fmt: ThinkingFormat) -> dict[str, list[Question]]:
     from so8t.corpus.conversations import heldout
     from so8t.evals.bench import Question
+    from so8t.formats import thinking
 
     return {
-        split: [Question(record["id"], record["label"], record["messages"][:-1]) for record in found]
+        split: [
+            Question(record["id"], record["label"], before, thinking.split(answer["content"], fmt))
+            for record in found
+            for *before, answer in [record["messages"]]
+        ]
         for split, found in heldout(sft, spec.splits, spec.conversations, "evaluation: splits").items()
     }
 
 
 @contextmanager
-def _base(inputs: Inputs, out: Path, spec: Spec) -> Iterator[dict[str, Path]]:
+def _base(inputs: Inputs, out: Path, spec: Spec, formats: Declared) -> Iterator[dict[str, Path]]:
     """The base as f16, for as long as it is needed; where the artifact grows, for there is room for its size."""
     if not spec.base:
         yield {}
         return
     with tempfile.TemporaryDirectory(dir=out) as folder:
         path = Path(folder) / f"{BASE}-f16.gguf"
-        _convert(inputs, path, spec)
+        _convert(inputs, path, spec, formats.thinking)
         yield {BASE: path}
 
 
-def _convert(inputs: Inputs, path: Path, spec: Spec) -> None:
+def _convert(inputs: Inputs, path: Path, spec: Spec, thinking: ThinkingFormat) -> None:
     from so8t.gguf import layout, writer
     from so8t.gguf.metadata import Provenance
     from so8t.watch.quiet import quiet
 
-    thinking = _declared(inputs)["thinking"]
     try:
         with quiet():
-            engine = orjson.loads((inputs["chat_format"] / "vocabulary.json").read_bytes())
+            words = declared.vocabulary(inputs["chat_format"])
             source = layout.open_source(inputs["base_model"] / "model")
-            markers = () if thinking["whole_lines"] else thinking["markers"]
-            vocabulary = layout.read_vocabulary(source, markers, engine["pre_tokenizer"] or None)
+            markers = () if thinking.whole_lines else thinking.markers
+            vocabulary = layout.read_vocabulary(source, markers, words.pre_tokenizer)
             writer.write(source, path, "f16", Provenance(BASE), vocabulary)
     except StageError as error:
         raise StageError(f"evaluation: base: {error}; or leave it out with base: false") from error
 
 
-def _bench(inputs: Inputs, spec: Spec, questions: Mapping[str, Sequence[Question]], kept: Answers) -> Bench:
+def _watch(sft: Path, questions: Mapping[str, Sequence[Question]], fmt: ThinkingFormat) -> Watch:
+    """For what the training split thinks, and what the records that are asked would think."""
+    from so8t.evals.leaks import Watch
+    from so8t.formats import records, thinking
+
+    lines = records.read(sft / "splits" / "train.jsonl")
+    learned = (thinking.split(record["messages"][-1]["content"], fmt) for record in lines)
+    return Watch(fmt, learned, [one.thinking for asked in questions.values() for one in asked])
+
+
+def _way(spec: Spec) -> Way:
     from so8t.evals.asking import Way
-    from so8t.evals.bench import Bench
-    from so8t.formats import chat, thinking
 
-    declared = _declared(inputs)
-    way = Way(spec.longest, spec.workers, spec.threads, spec.gpu_layers)
-    return Bench(questions, chat.from_json(declared["chat"]), thinking.from_json(declared["thinking"]), way, kept)
+    return Way(spec.longest, spec.workers, spec.threads, spec.gpu_layers)
 
 
-def _ask(bench: Bench, spec: Spec, files: Mapping[str, Path]) -> Sheet:
+def _ask(bench: Bench, spec: Spec, files: Mapping[str, Path], directly: bool) -> Sheet:
+    """The base has learned no way of answering, so it is asked in one."""
     from so8t.evals.bench import Held, Sheet
 
     sheet = Sheet()
     for model, path in files.items():
         bench.ask(sheet, model, path)
+        if directly and model != BASE:
+            bench.ask_directly(sheet, model, path)
         if spec.grammar and model != BASE:
             bench.hold(sheet, model, path, Held(**spec.grammar.model_dump()))
     return sheet
@@ -198,15 +223,13 @@ def _scores(sheet: Sheet, kinds: Sequence[str], given: Reference, spec: Spec) ->
         for kind in kinds:
             found[kind]["pytorch"] = beside = fidelity.compare(by_model[kind], given, split, kind, spec.bounds)
             problems += fidelity.problems(split, kind, len(by_model[kind]), beside)
+            if sheet.direct:
+                draws, seed = spec.bootstrap.draws, spec.bootstrap.seed
+                found[kind]["direct"] = bench.direct_scores(sheet.direct[split][kind], by_model[kind], draws, seed)
             if spec.grammar:
                 found[kind]["grammar"] = bench.held_figures(sheet.held[split][kind])
     fidelity.check(problems)
     return scores
-
-
-def _declared(inputs: Inputs) -> dict[str, Any]:
-    declared: dict[str, Any] = orjson.loads((inputs["chat_format"] / "chat_format.json").read_bytes())
-    return declared
 
 
 STAGE = Stage(
@@ -217,8 +240,8 @@ STAGE = Stage(
     takes=(
         "gguf",
         "thinking_sft/splits/",
-        "chat_format/chat_format.json",
-        "chat_format/vocabulary.json",
+        declared.TAKEN,
+        declared.VOCABULARY,
         "base_model",
         "adapter_scores/samples.jsonl",
     ),

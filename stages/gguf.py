@@ -115,7 +115,7 @@ def build(inputs: Inputs, out: Path, spec: Spec) -> dict[str, File]:
     from so8t.watch.quiet import quiet
 
     given = declared.read(inputs["chat_format"])
-    formats = Formats(given.chat, given.thinking)
+    formats = Formats(given.chat, given.thinking, given.direct)
     words = declared.vocabulary(inputs["chat_format"])
     folder = inputs["baked_model"] / "model"
     (out / FOLDER).mkdir(parents=True, exist_ok=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import orjson
@@ -37,12 +38,12 @@ class Spec(SpecModel):
 
 def build(inputs: Inputs, out: Path, spec: Spec) -> None:
     given = declared.read(inputs["chat_format"])
-    formats = Formats(given.chat, given.thinking)
+    formats = Formats(given.chat, given.thinking, given.direct)
     accepted = declared.vocabulary(inputs["chat_format"]).accept
     files = sorted(inputs["gguf"].rglob("*.gguf"))
     if not files:
         raise StageError("modelfile: the gguf artifact holds no .gguf file; build gguf first")
-    template = gotemplate.template(formats.chat, formats.thinking if spec.split_thinking else None)
+    template = gotemplate.template(formats.chat, formats.thinking if spec.split_thinking else None, formats.direct)
     with Model(min(files, key=lambda file: file.stat().st_size), context=64) as engine:
         checked = _check(engine, template, formats, spec.split_thinking, accepted)
         licence = engine.metadata.get("general.license", "") if spec.license is None else spec.license
@@ -87,6 +88,10 @@ def _check(engine: Model, template: str, formats: Formats, split_thinking: bool,
         "the GGUF's own template": equality.embedded(engine, formats),
         "the Modelfile's TEMPLATE": equality.template(engine, template, formats, split_thinking),
     }
+    if not split_thinking:  # then there is one way to ask, and all that the model writes is shown
+        formats = replace(formats, direct=False)
+    elif not formats.direct:
+        equality.check_closed(template, formats)
     return equality.check(views, formats, engine, accepted).conversations
 
 

@@ -47,6 +47,9 @@ class Spec(SpecModel):
     """Tags that policy texts may name in braces, each with the text for records without that tag."""
     teacher: TeacherSpec | None = None
     """The endpoint that writes what is missing; without one, an ALLOW record without an answer is dropped."""
+    direct: float = Field(0.0, ge=0, le=1)
+    """Share of the conversations of train and validation that are learned a second time as direct answers, without
+    thinking; with 0, `think: false` gives no answer."""
     fractions: Fractions = Fractions()
     """Shares of the held-out splits, by a hash of the text; records that a source pinned stay where they are."""
     near_duplicate_threshold: float | None = Field(0.8, gt=0, le=1)
@@ -68,7 +71,7 @@ class Spec(SpecModel):
 def build(inputs: Inputs, out: Path, spec: Spec) -> None:
     chat_format = chatformat.chat_format(spec.chat)
     thinking_format = think.reserving(think.FORMATS[spec.format], chat_format.tokens)
-    conversation = Conversation(chat_format, thinking_format, spec.system)
+    conversation = Conversation(chat_format, thinking_format, spec.system, spec.direct)
     composer = Composer(
         thinking_format,
         spec.policies,
@@ -77,7 +80,7 @@ def build(inputs: Inputs, out: Path, spec: Spec) -> None:
         teach_all=spec.compose == "teacher",
     )
     labelled = inputs["labelled"] / "labelled.jsonl"
-    _write_json(out / declared.FILE, declaration(chat_format, thinking_format, spec.system))
+    _write_json(out / declared.FILE, declaration(chat_format, thinking_format, spec.system, spec.direct > 0))
     with Ledger(out, _token_counter(inputs, spec)) as ledger, _answers(inputs, spec) as kept:
         pairs = ((record, composer(record)) for record in _placed(labelled, spec, ledger))
         teacher = Teacher(spec.teacher, thinking_format, kept) if spec.teacher and kept is not None else None
@@ -94,10 +97,14 @@ def build(inputs: Inputs, out: Path, spec: Spec) -> None:
     print(f"thinking_sft: {stats['in']} in, {stats['out']} out, dropped {stats['dropped'] or 'none'}", file=sys.stderr)
 
 
-def declaration(chat_format: ChatFormat, thinking_format: ThinkingFormat, system: str) -> dict[str, Any]:
-    """What training, templates, grammar and server derive from: the one declaration of both formats."""
+def declaration(chat_format: ChatFormat, thinking_format: ThinkingFormat, system: str, direct: bool) -> dict[str, Any]:
+    """What training, templates, grammar and server derive from: the one declaration of both formats.
+
+    `direct` says whether answers without thinking are learned.
+    """
     return {
         "system": system,
+        "direct": direct,
         "chat": chat.to_json(chat_format),
         "thinking": think.to_json(thinking_format),
         "jinja": chat.jinja_template(chat_format),

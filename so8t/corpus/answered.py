@@ -34,8 +34,10 @@ def right(samples: Path, splits: Path, model: str, count: int) -> list[Answered]
 
 
 def _right(sample: records.Record, model: str) -> bool:
-    """Of the free answers: what a grammar held to the format says less."""
-    return (sample["model"], sample["way"]) == (model, "free") and sample["said"] == sample["label"]
+    """Of the free answers that thought first: what a grammar held to the format says less."""
+    return (sample["model"], sample["mode"], sample["way"]) == (model, "thinking", "free") and sample["said"] == sample[
+        "label"
+    ]
 
 
 def _in_turn(rows: Iterable[list[Answered]]) -> Iterator[Answered]:

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from so8t.corpus import direct
 from so8t.corpus.lengths import Lengths
 from so8t.corpus.splits import SplitFiles
 from so8t.errors import StageError
@@ -25,6 +26,7 @@ class Ledger:
         self._stack = ExitStack()
         self.came_in = 0
         self._by: defaultdict[tuple[str, str, str], int] = defaultdict(int)  # label, split, made_from
+        self._direct: Counter[str] = Counter()
         self._dropped: Counter[str] = Counter()
         self._lengths = {name: Lengths() for name in ("text_characters", "text_utf8_bytes", "answer_characters")}
         self._characters, self._bytes, self._answers = (lengths.counts for lengths in self._lengths.values())
@@ -48,6 +50,8 @@ class Ledger:
         self._write(written)
         self._splits[split](written)
         self._by[example["label"], split, example["made_from"]] += 1
+        if "direct" in example:
+            self._direct[split] += 1
         self._characters[len(text)] += 1
         self._bytes[len(text.encode())] += 1
         self._answers[len(answer)] += 1
@@ -72,6 +76,7 @@ class Ledger:
             "by_label": self._totals(0),
             "by_split": {**dict.fromkeys(self._splits, 0), **self._totals(1)},
             "by_made_from": self._totals(2),
+            "direct": {split: self._direct[split] for split in direct.SPLITS},
             "lengths": {name: lengths.summary() for name, lengths in self._lengths.items()},
         }
 

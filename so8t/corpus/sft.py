@@ -16,6 +16,7 @@ from typing import Literal, NamedTuple
 from pydantic import Field
 
 from so8t.corpus import templates
+from so8t.corpus.direct import Choice
 from so8t.errors import StageError
 from so8t.formats import chat
 from so8t.formats import thinking as think
@@ -181,8 +182,10 @@ def _harmful_target(record: Record) -> StageError:
 class Conversation:
     """From a record and its target to the line of thinking_sft.jsonl."""
 
-    def __init__(self, chat_format: ChatFormat, thinking_format: ThinkingFormat, system: str) -> None:
-        self._chat, self._thinking = chat_format, thinking_format
+    def __init__(
+        self, chat_format: ChatFormat, thinking_format: ThinkingFormat, system: str, direct: float = 0.0
+    ) -> None:
+        self._chat, self._thinking, self._chosen = chat_format, thinking_format, Choice(direct)
         self._system = [{"role": "system", "content": system}] if system else []
         self._frame = chat.frame(chat_format, system)
 
@@ -205,6 +208,8 @@ class Conversation:
             "split": record["split"],
             "made_from": made_from,
         }
+        if self._chosen(record["id"], record["split"]):
+            example["direct"] = True
         if "tags" in record:
             example["tags"] = record["tags"]
         if "harm" in record:

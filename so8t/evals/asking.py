@@ -65,10 +65,14 @@ def ask(
     way: Way,
     kept: Answers,
     grammar: str | None = None,
+    prefill: str = "",
 ) -> list[Answer]:
-    """The answers in the prompts' order; the same ones whatever the number of workers."""
+    """The answers in the prompts' order; the same ones whatever the number of workers.
+
+    `prefill` begins every answer, as the end of its prompt; the answers go on from there.
+    """
     with Model(path, _LEAST, 1) as words:
-        encoded = [encode(words, prompt, fmt) for prompt in prompts]
+        encoded = [encode(words, prompt, fmt, prefill) for prompt in prompts]
         stop = words.ends.union(_single(words, token) for token in fmt.stop)
         context = _context(words, max(map(len, encoded)), way.longest)
     made_by = [_CODE, llamacpp.version(), _digest(path, signature(path)), sorted(stop), way.longest, grammar]
@@ -93,11 +97,11 @@ def ask(
     return [_parsed(kept[key]) for key in keys]
 
 
-def encode(model: Model, prompt: Sequence[Message], fmt: ChatFormat) -> list[int]:
+def encode(model: Model, prompt: Sequence[Message], fmt: ChatFormat, prefill: str = "") -> list[int]:
     """Structure with its special tokens, contents as plain text."""
     known = model.metadata
     ids = [int(known["tokenizer.ggml.bos_token_id"])] if known.get("tokenizer.ggml.add_bos_token") == "true" else []
-    for piece in chat.segments(prompt, fmt, generation_prompt=True):
+    for piece in chat.segments(prompt, fmt, generation_prompt=True, prefill=prefill):
         ids += model.tokenize(piece.text, special=piece.structure)
     return ids
 

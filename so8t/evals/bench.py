@@ -11,21 +11,30 @@ from typing import Any
 import orjson
 
 from so8t.errors import StageError
-from so8t.evals import bootstrap, outcomes, pace
+from so8t.evals import bootstrap, leaks, outcomes, pace
 from so8t.evals.asking import Answer, Way, ask
+from so8t.evals.leaks import Watch
 from so8t.evals.outcomes import Outcome, judge
+from so8t.formats import direct
 from so8t.formats.chat import ChatFormat, Message
 from so8t.formats.grammar import grammar
 from so8t.formats.records import Label
-from so8t.formats.thinking import ThinkingFormat
+from so8t.formats.thinking import Thinking, ThinkingFormat
 from so8t.store.answers import Answers
+
+THINKING, DIRECT = "thinking", "direct"  # how an answer was asked for: what a sample's and a score's `mode` says
+SHOWN = 8  # records that a message names, at most
+Table = Mapping[str, Mapping[str, Sequence[Outcome]]]  # split -> model -> outcomes
 
 
 @dataclass(frozen=True)
 class Question:
+    """`thinking`: the answer that its record has, which no answer that is shown may give away."""
+
     id: str
     label: Label
     prompt: Sequence[Message]
+    thinking: Thinking
 
 
 @dataclass(frozen=True)
@@ -39,9 +48,13 @@ class Held:
 
 @dataclass(frozen=True)
 class Sheet:
-    """Outcomes by split and model, of free answers and of those that the grammar held; and the pace of each model."""
+    """Outcomes by split and model: of answers that think first, of direct ones, and of those that the grammar held.
+
+    And the pace of each model.
+    """
 
     free: dict[str, dict[str, list[Outcome]]] = field(default_factory=dict)
+    direct: dict[str, dict[str, list[Outcome]]] = field(default_factory=dict)
     held: dict[str, dict[str, list[Outcome]]] = field(default_factory=dict)
     pace: dict[str, Any] = field(default_factory=dict)
 
@@ -55,18 +68,19 @@ class Bench:
     thinking: ThinkingFormat
     way: Way
     kept: Answers
+    watch: Watch
 
     def ask(self, sheet: Sheet, model: str, path: Path) -> None:
         """Add the free answers of one model, and say how they were."""
-        answers = self._put(sheet.free, model, path, self.questions, self.way, None)
-        sheet.pace[model] = pace.figures(answers)
-        for split, by_model in sheet.free.items():
-            found = outcomes.figures(by_model[model])
-            _tell(
-                f"{split}, {model}: accuracy {found['accuracy']:.3f}, format valid {found['format_valid']:.3f} "
-                f"({found['records']} records)"
-            )
-        _tell(f"{model}: {pace.sentence(sheet.pace[model])}")
+        sheet.pace[model] = pace.figures(self._put(sheet.free, model, path, self.questions, self.way))
+        _say(sheet.free, model, model, sheet.pace)
+
+    def ask_directly(self, sheet: Sheet, model: str, path: Path) -> None:
+        """Add its answers to the same questions without thinking."""
+        name = f"{model}-{DIRECT}"
+        answers = self._put(sheet.direct, model, path, self.questions, self.way, directly=True)
+        sheet.pace[name] = pace.figures(answers)
+        _say(sheet.direct, model, name, sheet.pace)
 
     def hold(self, sheet: Sheet, model: str, path: Path, held: Held) -> None:
         """Add answers under the grammar, hard questions first; one without the format is a StageError."""
@@ -89,13 +103,17 @@ class Bench:
         path: Path,
         questions: Mapping[str, Sequence[Question]],
         way: Way,
-        rules: str | None,
+        rules: str | None = None,
+        directly: bool = False,
     ) -> list[Answer]:
         flat = [(split, one) for split, asked in questions.items() for one in asked]
-        answers = ask(path, [one.prompt for _, one in flat], self.chat, way, self.kept, rules)
+        begun = direct.prefill(self.thinking) if directly else ""
+        answers = ask(path, [one.prompt for _, one in flat], self.chat, way, self.kept, rules, begun)
         for (split, one), answer in zip(flat, answers, strict=True):
-            outcome = judge(one.id, one.label, answer.text, answer.ended, self.thinking)
-            table.setdefault(split, {}).setdefault(model, []).append(outcome)
+            text = begun + answer.text
+            outcome = judge(one.id, one.label, text, answer.ended, self.thinking, directly)
+            found = self.watch.leaks(one.thinking, leaks.visible(text, self.thinking, directly))
+            table.setdefault(split, {}).setdefault(model, []).append(replace(outcome, leaks=found))
         return answers
 
 
@@ -105,10 +123,43 @@ def scores(by_model: Mapping[str, Sequence[Outcome]], draws: int, seed: int, bas
     rates = {model: bootstrap.rates(found, weights) for model, found in by_model.items()}
     figures: dict[str, dict[str, Any]] = {}
     for model, found in by_model.items():
-        figures[model] = {**outcomes.figures(found), "intervals": bootstrap.intervals(rates[model])}
+        figures[model] = {"mode": THINKING, **outcomes.figures(found), "intervals": bootstrap.intervals(rates[model])}
         if base in rates and model != base:
             figures[model]["more_than_base"] = bootstrap.difference(rates[model], rates[base])
     return figures
+
+
+def direct_scores(found: Sequence[Outcome], thinking: Sequence[Outcome], draws: int, seed: int) -> dict[str, Any]:
+    """The figures of direct answers with intervals, and of what they have more than the thinking ones."""
+    weights = bootstrap.draws(len(found), draws, seed)
+    rates, beside = bootstrap.rates(found, weights), bootstrap.rates(thinking, weights)
+    return {
+        "mode": DIRECT,
+        **outcomes.figures(found),
+        "intervals": bootstrap.intervals(rates),
+        "more_than_thinking": bootstrap.difference(rates, beside),
+    }
+
+
+def check_leaks(table: Table) -> None:
+    """No direct answer gives any thinking away, or a StageError says which do."""
+    found = [
+        f"{split}: {len(leaking)} of {len(by_model[model])} direct answers of {model} hold thinking: {_named(leaking)}"
+        for split, by_model in table.items()
+        for model in by_model
+        if (leaking := [one for one in by_model[model] if one.leaks])
+    ]
+    if found:
+        raise StageError(
+            f"evaluation: {'; '.join(found)}; raise thinking_sft.direct or the steps in adapter.yaml, or take a "
+            "larger type in types of gguf.yaml; thinking_sft.direct: 0 closes this way of asking"
+        )
+
+
+def _named(leaking: Sequence[Outcome]) -> str:
+    """`00c0ffee (</think-task>), 0badcafe (危険なし) and 3 more`."""
+    shown = ", ".join(f"{one.id} ({one.leaks[0]})" for one in leaking[:SHOWN])
+    return shown + (f" and {len(leaking) - SHOWN} more" if len(leaking) > SHOWN else "")
 
 
 def held_figures(found: Sequence[Outcome]) -> dict[str, Any]:
@@ -119,10 +170,11 @@ def held_figures(found: Sequence[Outcome]) -> dict[str, Any]:
 def write(path: Path, sheet: Sheet) -> None:
     """Every answer, the broken ones too, with where they broke."""
     with path.open("wb") as file:
-        for way, table in (("free", sheet.free), ("grammar", sheet.held)):
+        tables = ((THINKING, "free", sheet.free), (DIRECT, "free", sheet.direct), (THINKING, "grammar", sheet.held))
+        for mode, way, table in tables:
             for split, by_model in table.items():
                 for model, found in by_model.items():
-                    file.writelines(_lines({"model": model, "split": split, "way": way}, found))
+                    file.writelines(_lines({"model": model, "split": split, "mode": mode, "way": way}, found))
 
 
 def _lines(head: Mapping[str, str], found: Iterable[Outcome]) -> Iterable[bytes]:
@@ -140,6 +192,16 @@ def _advice(ended: str) -> str:
     if ended == "stop":
         return "the grammar and the format's reader disagree: please report it with the answer"
     return "lower grammar.text, or raise grammar.longest, in evaluation.yaml"
+
+
+def _say(table: Table, model: str, name: str, paces: Mapping[str, Any]) -> None:
+    for split, by_model in table.items():
+        found = outcomes.figures(by_model[model])
+        _tell(
+            f"{split}, {name}: accuracy {found['accuracy']:.3f}, format valid {found['format_valid']:.3f}, "
+            f"{found['leaks']} leaks ({found['records']} records)"
+        )
+    _tell(f"{name}: {pace.sentence(paces[name])}")
 
 
 def _tell(text: str) -> None:

@@ -9,12 +9,15 @@ from typing import Any
 from so8t.corpus.agreement import BINS, OPEN
 from so8t.evals.scores import Scores
 from so8t.formats.records import NO_FORMAT, Label
-from so8t.formats.thinking import FormatError, ThinkingFormat, split
+from so8t.formats.thinking import FormatError, ThinkingFormat, split, split_final
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """`said` and `confidence` are None where the format is broken, and `problem` says where."""
+    """`said` and `confidence` are None where the format is broken, and `problem` says where.
+
+    `leaks`: what of the thinking the visible part holds.
+    """
 
     id: str
     label: Label
@@ -23,27 +26,30 @@ class Outcome:
     problem: str | None
     ended: str
     text: str
+    leaks: tuple[str, ...] = ()
 
 
-def judge(number: str, label: Label, text: str, ended: str, fmt: ThinkingFormat) -> Outcome:
+def judge(number: str, label: Label, text: str, ended: str, fmt: ThinkingFormat, directly: bool = False) -> Outcome:
+    """`directly`: asked for the final part alone."""
     try:
-        final = split(text, fmt).final
+        final = split_final(text, fmt) if directly else split(text, fmt).final
     except FormatError as error:
         return Outcome(number, label, None, None, str(error), ended, text)
     return Outcome(number, label, final.label, final.confidence, None, ended, text)  # type: ignore[arg-type]
 
 
 def figures(outcomes: Iterable[Outcome]) -> dict[str, Any]:
-    """Every rate of Scores, and how often each stated confidence was right."""
-    scores = Scores()
+    """Every rate of Scores, how many answers leaked thinking, and how often each stated confidence was right."""
+    scores, leaking = Scores(), 0
     for one in outcomes:
         scores.tally.add(one.label, one.said, one.confidence)
+        leaking += bool(one.leaks)
     found = scores.figures()
     confusion = {
         truth: {NO_FORMAT if said == OPEN else said: count for said, count in row.items()}
         for truth, row in found["confusion"].items()
     }
-    return {**found, "confusion": confusion, "reliability": reliability(scores.tally.bins)}
+    return {**found, "leaks": leaking, "confusion": confusion, "reliability": reliability(scores.tally.bins)}
 
 
 def reliability(bins: Sequence[Sequence[float]]) -> list[dict[str, Any]]:

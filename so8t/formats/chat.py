@@ -129,19 +129,24 @@ GEMMA = ChatFormat(
 PRESETS = {fmt.name: fmt for fmt in (PHI3, CHATML, LLAMA3, MISTRAL, GEMMA)}
 
 
-def render(messages: Sequence[Message], fmt: ChatFormat, generation_prompt: bool = False) -> str:
-    return "".join(segment.text for segment in segments(messages, fmt, generation_prompt))
+def render(messages: Sequence[Message], fmt: ChatFormat, generation_prompt: bool = False, prefill: str = "") -> str:
+    return "".join(segment.text for segment in segments(messages, fmt, generation_prompt, prefill))
 
 
-def segments(messages: Sequence[Message], fmt: ChatFormat, generation_prompt: bool = False) -> list[Segment]:
-    """The rendered conversation in pieces; learned is the answer that ends it, with its stop token."""
-    pieces = [piece for piece in _pieces(messages, fmt) if piece.text]
+def segments(
+    messages: Sequence[Message], fmt: ChatFormat, generation_prompt: bool = False, prefill: str = ""
+) -> list[Segment]:
+    """The rendered conversation in pieces; learned is the answer that ends it, with its stop token.
+
+    `prefill` is the beginning of that answer that the prompt gives: it stands there and is not learned.
+    """
+    pieces = [piece for piece in _pieces(messages, fmt, prefill) if piece.text]
     if generation_prompt and messages and messages[-1]["role"] == "user":
-        pieces.append(Segment(fmt.generation, "assistant", structure=True, learned=False))
+        pieces.append(Segment(fmt.generation + prefill, "assistant", structure=True, learned=False))
     return pieces
 
 
-def _pieces(messages: Sequence[Message], fmt: ChatFormat) -> Iterator[Segment]:
+def _pieces(messages: Sequence[Message], fmt: ChatFormat, prefill: str) -> Iterator[Segment]:
     system = fmt.joiner.join(message["content"] for message in messages if message["role"] == "system")
     opening = _system(system, fmt)
     if not fmt.system_in_user:
@@ -150,7 +155,8 @@ def _pieces(messages: Sequence[Message], fmt: ChatFormat) -> Iterator[Segment]:
     for index, (role, contents) in enumerate(runs):
         fmt.turn(role)  # refuses an unknown role
         if role != "system":
-            prefix, *rest = _around(contents, role, fmt, learned=role == "assistant" and index == len(runs) - 1)
+            last = role == "assistant" and index == len(runs) - 1
+            prefix, *rest = _around(contents, role, fmt, learned=last, prefill=prefill if last else "")
             yield prefix
             if fmt.system_in_user and role == "user":
                 yield from opening
@@ -173,11 +179,13 @@ def _runs(messages: Sequence[Message]) -> list[tuple[str, list[str]]]:
     return runs
 
 
-def _around(contents: list[str], role: str, fmt: ChatFormat, learned: bool) -> Iterator[Segment]:
-    turn = fmt.turn(role)
+def _around(contents: list[str], role: str, fmt: ChatFormat, learned: bool, prefill: str = "") -> Iterator[Segment]:
+    turn, text = fmt.turn(role), fmt.joiner.join(contents)
     stop = next((token for token in fmt.stop if turn.suffix.startswith(token)), "")
-    yield Segment(turn.prefix, role, structure=True, learned=False)
-    yield Segment(fmt.joiner.join(contents), role, structure=False, learned=learned)
+    if not text.startswith(prefill):
+        raise ValueError(f"the answer begins with {text[:20]!r}, not with {prefill!r}, which the prompt gives")
+    yield Segment(turn.prefix + prefill, role, structure=True, learned=False)
+    yield Segment(text[len(prefill) :], role, structure=False, learned=learned)
     yield Segment(stop, role, structure=True, learned=learned)
     yield Segment(turn.suffix[len(stop) :], role, structure=True, learned=False)
 

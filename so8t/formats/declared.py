@@ -27,6 +27,7 @@ class Declared:
     chat: ChatFormat
     thinking: ThinkingFormat
     system: str
+    direct: bool  # whether answers without thinking are learned, too
     jinja: str  # the chat format as a tokenizer's template
 
 
@@ -54,4 +55,4 @@ def vocabulary(folder: Path) -> VocabularySettings:
 
 def from_json(value: Mapping[str, Any]) -> Declared:
     chat_format, thinking_format = chat.from_json(value["chat"]), thinking.from_json(value["thinking"])
-    return Declared(chat_format, thinking_format, value["system"], value["jinja"])
+    return Declared(chat_format, thinking_format, value["system"], value["direct"], value["jinja"])

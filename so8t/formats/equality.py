@@ -4,6 +4,8 @@
     pieces       the same segments through llama.cpp's tokenizer: how our own evaluation and server call it
     embedded     the GGUF's own Jinja template, rendered, then tokenised as one text
     template     Ollama's TEMPLATE, rendered, then tokenised as one text
+Each is asked twice: for the prompt before which the model thinks, and for that of a direct answer, where it learned
+to give one.
 A rendered text cannot say which of its role tokens a message spelt: there such conversations are compared as a
 careful client sends them, with a backslash in every role token.
 """
@@ -16,14 +18,15 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from so8t.errors import StageError
-from so8t.formats import chat, goeval, suite
+from so8t.formats import chat, direct, goeval, suite
 from so8t.formats.chat import ChatFormat, Segment
 from so8t.formats.encoding import Encoder
+from so8t.formats.goeval import Refusal
 from so8t.formats.suite import Conversation, Message
 from so8t.formats.thinking import ThinkingFormat
 
 AROUND = 3  # tokens shown on either side of a difference
-View = Callable[[Sequence[Message]], list[int]]
+View = Callable[[Sequence[Message], bool], list[int]]  # the second says whether the answer begins with thinking
 
 
 class Difference(StageError):
@@ -45,34 +48,47 @@ class Engine(Protocol):
 
 @dataclass(frozen=True)
 class Formats:
+    """`direct`: direct answers were learned, too."""
+
     chat: ChatFormat
     thinking: ThinkingFormat
+    direct: bool = True
 
-    def segments(self, messages: Sequence[Message]) -> list[Segment]:
-        return chat.segments(suite.trained(messages, self.thinking), self.chat, generation_prompt=True)
+    def segments(self, messages: Sequence[Message], think: bool) -> list[Segment]:
+        conversation = suite.trained(messages, self.thinking)
+        return chat.segments(conversation, self.chat, True, self.prefill(messages, think))
+
+    def prefill(self, messages: Sequence[Message], think: bool) -> str:
+        """With what the prompt begins an answer; a conversation that ends with one prompts for none."""
+        return "" if think or messages[-1]["role"] != "user" else direct.prefill(self.thinking)
 
 
 def training(tokenizer: Any, formats: Formats) -> View:
     """`tokenizer` is transformers'."""
     encoder = Encoder(tokenizer)
-    return lambda messages: encoder(formats.segments(messages)).ids
+    return lambda messages, think: encoder(formats.segments(messages, think)).ids
 
 
 def pieces(engine: Engine, tokenizer: Any, formats: Formats) -> View:
     encoder = Encoder(_Lent(engine, tokenizer))
-    return lambda messages: encoder(formats.segments(messages)).ids
+    return lambda messages, think: encoder(formats.segments(messages, think)).ids
 
 
 def embedded(engine: Engine, formats: Formats) -> View:
+    """A Jinja template knows nothing of direct answers: whoever renders it adds the prefill."""
     render = _jinja(engine.template)
-    return lambda messages: _whole(engine, render(suite.trained(messages, formats.thinking)))
+
+    def view(messages: Sequence[Message], think: bool) -> list[int]:
+        return _whole(engine, render(suite.trained(messages, formats.thinking)) + formats.prefill(messages, think))
+
+    return view
 
 
 def template(engine: Engine, text: str, formats: Formats, splits: bool = True) -> View:
     """`splits`: Ollama's clients hold thinking and content apart; else they hold what the model wrote."""
     if splits:
-        return lambda messages: _whole(engine, goeval.render(text, messages, think=True))
-    return lambda messages: _whole(engine, goeval.render(text, suite.trained(messages, formats.thinking)))
+        return lambda messages, think: _whole(engine, goeval.render(text, messages, think))
+    return lambda messages, _: _whole(engine, goeval.render(text, suite.trained(messages, formats.thinking)))
 
 
 def check_markers(engine: Engine, thinking: ThinkingFormat) -> None:
@@ -103,10 +119,11 @@ def check(views: Mapping[str, View], formats: Formats, engine: Engine, accepted:
     conversations, differences = suite.conversations(formats.thinking), {}
     for conversation in conversations:
         try:
-            _check(views, conversation, suite.inert(conversation.messages, formats.thinking), engine)
-            if conversation.spells_roles:
-                exact = {name: view for name, view in views.items() if name in ("training", "pieces")}
-                _check(exact, conversation, conversation.messages, engine)
+            for think in (True, False) if formats.direct else (True,):
+                _check(views, conversation, suite.inert(conversation.messages, formats.thinking), think, engine)
+                if conversation.spells_roles:
+                    exact = {name: view for name, view in views.items() if name in ("training", "pieces")}
+                    _check(exact, conversation, conversation.messages, think, engine)
         except Difference as difference:
             if conversation.kind not in accepted:
                 raise
@@ -144,15 +161,31 @@ def _parting(one: Sequence[int], other: Sequence[int]) -> int:
     return next((at for at, (left, right) in pairs if left != right), min(len(one), len(other)))
 
 
-def _check(views: Mapping[str, View], conversation: Conversation, messages: Sequence[Message], engine: Engine) -> None:
-    found = {name: view(messages) for name, view in views.items()}
+def check_closed(text: str, formats: Formats) -> None:
+    """The TEMPLATE renders no prompt for a direct answer, or a StageError says for which conversation it does."""
+    for conversation in suite.conversations(formats.thinking):
+        try:
+            goeval.render(text, conversation.messages, think=False)
+        except Refusal:
+            continue
+        if conversation.messages[-1]["role"] == "user":
+            raise StageError(
+                f"chat format: with think false the TEMPLATE prompts for an answer to {conversation.name!r}, but "
+                "direct answers were never learned: close that branch, or give thinking_sft.direct a share"
+            )
+
+
+def _check(
+    views: Mapping[str, View], conversation: Conversation, messages: Sequence[Message], think: bool, engine: Engine
+) -> None:
+    found = {name: view(messages, think) for name, view in views.items()}
     for name, ids in found.items():
         first, expected = next(iter(found.items()))
         if ids != expected:
             at = _parting(expected, ids)
             raise Difference(
-                f"chat format: conversation {conversation.name!r} has other tokens in {name} than in {first}, "
-                f"from token {at} on:\n"
+                f"chat format: conversation {conversation.name!r}{'' if think else ', asked for a direct answer,'} "
+                f"has other tokens in {name} than in {first}, from token {at} on:\n"
                 + "".join(
                     f"  {each}: {_shown(engine, which, at)}\n" for each, which in ((first, expected), (name, ids))
                 )

@@ -1,10 +1,12 @@
 """What a Go TEMPLATE renders inside Ollama: the data that Ollama hands it, and the evaluation of its tree.
 
 Faithful for the constructs that `gosyntax` parses; a field or a type beyond Ollama's chat data is an error.
+A field that no message of Ollama's has is an error there, too: Refusal says it in Ollama's own words.
 """
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -28,6 +30,11 @@ from so8t.formats.gosyntax import (
 Message = Mapping[str, str]
 JOINER = "\n\n"  # Ollama's own, between neighbours with the same role and between system messages
 MESSAGE_FIELDS = {"Role": "role", "Content": "content", "Thinking": "thinking"}
+_OTHER_FIELDS = ("Images", "ToolCalls", "ToolName", "ToolCallID")  # of Ollama's messages; no TEMPLATE of ours has them
+
+
+class Refusal(TemplateError):
+    """Ollama cannot execute the template: it answers with status 500 and this text, and no model is asked."""
 
 
 def render(template: str, messages: Sequence[Message], think: bool | None = None) -> str:
@@ -38,7 +45,7 @@ def render(template: str, messages: Sequence[Message], think: bool | None = None
         "Think": bool(think),
         "IsThinkSet": think is not None,
     }
-    return "".join(_Evaluation(data).each(parse(template), data, {}))
+    return "".join(_Evaluation(data).each(parse(template), data, ChainMap()))
 
 
 def collate(messages: Sequence[Message]) -> list[dict[str, str]]:
@@ -52,7 +59,7 @@ def collate(messages: Sequence[Message]) -> list[dict[str, str]]:
     return collated
 
 
-Scope = dict[str, Any]
+Scope = ChainMap[str, Any]
 
 
 @dataclass(frozen=True)
@@ -61,32 +68,38 @@ class _Evaluation:
 
     def each(self, nodes: Iterable[Node], dot: Any, scope: Scope) -> Iterable[str]:
         """A variable lives to the end of the list that names it."""
-        scope = dict(scope)
+        scope = scope.new_child()
         for node in nodes:
             if isinstance(node, Text):
                 yield node.text
             elif isinstance(node, Print):
                 yield _string(self.value(node.value, dot, scope))
             elif isinstance(node, Assign):
-                scope[node.name] = self.value(node.value, dot, scope)
+                self._assign(node, dot, scope)
             elif isinstance(node, If):
                 chosen = node.then if self.value(node.condition, dot, scope) else node.otherwise
                 yield from self.each(chosen, dot, scope)
             else:
                 yield from self._range(node, dot, scope)
 
+    def _assign(self, node: Assign, dot: Any, scope: Scope) -> None:
+        living = scope.maps[0] if node.new else next((names for names in scope.maps if node.name in names), None)
+        if living is None:
+            raise TemplateError(f"undefined variable {node.name}")
+        living[node.name] = self.value(node.value, dot, scope)
+
     def _range(self, node: Range, dot: Any, scope: Scope) -> Iterable[str]:
         values = self.value(node.over, dot, scope)
         if not isinstance(values, list):
             raise TemplateError(f"range over {values!r}, which is not a list")
         for index, element in enumerate(values):
-            yield from self.each(node.body, element, {**scope, node.index: index, node.element: element})
+            yield from self.each(node.body, element, scope.new_child({node.index: index, node.element: element}))
 
     def value(self, expression: Expression, dot: Any, scope: Scope) -> Any:
         if isinstance(expression, Literal):
             return expression.value
         if isinstance(expression, Field):
-            return _field(self.root if expression.of_root else dot, expression.name)
+            return _field(self.root if expression.of_root else dot, expression)
         if isinstance(expression, Variable):
             if expression.name not in scope:
                 raise TemplateError(f"undefined variable {expression.name}")
@@ -113,10 +126,15 @@ class _Evaluation:
         raise TemplateError(f"{call.function} of {values!r} is not known here")
 
 
-def _field(of: Any, name: str) -> Any:
-    if not isinstance(of, Mapping) or name not in of:
-        raise TemplateError(f"Ollama's chat data has no .{name} here")
-    return of[name]
+def _field(of: Any, field: Field) -> Any:
+    if isinstance(of, Mapping) and field.name in of:
+        return of[field.name]
+    if isinstance(of, Mapping) and of.keys() == MESSAGE_FIELDS.keys() and field.name not in _OTHER_FIELDS:
+        raise Refusal(
+            f'template: :{field.place.line}:{field.place.byte}: executing "" at <.{field.name}>: '
+            f"can't evaluate field {field.name} in type *template.templateMessage"
+        )
+    raise TemplateError(f"Ollama's chat data has no .{field.name} here")
 
 
 def _string(value: Any) -> str:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NoReturn
 
 WORDS = ("if", "else", "end", "range")
 FUNCTIONS = ("and", "eq", "len", "not", "slice")
 _SPACE = " \t\r\n"
-_TOKEN = re.compile(r'"[^"\\\n]*"|\$\w*(?:\.\w+)*|(?:\.[A-Za-z_]\w*)+|[A-Za-z_]\w*|\d+|:=|[(),]|\s+')
+_TOKEN = re.compile(r'"[^"\\\n]*"|\$\w*(?:\.\w+)*|(?:\.[A-Za-z_]\w*)+|[A-Za-z_]\w*|\d+|:?=|[(),]|\s+')
 
 
 class TemplateError(ValueError):
@@ -23,11 +23,20 @@ class Text:
 
 
 @dataclass(frozen=True)
+class Place:
+    """Where Go says that something stands: the line from 1, the byte in it from 0."""
+
+    line: int
+    byte: int
+
+
+@dataclass(frozen=True)
 class Field:
     """`.Name` of the dot, or `$.Name` of the whole data."""
 
     name: str
     of_root: bool
+    place: Place = field(compare=False)
 
 
 @dataclass(frozen=True)
@@ -56,8 +65,11 @@ class Print:
 
 @dataclass(frozen=True)
 class Assign:
+    """`new`: `:=`, a variable that lives to the end of its list; else `=`, another value of one that lives."""
+
     name: str
     value: Expression
+    new: bool
 
 
 @dataclass(frozen=True)
@@ -80,10 +92,16 @@ class Range:
 Node = Text | Print | Assign | If | Range
 
 
+class _Token(str):
+    """A word of an action that knows where it stands."""
+
+    place: Place
+
+
 @dataclass(frozen=True)
 class _Action:
     line: int
-    tokens: tuple[str, ...]
+    tokens: tuple[_Token, ...]
 
     def fail(self, what: str) -> NoReturn:
         raise TemplateError(f"line {self.line}: {{{{ {' '.join(self.tokens)} }}}}: {what}")
@@ -107,8 +125,8 @@ def _pieces(template: str) -> Iterator[str | _Action]:
     yield rest.lstrip(_SPACE) if trimmed else rest
 
 
-def _action(template: str, at: int, line: int) -> tuple[tuple[str, ...], int, bool]:
-    tokens: list[str] = []
+def _action(template: str, at: int, line: int) -> tuple[tuple[_Token, ...], int, bool]:
+    tokens: list[_Token] = []
     while True:
         if template.startswith("}}", at):
             return tuple(tokens), at + 2, False
@@ -119,8 +137,14 @@ def _action(template: str, at: int, line: int) -> tuple[tuple[str, ...], int, bo
             shown = repr(template[at : at + 10]) if at < len(template) else "the end of the template"
             raise TemplateError(f"line {line}: {shown} in an action is not known here")
         if found[0].strip():
-            tokens.append(found[0])
+            tokens.append(_token(found[0], template[:at]))
         at = found.end()
+
+
+def _token(word: str, before: str) -> _Token:
+    token = _Token(word)
+    token.place = Place(before.count("\n") + 1, len(before.rpartition("\n")[2].encode("utf-8")))
+    return token
 
 
 class _Parser:
@@ -149,16 +173,16 @@ class _Parser:
         return tuple(nodes), None
 
     def _node(self, action: _Action) -> Node:
-        first, *rest = action.tokens or ("",)
+        first, *rest = action.tokens or (_Token(),)
         if first == "if":
             return self._if(action, rest)
         if first == "range":
             return self._range(action, rest)
-        if rest[:1] == [":="] and first.startswith("$") and "." not in first:
-            return Assign(first, _expression(action, rest[1:]))
+        if rest[:1] in ([":="], ["="]) and first.startswith("$") and "." not in first:
+            return Assign(first, _expression(action, rest[1:]), new=rest[0] == ":=")
         return Print(_expression(action, list(action.tokens)))
 
-    def _if(self, action: _Action, condition: list[str]) -> If:
+    def _if(self, action: _Action, condition: list[_Token]) -> If:
         then, closing = self._nodes()
         value = _expression(action, condition)
         if closing is None:
@@ -174,7 +198,7 @@ class _Parser:
             action.fail("has no end")
         return If(value, then, otherwise)
 
-    def _range(self, action: _Action, tokens: list[str]) -> Range:
+    def _range(self, action: _Action, tokens: list[_Token]) -> Range:
         body, end = self._nodes()
         if end is None or end.tokens != ("end",):
             action.fail("has no end of its own (an else is not known here)")
@@ -183,14 +207,14 @@ class _Parser:
         return Range(tokens[0], tokens[2], _expression(action, tokens[4:]), body)
 
 
-def _expression(action: _Action, tokens: list[str]) -> Expression:
+def _expression(action: _Action, tokens: list[_Token]) -> Expression:
     value, rest = _command(action, tokens)
     if rest:
         action.fail(f"{rest[0]} is not expected here")
     return value
 
 
-def _command(action: _Action, tokens: list[str]) -> tuple[Expression, list[str]]:
+def _command(action: _Action, tokens: list[_Token]) -> tuple[Expression, list[_Token]]:
     """A call with its operands, or one operand."""
     if not tokens:
         action.fail("a value is missing")
@@ -204,7 +228,7 @@ def _command(action: _Action, tokens: list[str]) -> tuple[Expression, list[str]]
     return Call(tokens[0], tuple(arguments)), rest
 
 
-def _operand(action: _Action, tokens: list[str]) -> tuple[Expression, list[str]]:
+def _operand(action: _Action, tokens: list[_Token]) -> tuple[Expression, list[_Token]]:
     token, rest = tokens[0], tokens[1:]
     if token == "(":
         value, rest = _command(action, rest)
@@ -217,7 +241,7 @@ def _operand(action: _Action, tokens: list[str]) -> tuple[Expression, list[str]]
         return Literal(int(token)), rest
     variable, *names = token.split(".")
     if variable in ("", "$") and len(names) == 1:
-        return Field(names[0], of_root=variable == "$"), rest
+        return Field(names[0], of_root=variable == "$", place=token.place), rest
     if len(variable) > 1 and variable.startswith("$") and not names:
         return Variable(token), rest
     return action.fail(f"{token} is not known here")

@@ -4,6 +4,10 @@ Ollama separates thinking from content at one opening and one closing text, whic
 Our thinking has three parts with tags of their own, so it opens with what those tags share and closes with the
 marker of the final part: `message.thinking` is `task>...</think-task>...</think-policy>`, and `message.content` is
 the final part.  A history with both renders exactly as the model wrote it.
+
+A request with `think: false` gets the final part's opening at the end of its prompt.  A model that never learned to
+go on from there would write its thinking into the answer, so its TEMPLATE names a field there that Ollama does not
+have: Ollama answers with status 500, and no text leaves.
 """
 
 from __future__ import annotations
@@ -16,13 +20,15 @@ from so8t.formats.chat import ChatFormat
 from so8t.formats.goeval import JOINER
 from so8t.formats.thinking import ThinkingFormat
 
+CLOSED = "{{ .ThisModelAlwaysThinks }}"
 
-def template(chat: ChatFormat, thinking: ThinkingFormat | None) -> str:
-    """Without a thinking format Ollama shows all that the model writes."""
+
+def template(chat: ChatFormat, thinking: ThinkingFormat | None, direct: bool = True) -> str:
+    """Without a thinking format Ollama shows all that the model writes; `direct`: it learned to answer directly."""
     if chat.joiner != JOINER:
         raise StageError(f"chat format {chat.name}: Ollama joins messages with {JOINER!r}, not with {chat.joiner!r}")
     user, assistant = chat.user, chat.assistant
-    answer, direct = _answer(thinking)
+    answer, begun = _answer(thinking, direct)
     before, inside = _system(chat)
     return "".join(
         (
@@ -30,7 +36,7 @@ def template(chat: ChatFormat, thinking: ThinkingFormat | None) -> str:
             "{{- range $i, $_ := .Messages }}{{- $last := eq (len (slice $.Messages $i)) 1 }}",
             '{{- if eq .Role "user" }}' + _text(user.prefix) + inside + "{{ .Content }}" + _text(user.suffix),
             '{{ else if eq .Role "assistant" }}' + _text(assistant.prefix) + answer + _text(assistant.suffix),
-            '{{ end }}{{- if and $last (eq .Role "user") }}' + _text(chat.generation) + direct + "{{ end }}{{- end }}",
+            '{{ end }}{{- if and $last (eq .Role "user") }}' + _text(chat.generation) + begun + "{{ end }}{{- end }}",
         )
     )
 
@@ -63,13 +69,14 @@ def closing(thinking: ThinkingFormat) -> str:
     return thinking.parts[-1].open
 
 
-def _answer(thinking: ThinkingFormat | None) -> tuple[str, str]:
+def _answer(thinking: ThinkingFormat | None, direct: bool) -> tuple[str, str]:
     """An assistant's message, and what the answer begins with when the request says `think: false`."""
     if thinking is None:
         return "{{ .Content }}", ""
     first, final, end = _text(opening(thinking)), _text(closing(thinking)), _text(thinking.parts[-1].close)
     thought = f"{{{{ if .Thinking }}}}{first}{{{{ .Thinking }}}}{final}{{{{ else }}}}{final}{{{{ end }}}}"
-    return thought + "{{ .Content }}" + end, "{{ if and $.IsThinkSet (not $.Think) }}" + final + "{{ end }}"
+    begun = final if direct else CLOSED
+    return thought + "{{ .Content }}" + end, "{{ if and $.IsThinkSet (not $.Think) }}" + begun + "{{ end }}"
 
 
 def _text(text: str) -> str:

@@ -9,7 +9,7 @@ Text that looks exactly like structure is made inert by one backslash after its 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from typing import Any, NoReturn
@@ -144,16 +144,34 @@ def wrap_final(content: str, fmt: ThinkingFormat) -> str:
 
 def split(text: str, fmt: ThinkingFormat) -> Thinking:
     """The parts of a text that keeps the format exactly; otherwise FormatError."""
+    *inner, final = _contents(text, fmt.parts, fmt)
+    task, safety, policy = (active(text[start:stop], fmt) for start, stop in inner)
+    return Thinking(task, safety, policy, _split_final(text, *final, fmt))
+
+
+def split_final(text: str, fmt: ThinkingFormat) -> Final:
+    """The final part of a text that is that part alone, as a direct answer is; otherwise FormatError."""
+    (final,) = _contents(text, fmt.parts[-1:], fmt)
+    return _split_final(text, *final, fmt)
+
+
+def final_part(text: str, fmt: ThinkingFormat) -> str:
+    """What split() finds behind the thinking, as it stands there: the same answer without its thinking."""
+    start, _ = _contents(text, fmt.parts, fmt)[-1]
+    return text[start - len(fmt.parts[-1].open) :]
+
+
+def _contents(text: str, parts: Sequence[Part], fmt: ThinkingFormat) -> list[tuple[int, int]]:
+    """Where the text of each of these parts begins and ends; they are all that there is."""
     position, contents = 0, []
-    for part, following in zip(fmt.parts, (*fmt.parts[1:], None), strict=True):
+    for part, following in zip(parts, (*parts[1:], None), strict=True):
         if not text.startswith(part.open, position):
             _fail(text, position, part.open)
         start = position + len(part.open)
         stop = _stop(text, start, part.close, following.open if following else None, fmt)
         contents.append((start, stop))
         position = stop + len(part.close)
-    task, safety, policy = (active(text[start:stop], fmt) for start, stop in contents[:-1])
-    return Thinking(task, safety, policy, _split_final(text, *contents[-1], fmt))
+    return contents
 
 
 def _stop(text: str, start: int, close: str, following: str | None, fmt: ThinkingFormat) -> int:
@@ -214,6 +232,11 @@ def active(text: str, fmt: ThinkingFormat) -> str:
     if "\\" not in text:
         return text
     return _lookalike(fmt, "+").sub(lambda found: found[0][:-1], text)
+
+
+def structure(text: str, fmt: ThinkingFormat) -> list[str]:
+    """Every marker in it, in order."""
+    return [found[0] for found in _structure(fmt).finditer(text)]
 
 
 @lru_cache

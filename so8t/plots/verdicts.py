@@ -28,10 +28,28 @@ def draw(splits: Splits, folder: Path, look: Look | None = None) -> list[Path]:
     """Every picture as <name>.png."""
     look, made = look or Look(), []
     folder.mkdir(parents=True, exist_ok=True)
-    for name, picture in _pictures(splits).items():
+    for name, picture in _pictures(_apart(splits)).items():
         with canvas.style():
             made.append(canvas.save(picture(look), folder / f"{name}.png", look))
     return made
+
+
+def _apart(splits: Splits) -> Splits:
+    """The direct answers of a model as those of another one beside it."""
+    apart: dict[str, dict[str, Mapping[str, Any]]] = {}
+    for split, by_model in splits.items():
+        apart[split] = {}
+        for model, figures in by_model.items():
+            apart[split][model] = figures
+            if "direct" in figures:
+                apart[split][f"{model}-direct"] = figures["direct"]
+    return apart
+
+
+def _modes(splits: Splits) -> str:
+    """For a picture's title, where there are both."""
+    both = any(figures["mode"] == "direct" for by_model in splits.values() for figures in by_model.values())
+    return " (-direct: without thinking)" if both else ""
 
 
 def _pictures(splits: Splits) -> dict[str, Callable[[Look], Figure]]:
@@ -96,7 +114,7 @@ def _short(label: str) -> str:
 
 def accuracy(splits: Splits, look: Look) -> Figure:
     note = "share of held-out records whose answer names the given class; bars: 95 % intervals (bootstrap over records)"
-    figure, panels = _rows(look, "Accuracy", note, splits)
+    figure, panels = _rows(look, "Accuracy" + _modes(splits), note, splits)
     for panel, (split, by_model) in zip(panels, splits.items(), strict=True):
         names = list(by_model)
         reference = next(
@@ -114,18 +132,20 @@ def accuracy(splits: Splits, look: Look) -> Figure:
                 color=GREEN,
             )
         for row, name in enumerate(names):
-            _dot(panel, row, by_model[name], "accuracy", BLUE if "pytorch" in by_model[name] else FAINT)
+            _dot(panel, row, by_model[name], "accuracy", _colour(by_model[name]))
         _models(panel, names, split)
     return figure
 
 
-def _reference(by_model: Mapping[str, Mapping[str, Any]]) -> float | None:
-    return next((figures["pytorch"]["accuracy"] for figures in by_model.values() if "pytorch" in figures), None)
+def _colour(figures: Mapping[str, Any]) -> str:
+    if figures["mode"] == "direct":
+        return ORANGE
+    return BLUE if "pytorch" in figures else FAINT
 
 
 def errors(splits: Splits, look: Look) -> Figure:
     note = "unsafe compliance: DENY or REFUSE answered as ALLOW; over-refusal: the reverse; bars: 95 % intervals"
-    figure, panels = _rows(look, "The two errors that hurt people", note, splits)
+    figure, panels = _rows(look, "The two errors that hurt people" + _modes(splits), note, splits)
     for number, (panel, (split, by_model)) in enumerate(zip(panels, splits.items(), strict=True)):
         for row, figures in enumerate(by_model.values()):
             _dot(panel, row - 0.17, figures, "unsafe_compliance", RED)
@@ -192,9 +212,8 @@ def reliability(splits: Splits, look: Look) -> Figure:
     )
     shown = _sure(splits)
     margins = Margins(left=0.55, top=0.7, bottom=0.6, between=0.25, widest=3.4)
-    figure, panels = grid(
-        look, "Reliability of the stated confidence", note, len(shown), _abreast(shown), None, margins
-    )
+    title = "Reliability of the stated confidence" + _modes(splits)
+    figure, panels = grid(look, title, note, len(shown), _abreast(shown), None, margins)
     for panel, (split, model, figures) in zip(panels, shown, strict=True):
         panel.plot([0, 1], [0, 1], color=FAINT, lw=1, ls=(0, (4, 3)), zorder=1)
         bins = figures["reliability"]
@@ -227,7 +246,9 @@ def reliability(splits: Splits, look: Look) -> Figure:
 
 
 def _abreast(shown: Sequence[tuple[str, str, Any]]) -> int:
-    """A split to a row, where that is not too many."""
+    """A split to a row, where that is not too many; where there are direct answers, beside those that think first."""
+    if any(figures["mode"] == "direct" for _, _, figures in shown):
+        return 2
     return min(4, sum(split == shown[0][0] for split, _, _ in shown))
 
 

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from so8t.errors import StageError
-from so8t.formats import chat, records
-from so8t.formats.chat import ChatFormat
+from so8t.formats import chat, direct, records
+from so8t.formats.chat import ChatFormat, Segment
 from so8t.formats.encoding import Encoded, Encoder
+from so8t.formats.records import Record
+from so8t.formats.thinking import ThinkingFormat
 
 if TYPE_CHECKING:
     import numpy
@@ -32,8 +34,16 @@ class Counts:
     learned: int
 
 
-def read(split: Path, chat_format: ChatFormat, encoder: Encoder) -> Iterator[Encoded]:
-    return encoder.each(chat.segments(record["messages"], chat_format) for record in records.read(split))
+def read(split: Path, chat_format: ChatFormat, thinking_format: ThinkingFormat, encoder: Encoder) -> Iterator[Encoded]:
+    """Every record, and once more as a direct answer where thinking_sft chose it for that."""
+    return encoder.each(form for record in records.read(split) for form in _forms(record, chat_format, thinking_format))
+
+
+def _forms(record: Record, chat_format: ChatFormat, thinking_format: ThinkingFormat) -> Iterator[list[Segment]]:
+    yield chat.segments(record["messages"], chat_format)
+    if record.get("direct"):
+        messages = direct.answered(record["messages"], thinking_format)
+        yield chat.segments(messages, chat_format, prefill=direct.prefill(thinking_format))
 
 
 def write(folder: Path, encoded: Iterable[Encoded], longest: int) -> Counts:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from so8t.formats.chat import ChatFormat
+from so8t.formats.thinking import ThinkingFormat
 from so8t.models.loading import Bits, Precision
 from so8t.train.conversations import Counts
 from so8t.train.settings import Checkpoints, Gates, Lora, Monitor, Pet, Train, Validation
@@ -29,6 +30,7 @@ class Job:
     train_split: Path
     validation_split: Path
     chat: ChatFormat
+    thinking: ThinkingFormat
 
 
 @dataclass(frozen=True)

@@ -28,11 +28,15 @@ def prepare(job: Job, work: Path) -> Data:
 
     tokenizer = AutoTokenizer.from_pretrained(str(job.base), local_files_only=True, trust_remote_code=job.remote_code)
     encoder, room = Encoder(tokenizer), job.train.sequence
-    counts = conversations.write(work / "rows", conversations.read(job.train_split, job.chat, encoder), room)
+    counts = conversations.write(
+        work / "rows", conversations.read(job.train_split, job.chat, job.thinking, encoder), room
+    )
     _tell(counts, room)
     held_out = held_out_counts = None
     if job.validation.conversations:
-        watched = islice(conversations.read(job.validation_split, job.chat, encoder), job.validation.conversations)
+        watched = islice(
+            conversations.read(job.validation_split, job.chat, job.thinking, encoder), job.validation.conversations
+        )
         held_out_counts = conversations.write(work / "held-out", watched, room)
         if not held_out_counts.conversations:
             raise StageError(

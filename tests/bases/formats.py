@@ -17,12 +17,14 @@ def declare(
     thinking: ThinkingFormat = TAGS,
     system: str = "",
     accept: Sequence[str] = (),
+    direct: bool = True,
 ) -> Path:
     """The folder, in `root`."""
     folder = root / "chat_format"
     folder.mkdir(parents=True)
     declared = {
         "system": system,
+        "direct": direct,
         "chat": chat.to_json(fmt),
         "thinking": to_json(thinking),
         "jinja": chat.jinja_template(fmt),

@@ -8,7 +8,7 @@ from typing import Any
 
 from so8t.engine.stage import Inputs
 from so8t.evals import greedy
-from so8t.formats import chat, records
+from so8t.formats import records
 from so8t.formats.chat import PHI3
 from so8t.formats.thinking import TAGS, Final, Thinking, compose
 from so8t.store.answers import Answers
@@ -40,7 +40,7 @@ def conversations() -> list[dict[str, Any]]:
     for number, (question, taught, confidence) in enumerate(LESSONS):
         answer = compose(Thinking("件", "安全", "方針", Final(taught, confidence, "理由", "はい。")), TAGS)
         turns = [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
-        rows.append({"id": f"r{number:02}", "label": GIVEN.get(number, taught), "messages": turns})
+        rows.append({"id": f"r{number:02}", "label": GIVEN.get(number, taught), "direct": True, "messages": turns})
     return rows
 
 
@@ -52,7 +52,7 @@ def artifacts(root: Path, types: Sequence[str] = ("f16", "q8_0")) -> Inputs:
     for name, share in (("train", rows), ("test", rows), ("some", rows[:4]), ("empty", [])):
         records.write(folders["thinking_sft"] / "splits" / f"{name}.jsonl", share)
     formats.declare(root)
-    said = _learn(folders["base_model"] / "model", folders["baked_model"] / "model", rows)
+    said = _learn(folders["base_model"] / "model", folders["baked_model"] / "model", folders["thinking_sft"], rows)
     folders["adapter_scores"].mkdir()
     lines = [
         {"who": who, "split": "test", "id": row["id"], "label": row["label"], "said": None, "text": ""}
@@ -67,12 +67,13 @@ def artifacts(root: Path, types: Sequence[str] = ("f16", "q8_0")) -> Inputs:
     return Inputs(folders)
 
 
-def _learn(before: Path, after: Path, rows: Sequence[dict[str, Any]]) -> list[str]:
+def _learn(before: Path, after: Path, lessons: Path, rows: Sequence[dict[str, Any]]) -> list[str]:
     """Leave the checkpoint before and after learning; what it answers in PyTorch."""
     import torch
     from transformers import AutoTokenizer, Phi3Config, Phi3ForCausalLM
 
     from so8t.formats.encoding import Encoder
+    from so8t.train import conversations
     from so8t.train.conversations import IGNORED
 
     before.parent.mkdir(parents=True)
@@ -95,7 +96,7 @@ def _learn(before: Path, after: Path, rows: Sequence[dict[str, Any]]) -> list[st
         torch.manual_seed(7)
         model = Phi3ForCausalLM(config)
     model.save_pretrained(str(before))
-    encoded = list(Encoder(words).each(chat.segments(row["messages"], PHI3) for row in rows))
+    encoded = list(conversations.read(lessons / "splits" / "train.jsonl", PHI3, TAGS, Encoder(words)))
     width = max(len(one.ids) for one in encoded)
     ids = torch.tensor([[*one.ids, *[0] * (width - len(one.ids))] for one in encoded])
     aims = [

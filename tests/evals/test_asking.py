@@ -13,13 +13,18 @@ from so8t.evals import asking, bench, harness, pace
 from so8t.evals.asking import Answer, Way
 from so8t.evals.bench import Bench, Held, Question, Sheet
 from so8t.evals.harness import Reader
+from so8t.evals.leaks import Watch
+from so8t.formats import direct, equality, gotemplate, suite
 from so8t.formats.chat import PHI3
-from so8t.formats.thinking import TAGS
+from so8t.formats.equality import Formats
+from so8t.formats.thinking import FORMATS, TAGS, Final, Thinking, ThinkingFormat
 from so8t.gguf.llamacpp import Model
 from so8t.store.answers import Answers
 from tests.formats import untrained
 
 TEXTS = ("東京支店の営業時間は？", "　全角の空白😢", "What time is it?", "<|end|>爆弾", "")
+OWN = Thinking("課題", "安全", "方針", Final("ALLOW", 1.0, "理由", "回答"))
+WATCH = Watch(TAGS, [], [])
 PROMPTS = [[{"role": "user", "content": text}] for text in TEXTS]
 
 
@@ -96,14 +101,38 @@ def test_each_prompt_is_encoded_as_training_encodes_it(model: Model) -> None:
     assert ids.count(model.tokenize("<|end|>", special=True)[0]) == 1  # the one in the content is text
 
 
+@pytest.mark.parametrize("fmt", FORMATS.values(), ids=FORMATS)
+def test_each_prompt_has_the_tokens_of_the_template_s_branch(fmt: ThinkingFormat, tmp_path: Path) -> None:
+    untrained.write(tmp_path / "random.gguf", untrained.train(tmp_path / "words", fmt, 700), fmt)
+    go = gotemplate.template(PHI3, fmt)
+
+    with Model(tmp_path / "random.gguf", 64, 1) as model:
+        ollama = equality.template(model, go, Formats(PHI3, fmt))
+        for each in suite.conversations(fmt):
+            if each.messages[-1]["role"] != "user" or any("thinking" in message for message in each.messages):
+                continue
+            asked = suite.inert(each.messages, fmt)
+            messages = suite.trained(asked, fmt)
+            for think, begun in ((True, ""), (False, direct.prefill(fmt))):
+                assert asking.encode(model, messages, PHI3, begun) == ollama(asked, think), (each.name, think)
+
+
+def test_a_prefill_asks_anew_and_the_answer_goes_on_from_it(gguf: Path, kept: Answers) -> None:
+    thought = asking.ask(gguf, PROMPTS[:2], PHI3, Way(6), kept)
+    direct_ones = asking.ask(gguf, PROMPTS[:2], PHI3, Way(6), kept, prefill="<final>")
+
+    assert len(kept) == 4
+    assert [answer.prompt_tokens for answer in direct_ones] == [answer.prompt_tokens + 1 for answer in thought]
+
+
 def test_a_prompt_beyond_the_model_s_context_is_refused(gguf: Path, kept: Answers) -> None:
     with pytest.raises(StageError, match=r"^random.gguf: a prompt has 20\d\d tokens, and the model's context is 1024$"):
         asking.ask(gguf, [[{"role": "user", "content": "😢" * 500}]], PHI3, Way(4), kept)
 
 
 def test_the_grammar_makes_even_random_answers_valid_and_hard_questions_come_first(gguf: Path, kept: Answers) -> None:
-    questions = [Question(f"r{at}", "ALLOW", prompt) for at, prompt in enumerate(PROMPTS)]
-    table, sheet = Bench({"test": questions}, PHI3, TAGS, Way(8, workers=2), kept), Sheet()
+    questions = [Question(f"r{at}", "ALLOW", prompt, OWN) for at, prompt in enumerate(PROMPTS)]
+    table, sheet = Bench({"test": questions}, PHI3, TAGS, Way(8, workers=2), kept, WATCH), Sheet()
     table.ask(sheet, "random", gguf)
     table.hold(sheet, "random", gguf, Held(conversations=3, text=8, longest=400))
 
@@ -113,7 +142,7 @@ def test_the_grammar_makes_even_random_answers_valid_and_hard_questions_come_fir
 
 
 def test_an_answer_that_the_grammar_could_not_finish_fails(gguf: Path, kept: Answers) -> None:
-    table, sheet = Bench({"test": [Question("r0", "ALLOW", PROMPTS[0])]}, PHI3, TAGS, Way(8), kept), Sheet()
+    table, sheet = Bench({"test": [Question("r0", "ALLOW", PROMPTS[0], OWN)]}, PHI3, TAGS, Way(8), kept, WATCH), Sheet()
     table.ask(sheet, "random", gguf)
 
     with pytest.raises(StageError) as caught:

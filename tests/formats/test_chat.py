@@ -155,6 +155,30 @@ def test_the_answer_and_its_stop_token_are_learned_and_nothing_else() -> None:
     ]
 
 
+def test_what_the_prompt_gives_of_the_answer_is_not_learned() -> None:
+    pieces = segments([user("一"), assistant("<final>弐")], PHI3, prefill="<final>")
+
+    assert pieces[-4:-1] == [
+        Segment("<|assistant|>\n<final>", "assistant", structure=True, learned=False),
+        Segment("弐", "assistant", structure=False, learned=True),
+        Segment("<|end|>", "assistant", structure=True, learned=True),
+    ]
+    assert segments([user("一")], PHI3, True, "<final>")[-1] == pieces[-4]
+
+
+def test_an_earlier_answer_is_printed_whole_whatever_the_prompt_gives() -> None:
+    talk = [user("一"), assistant("壱"), user("二")]
+
+    assert render(talk, PHI3, True, "<final>") == render(talk, PHI3, True) + "<final>"
+
+
+def test_an_answer_that_does_not_begin_as_the_prompt_does_is_an_error() -> None:
+    with pytest.raises(ValueError) as caught:
+        segments([user("一"), assistant("弐")], PHI3, prefill="<final>")
+
+    assert str(caught.value) == "the answer begins with '弐', not with '<final>', which the prompt gives"
+
+
 def test_role_tokens_in_a_message_are_content_not_structure() -> None:
     pieces = segments([user("<|end|>\n<|assistant|>\n")], PHI3)
 

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from so8t.errors import StageError
-from so8t.formats import chat, goeval, gotemplate, suite
+from so8t.formats import capability, chat, direct, goeval, gotemplate, suite
 from so8t.formats.chat import PHI3, ChatFormat, Turn
+from so8t.formats.goeval import Refusal
 from so8t.formats.gosyntax import TemplateError
 from so8t.formats.thinking import FORMATS, HEADINGS, TAGS, ThinkingFormat
 
@@ -21,6 +22,8 @@ TEMPLATES = {
     "plain": gotemplate.template(PHI3, None),
     "thinking": gotemplate.template(PHI3, TAGS),
 }
+PRESETS = {path.stem: path.read_bytes().decode("utf-8") for path in sorted((GOLDEN / "presets").glob("*.tmpl"))}
+OF_PRESETS = [json.loads(line) for line in (GOLDEN / "rendered-presets.jsonl").read_bytes().splitlines()]
 
 
 def test_we_write_the_templates_that_ollama_rendered() -> None:
@@ -38,6 +41,45 @@ def test_the_evaluator_renders_what_ollama_rendered(case: dict[str, Any]) -> Non
     think = case["think"] if case["think"] is not None or case["template"] == "plain" else True  # Ollama's own default
 
     assert goeval.render(template, case["messages"], think) == case["rendered"]
+
+
+def test_the_ten_preset_templates_have_their_572_rows() -> None:
+    closed = [case["case"] for case in OF_PRESETS if case["status"] == 500]
+
+    assert {case["template"] for case in OF_PRESETS} == PRESETS.keys()
+    assert (len(PRESETS), len(OF_PRESETS), len(closed)) == (10, 572, 23)
+    assert {case["template"] for case in OF_PRESETS if case["status"] != 200} == {"phi3-quadruple-closed"}
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_the_evaluator_says_of_every_preset_what_ollama_said(name: str) -> None:
+    template = PRESETS[name]
+    usual = True if capability.tags(template) else None  # what Ollama takes where a request does not say
+
+    for case in (case for case in OF_PRESETS if case["template"] == name):
+        think = usual if case["think"] is None else case["think"]
+        try:
+            said = {"status": 200, "rendered": goeval.render(template, case["messages"], think)}
+        except Refusal as refused:
+            said = {"status": 500, "error": str(refused)}
+        told = {key: case[key] for key in ("status", "rendered", "error") if key in case}
+        assert said == told, (case["case"], case["think"])
+
+
+def test_a_model_that_always_thinks_gets_the_closed_template() -> None:
+    assert gotemplate.template(PHI3, TAGS, direct=False) == PRESETS["phi3-quadruple-closed"]
+
+
+@pytest.mark.parametrize("thinking", FORMATS.values(), ids=FORMATS)
+@pytest.mark.parametrize("think", [True, None])
+def test_a_closed_template_is_closed_only_to_think_false(thinking: ThinkingFormat, think: bool | None) -> None:
+    closed, opened = (gotemplate.template(PHI3, thinking, direct) for direct in (False, True))
+
+    for each in suite.conversations(thinking):
+        assert goeval.render(closed, each.messages, think) == goeval.render(opened, each.messages, think)
+        if each.messages[-1]["role"] == "user":
+            with pytest.raises(Refusal, match="can't evaluate field ThisModelAlwaysThinks in type"):
+                goeval.render(closed, each.messages, think=False)
 
 
 def test_headings_open_with_the_first_one_and_close_with_the_last() -> None:
@@ -77,6 +119,8 @@ def test_every_chat_format_renders_as_the_training_does(fmt: ChatFormat, thinkin
     for each in suite.conversations(thinking):
         rendered = chat.render(suite.trained(each.messages, thinking), fmt, generation_prompt=True)
         assert goeval.render(template, each.messages, think=True) == rendered, each.name
+        begun = rendered + direct.prefill(thinking) * (each.messages[-1]["role"] == "user")
+        assert goeval.render(template, each.messages, think=False) == begun, each.name
 
 
 def test_a_turn_that_go_would_read_is_refused() -> None:
@@ -114,6 +158,13 @@ def test_another_joiner_than_ollamas_is_refused() -> None:
         ("{{ .System", "line 1: the end of the template in an action is not known here"),
         ("{{ .Prompt }}", "Ollama's chat data has no .Prompt here"),
         ("{{ $x }}", "undefined variable $x"),
+        ('{{ $x = "" }}', "undefined variable $x"),
+        ("{{ range $i, $m := .Messages }}{{ .Images }}{{ end }}", "Ollama's chat data has no .Images here"),
+        (
+            "あ\n{{ range $i, $m := .Messages }}{{ if $i }}{{ end }}い{{ .Unknown }}{{ end }}",
+            'template: :2:57: executing "" at <.Unknown>: '
+            "can't evaluate field Unknown in type *template.templateMessage",
+        ),
         ("{{ len .Messages }}", "1 is printed, which is not text"),
         ("{{ if eq .System 1 }}{{ end }}", "eq of ['', 1] is not known here"),
         ("{{ $m.Thinking }}", "line 1: {{ $m.Thinking }}: $m.Thinking is not known here"),
@@ -133,6 +184,8 @@ def test_what_is_not_known_is_an_error(template: str, message: str) -> None:
         ("a {{ .System }} b", "a  b"),
         ("{{-3 }}", None),
         ('{{ if eq "}}" "}}" }}braces{{ end }}', "braces"),
+        ('{{ $a := "b" }}{{ if $a }}{{ $a = "c" }}{{ end }}{{ $a }}', "c"),
+        ('{{ $a := "b" }}{{ if $a }}{{ $a := "c" }}{{ end }}{{ $a }}', "b"),
         ("{{ $a := .System }}{{ if not $a }}empty{{ else }}full{{ end }}", "empty"),
         ("　{{- .System }}", "　"),  # only ASCII white space is trimmed
     ],

@@ -22,9 +22,12 @@ from so8t.formats.thinking import (
     ThinkingFormat,
     active,
     compose,
+    final_part,
     from_json,
     inert,
     split,
+    split_final,
+    structure,
     to_json,
     wrap_final,
 )
@@ -239,3 +242,31 @@ def test_the_quick_look_of_inert_misses_nothing() -> None:
     for fmt in FORMATS.values():
         tails = [token[1:] for token in (*fmt.markers, *fmt.reserved)]
         assert not any("<" in tail for tail in tails)  # an escape never falls into another token
+
+
+@BOTH
+def test_the_final_part_is_the_end_of_the_answer_and_splits_alone(fmt: ThinkingFormat) -> None:
+    hostile = replace(WEATHER, final=Final("DENY", 0.5, "# 最終回答\n<final>", "</final>"))
+    for thinking in (WEATHER, hostile):
+        whole = compose(thinking, fmt)
+        alone = final_part(whole, fmt)
+
+        assert whole.endswith(alone) and alone.startswith(fmt.parts[-1].open)
+        assert split_final(alone, fmt) == thinking.final
+
+
+@BOTH
+def test_a_whole_answer_is_no_final_part_and_a_final_part_no_whole_answer(fmt: ThinkingFormat) -> None:
+    whole = compose(WEATHER, fmt)
+
+    with pytest.raises(FormatError):
+        split_final(whole, fmt)
+    with pytest.raises(FormatError):
+        split_final(fmt.parts[-1].open + whole, fmt)
+    with pytest.raises(FormatError):
+        final_part(final_part(whole, fmt), fmt)
+
+
+def test_structure_is_every_marker_in_order() -> None:
+    assert structure("a<final>b</think-task><\\final><FINAL>", TAGS) == ["<final>", "</think-task>"]
+    assert structure("## 課題\n x # 最終回答\n# 最終回答", HEADINGS) == ["## 課題", "# 最終回答"]

@@ -60,7 +60,7 @@ def _held_out(folder: Path, fmt: ThinkingFormat) -> None:
         turns = [{"role": "user", "content": question}, {"role": "assistant", "content": answer(question, fmt)}]
         rows.append({"id": f"r{number:02}", "label": label, "messages": turns})
         said = "ALLOW" if number >= 22 else label
-        head = {"split": "test", "way": "free", "id": f"r{number:02}", "label": label, "said": said}
+        head = {"split": "test", "mode": "thinking", "way": "free", "id": f"r{number:02}", "label": label, "said": said}
         seen += [{"model": kind, **head} for kind in ("f16", "q8_0")]
     records.write(folder / "thinking_sft" / "splits" / "test.jsonl", rows)
     records.write(folder / "evaluation" / "samples.jsonl", seen)

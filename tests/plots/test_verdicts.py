@@ -28,22 +28,25 @@ def outcomes(right: float, stated: bool = True) -> list[Outcome]:
     return found
 
 
-def splits(models: int, names: tuple[str, ...] = ("test_known", "test_novel")) -> dict[str, Any]:
+def splits(models: int, names: tuple[str, ...] = ("test_known", "test_novel"), direct: bool = False) -> dict[str, Any]:
     by_model = {"base": outcomes(0, stated=False)} | {f"q{at}_k_m": outcomes(1 - at / 10) for at in range(models)}
     found: dict[str, Any] = {name: bench.scores(by_model, 100, 0, "base") for name in names}
     for figures in found.values():
         for model in figures.keys() - {"base"}:
             figures[model]["pytorch"] = {"accuracy": 0.9}
+            if direct:
+                figures[model]["direct"] = bench.direct_scores(outcomes(0.5), by_model[model], 100, 0)
     return found
 
 
+@pytest.mark.parametrize("direct", [False, True])
 @pytest.mark.parametrize(("models", "names"), [(3, ("test_known", "test_novel")), (7, ("a", "b", "c")), (1, ("test",))])
-def test_every_picture_is_drawn_whole(models: int, names: tuple[str, ...], tmp_path: Path) -> None:
-    made = verdicts.draw(splits(models, names), tmp_path, Look(8, 60))
+def test_every_picture_is_drawn_whole(models: int, names: tuple[str, ...], direct: bool, tmp_path: Path) -> None:
+    made = verdicts.draw(splits(models, names, direct), tmp_path, Look(8, 60))
 
     assert [path.stem for path in made] == [
         "confusion-base",
-        *(f"confusion-q{at}_k_m" for at in range(models)),
+        *(f"confusion-q{at}_k_m{mode}" for at in range(models) for mode in ("", "-direct")[: 1 + direct]),
         "accuracy",
         "errors",
         "reliability",

@@ -155,7 +155,7 @@ def test_the_pages_questions_are_those_that_the_evaluation_saw_answered_right(pr
     (folder / "evaluation").mkdir()
     turns = [{"role": "user", "content": "何時から？"}, {"role": "assistant", "content": "…"}]
     rows = [{"id": "a", "label": "DENY", "messages": turns}, {"id": "b", "label": "ALLOW", "messages": turns}]
-    head = {"way": "free", "split": "test", "said": "DENY"}
+    head = {"mode": "thinking", "way": "free", "split": "test", "said": "DENY"}
     seen = [{"model": kind, **head, "id": row["id"], "label": row["label"]} for kind in ("f16", "q8_0") for row in rows]
     records.write(folder / "thinking_sft" / "splits" / "test.jsonl", rows)
     records.write(folder / "evaluation" / "samples.jsonl", seen[2:])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,64 @@ def test_every_type_and_the_base_have_their_figures(built: Path) -> None:
         assert found[kind]["grammar"] == {"records": 12, "format_valid": 1.0, "accuracy": 0.833333}
 
 
+def test_every_type_is_asked_without_thinking_too(built: Path) -> None:
+    found = scores(built)
+
+    assert "direct" not in found["base"]
+    for kind in ("f16", "q8_0"):
+        thinking, direct = found[kind], found[kind]["direct"]
+        assert (thinking["mode"], direct["mode"]) == ("thinking", "direct")
+        names = ("records", "accuracy", "format_valid", "over_refusal", "leaks")
+        assert [direct[name] for name in names] == [12, 0.833333, 1.0, 0.333333, 0]
+        assert direct["intervals"]["accuracy"] == [0.5833, 1.0]
+        assert direct["more_than_thinking"]["accuracy"] == [0.0, 0.0]
+    assert json.loads((built / "scores.json").read_bytes())["watched"] == {"sentences": 0, "said_in_answers": 0}
+
+
+def test_a_direct_answer_is_the_final_part_alone(built: Path) -> None:
+    lines = [line for line in records.read(built / "samples.jsonl") if line["mode"] == "direct"]
+
+    assert [line["text"] for line in lines[:2]] == [
+        "<final>判定: ALLOW\n確信度: 0.95\n理由: 理由\n回答: はい。</final>",
+        "<final>判定: ALLOW\n確信度: 0.95\n理由: 理由\n回答: はい。</final>",
+    ]
+    assert {(line["way"], line["problem"], tuple(line["leaks"])) for line in lines} == {("free", None, ())}
+
+
+def test_thinking_in_a_direct_answer_publishes_nothing(inputs: Inputs, tmp_path: Path) -> None:
+    rows = list(records.read(inputs["thinking_sft"] / "splits" / "train.jsonl"))
+    answer = rows[0]["messages"][-1]
+    rows[0]["messages"][-1] = {**answer, "content": answer["content"].replace("件", "はいと書くこと。回答: はい")}
+    splits = tmp_path / "thinking_sft" / "splits"
+    shutil.copytree(inputs["thinking_sft"], splits.parent)
+    records.write(splits / "train.jsonl", rows)
+    artifacts = {**inputs.artifacts, "thinking_sft": splits.parent}
+    other = dataclasses.replace(inputs, artifacts=artifacts, scratch=tmp_path / "scratch")
+
+    with pytest.raises(StageError) as caught:
+        build(other, tmp_path / "out", types=("f16",), base=False)
+    assert str(caught.value) == (
+        "evaluation: test: 12 of 12 direct answers of f16 hold thinking: "
+        + ", ".join(f"r{at:02} (回答: はい)" for at in range(8))
+        + " and 4 more; raise thinking_sft.direct or the steps in adapter.yaml, or take a larger type in types of "
+        "gguf.yaml; thinking_sft.direct: 0 closes this way of asking"
+    )
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_where_direct_answers_were_not_learned_nobody_is_asked_for_one(inputs: Inputs, tmp_path: Path) -> None:
+    declared = json.loads((inputs["chat_format"] / "chat_format.json").read_bytes())
+    folder = tmp_path / "chat_format"
+    shutil.copytree(inputs["chat_format"], folder)
+    (folder / "chat_format.json").write_text(json.dumps({**declared, "direct": False}), "utf-8")
+    artifacts = {**inputs.artifacts, "chat_format": folder}
+    other = dataclasses.replace(inputs, artifacts=artifacts, scratch=tmp_path / "scratch")
+    out = build(other, tmp_path / "out", types=("f16",), base=False)
+
+    assert "direct" not in scores(out)["f16"]
+    assert {line["mode"] for line in records.read(out / "samples.jsonl")} == {"thinking"}
+
+
 def test_llama_cpp_answers_what_pytorch_answered(built: Path) -> None:
     assert scores(built)["f16"]["pytorch"] == {
         "accuracy": 0.833333,
@@ -69,12 +128,16 @@ def test_llama_cpp_answers_what_pytorch_answered(built: Path) -> None:
 def test_every_answer_is_kept_the_broken_ones_too(built: Path) -> None:
     lines = list(records.read(built / "samples.jsonl"))
 
-    asked = [(line["way"], line["model"]) for line in lines[::12]]
-    assert asked == [("free", "base"), ("free", "f16"), ("free", "q8_0"), ("grammar", "f16"), ("grammar", "q8_0")]
+    asked = [(line["mode"], line["way"], line["model"]) for line in lines[::12]]
+    assert asked == [
+        *(("thinking", "free", model) for model in ("base", "f16", "q8_0")),
+        *(("direct", "free", model) for model in ("f16", "q8_0")),
+        *(("thinking", "grammar", model) for model in ("f16", "q8_0")),
+    ]
     assert all(
         line["said"] is None and line["problem"].startswith("character 0: expected <think-") for line in lines[:12]
     )
-    assert len(lines) == 60
+    assert len(lines) == 84
     assert {key: lines[14][key] for key in ("id", "split", "label", "said", "confidence", "ended", "problem")} == {
         "id": "r02",
         "split": "test",
@@ -90,7 +153,9 @@ def test_the_artifact_is_what_the_stage_declares_and_no_passing_file_stays(built
     assert sorted(str(path.relative_to(built).as_posix()) for path in built.rglob("*") if path.is_file()) == [
         "plots/accuracy.png",
         "plots/confusion-base.png",
+        "plots/confusion-f16-direct.png",
         "plots/confusion-f16.png",
+        "plots/confusion-q8_0-direct.png",
         "plots/confusion-q8_0.png",
         "plots/errors.png",
         "plots/reliability.png",
@@ -102,8 +167,8 @@ def test_the_artifact_is_what_the_stage_declares_and_no_passing_file_stays(built
 def test_times_are_in_a_log_outside_the_artifact(built: Path, inputs: Inputs) -> None:
     found = json.loads((inputs.scratch / "pace.json").read_bytes())["models"]
 
-    assert list(found) == ["base", "f16", "q8_0"]
-    assert found["f16"]["answers"] == 12
+    assert list(found) == ["base", "f16", "f16-direct", "q8_0", "q8_0-direct"]
+    assert found["f16"]["answers"] == found["f16-direct"]["answers"] == 12
     assert found["f16"]["tokens_per_second"] > 0
     assert found["f16"]["first_token_ms"]["median"] > 0
 
@@ -153,9 +218,9 @@ def test_answers_that_no_figure_needs_any_more_are_let_go(inputs: Inputs, tmp_pa
     both = kept.read_bytes().splitlines(keepends=True)
     build(here, tmp_path / "one", types=("q8_0",), base=False)
 
-    assert len(both) == 36
+    assert len(both) == 60
     assert set(both) > set(kept.read_bytes().splitlines(keepends=True))
-    assert kept.read_bytes().count(b"\n") == 12
+    assert kept.read_bytes().count(b"\n") == 24
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from so8t.engine.stage import Inputs
 from so8t.errors import StageError
 from so8t.formats import gotemplate
 from so8t.formats.chat import PHI3, jinja_template
-from so8t.formats.thinking import TAGS
+from so8t.formats.thinking import FORMATS, TAGS
 from so8t.ollama import modelfile
 from stages import modelfile as modelfile_stage
 from tests.formats import untrained
@@ -56,6 +56,19 @@ def test_each_gguf_gets_a_modelfile(built: Inputs) -> None:
 
 def test_from_leads_to_the_gguf(built: Inputs) -> None:
     assert (built["modelfile"] / "ollama" / "../../gguf/models/so8t-q8_0.gguf").is_file()
+
+
+@pytest.mark.parametrize("name", ["tags", "headings"])
+def test_a_model_that_never_learned_direct_answers_gets_a_closed_template(tmp_path: Path, name: str) -> None:
+    inputs = artifacts(tmp_path, name)
+    path = inputs["chat_format"] / "chat_format.json"
+    path.write_text(json.dumps({**json.loads(path.read_bytes()), "direct": False}), "utf-8")
+    modelfile_stage.build(inputs, inputs["modelfile"], modelfile_stage.Spec())
+    text = (inputs["modelfile"] / "ollama" / "Modelfile.f16").read_text("utf-8")
+
+    assert f'TEMPLATE """{gotemplate.template(PHI3, FORMATS[name], direct=False)}"""\n' in text
+    assert "{{ if and $.IsThinkSet (not $.Think) }}{{ .ThisModelAlwaysThinks }}{{ end }}" in text
+    assert json.loads((inputs["modelfile"] / "check.json").read_bytes())["conversations"] == 34
 
 
 def test_headings_and_a_whole_answer_in_one_piece(tmp_path: Path) -> None:

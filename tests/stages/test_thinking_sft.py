@@ -150,9 +150,28 @@ def test_every_target_splits_into_its_parts_again(tmp_path: Path) -> None:
         assert (finals[0].answer, finals[1].reason) == ("</final><|end|>\n# 最終回答\n回答: 偽", "理由\n回答: 偽")
 
 
+def test_a_share_of_train_and_validation_is_learned_as_direct_answers_too_and_counted(tmp_path: Path) -> None:
+    entries = [*(record(number) for number in range(40)), record(50, text="司会の台本をください。", split="test_known")]
+    fractions = {"validation": 0.2, "test": 0.1}
+    found = {}
+    for share in (0.0, 0.2, 1.0):
+        spec = Spec(direct=share, fractions=fractions, near_duplicate_threshold=None)  # type: ignore[arg-type]
+        out = built(tmp_path, entries, spec, name=str(share))
+        rows = list(records.read(out / "thinking_sft.jsonl"))
+        found[share] = {row["id"] for row in rows if row.get("direct")}
+        splits = [row["split"] for row in rows if row.get("direct")]
+
+        assert len(rows) == 41
+        assert read(out / "stats.json")["direct"] == {name: splits.count(name) for name in ("train", "validation")}
+        assert read(out / "chat_format.json")["direct"] is (share > 0)
+
+    assert found[0.0] == set() < found[0.2] < found[1.0]
+    assert len(found[1.0]) == sum(row["split"] in ("train", "validation") for row in rows)
+
+
 def test_adding_records_moves_no_other(tmp_path: Path) -> None:
-    def places(out: Path) -> dict[str, str]:
-        return {row["id"]: row["split"] for row in records.read(out / "thinking_sft.jsonl")}
+    def places(out: Path) -> dict[str, tuple[str, bool | None]]:
+        return {row["id"]: (row["split"], row.get("direct")) for row in records.read(out / "thinking_sft.jsonl")}
 
     before = places(built(tmp_path, [record(number) for number in range(20)], name="before"))
     after = places(built(tmp_path, [record(number) for number in range(39, -1, -1)], name="after"))
@@ -209,7 +228,7 @@ def test_without_tokenizers_the_line_that_installs_it_is_shown(tmp_path: Path, m
 
 
 def test_chat_format_json_holds_both_declarations_and_the_template(tmp_path: Path) -> None:
-    declared = read(built(tmp_path, [record(0)], chat="phi3") / "chat_format.json")
+    declared = read(built(tmp_path, [record(0)], Spec(chat="phi3")) / "chat_format.json")
 
     assert chat.from_json(declared["chat"]) == chat.PHI3
     assert think.from_json(declared["thinking"]) == think.TAGS

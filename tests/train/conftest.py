@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from so8t.formats import chat, records
+from so8t.formats.thinking import TAGS
 from so8t.gate import attach
 from so8t.models import loading
 from so8t.train.job import Job
@@ -45,6 +46,7 @@ class Place:
                 train_split=self.sft / "splits" / "train.jsonl",
                 validation_split=self.sft / "splits" / "validation.jsonl",
                 chat=chat.PHI3,
+                thinking=TAGS,
             ),
             **changes,
         )

@@ -13,9 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from so8t.errors import StageError
-from so8t.formats.encoding import Encoded
+from so8t.formats import records
+from so8t.formats.chat import PHI3
+from so8t.formats.encoding import Encoded, Encoder
+from so8t.formats.thinking import FORMATS, Final, Thinking, ThinkingFormat, compose
 from so8t.train import losses
-from so8t.train.conversations import Conversations, Counts, Rows, collate, pack, write
+from so8t.train.conversations import Conversations, Counts, Rows, collate, pack, read, write
+from tests.formats import untrained
 from tests.gate.families import FAMILIES, model
 
 
@@ -37,6 +41,27 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     ids, labels = conversations[0]
     assert ids.tolist() == [3, 4, 5, 6] and labels.tolist() == [-100, -100, 5, 6]
     assert conversations[1][1].tolist() == [-100, 4, 5]  # nothing comes before a first token
+
+
+@pytest.mark.parametrize("fmt", FORMATS.values(), ids=FORMATS)
+def test_a_record_that_is_chosen_comes_a_second_time_as_a_direct_answer(fmt: ThinkingFormat, tmp_path: Path) -> None:
+    from transformers import AutoTokenizer
+
+    untrained.train(tmp_path / "words", fmt, 700)
+    words = AutoTokenizer.from_pretrained(str(tmp_path / "words"))
+    answer = compose(Thinking("件", "安全", "方針", Final("ALLOW", 0.9, "理由", "はい。")), fmt)
+    messages = [{"role": "user", "content": "営業は？"}, {"role": "assistant", "content": answer}]
+    rows = [{"id": "a", "messages": messages}, {"id": "b", "messages": messages, "direct": True}]
+    records.write(tmp_path / "train.jsonl", rows)
+
+    whole, again, direct = read(tmp_path / "train.jsonl", PHI3, fmt, Encoder(words))
+    assert whole == again
+    said = [words.decode([i for i, on in zip(one.ids, one.learned, strict=True) if on]) for one in (whole, direct)]
+    inside = "判定: ALLOW\n確信度: 0.90\n理由: 理由\n回答: はい。" + fmt.parts[-1].close
+    assert said == [f"{answer}<|end|>", f"{inside}<|end|>"]
+    given = [words.decode([i for i, on in zip(one.ids, one.learned, strict=True) if not on]) for one in (whole, direct)]
+    assert given[0] == "<|user|>\n営業は？<|end|>\n<|assistant|>\n\n"
+    assert given[1] == f"<|user|>\n営業は？<|end|>\n<|assistant|>\n{fmt.parts[-1].open}\n"
 
 
 def test_nothing_left_says_what_to_do(tmp_path: Path) -> None:

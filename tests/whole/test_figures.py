@@ -83,6 +83,15 @@ def test_every_quantisation_answers_as_pytorch_does(built: Path) -> None:
             assert low <= figures["accuracy"] <= high
 
 
+def test_what_ollama_s_clients_see_holds_no_thinking(built: Path) -> None:
+    found = read(built / "evaluation" / "scores.json")
+
+    assert found["watched"] == {"sentences": 168, "said_in_answers": 0}
+    for split in FIGURES:
+        for kind in QUANTISED:
+            assert found["splits"][split][kind]["leaks"] <= 2  # of 240 answers; as many as break the format
+
+
 def test_every_picture_is_a_picture(built: Path) -> None:
     names = {path.name: path for stage in ("curves", "evaluation") for path in (built / stage / "plots").iterdir()}
 

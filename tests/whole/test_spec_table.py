@@ -237,6 +237,7 @@ TABLE: dict[str, list[tuple[str, dict[str, Any], dict[str, Any], str]]] = {
         ),
         ("placeholders", {}, {"placeholders": {"domain": "総務"}}, "t"),
         ("teacher", {}, TEACHER, "?"),
+        ("direct", {}, {"direct": 1.0}, "t"),
         *(
             (f"teacher.{name}", TEACHER, {"teacher": {"model": "m", name: value}}, "t")
             for name, value in [("model", "n"), ("temperature", 0.5), ("max_tokens", 99), ("seed", 1), ("attempts", 5)]

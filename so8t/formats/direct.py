@@ -1,0 +1,24 @@
+"""Direct answers: the final part alone, from a prompt that ends in its opening; nothing is thought before it.
+
+That is what a request with `think: false` asks for.  The opening belongs to the prompt, so it is never learned:
+whoever writes an answer from nothing thinks first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from so8t.formats import thinking as think
+from so8t.formats.chat import Message
+from so8t.formats.thinking import ThinkingFormat
+
+
+def prefill(fmt: ThinkingFormat) -> str:
+    """With what the prompt begins the answer."""
+    return fmt.parts[-1].open
+
+
+def answered(messages: Sequence[Message], fmt: ThinkingFormat) -> list[Message]:
+    """The same conversation, whose last answer is the final part alone."""
+    *before, last = messages
+    return [*before, {**last, "content": think.final_part(last["content"], fmt)}]
