@@ -11,7 +11,7 @@ import pytest
 from pydantic import Field
 
 from so8t.errors import SpecError
-from so8t.spec import load, problems, profile, yamltree
+from so8t.spec import load, mistakes, profile, yamltree
 from so8t.spec.fields import SpecModel
 
 MIB = 1 << 20
@@ -45,8 +45,8 @@ class Spec(SpecModel):
 def refusal(data: bytes) -> str:
     """The one problem, which came within a second."""
     started = time.perf_counter()
-    found = yamltree.read(data, "a.yaml").problems
-    text = str(problems.error(found))
+    found = yamltree.read(data, "a.yaml").mistakes
+    text = str(mistakes.error(found))
     assert time.perf_counter() - started < 1
     return text.splitlines()[0]
 
@@ -97,7 +97,7 @@ def test_it_is_refused_in_words(data: bytes, message: str) -> None:
 
 
 def test_a_message_cannot_drive_the_terminal() -> None:
-    text = str(problems.error(yamltree.read('"a\\e[31m\u202e": 1\n"a\\e[31m\u202e": 2\n'.encode(), "a.yaml").problems))
+    text = str(mistakes.error(yamltree.read('"a\\e[31m\u202e": 1\n"a\\e[31m\u202e": 2\n'.encode(), "a.yaml").mistakes))
 
     assert text == (
         "a.yaml:2:1: 'a\\x1b[31m\\u202e': duplicate key, first given in line 1\n"
