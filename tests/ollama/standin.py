@@ -211,6 +211,8 @@ class StandIn:
         think = True if think is None and tags else think
         try:
             prompt = goeval.render(template, messages, think)
+        except goeval.Refusal as error:
+            raise Refused(500, str(error)) from error
         except gosyntax.TemplateError as error:
             raise Refused(500, f"template: {error}") from error
         return self._answered(body, model, prompt, tags if think else None)
