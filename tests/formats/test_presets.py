@@ -26,7 +26,7 @@ def test_the_jinja_template_writes_what_training_writes(fmt: ChatFormat) -> None
         assert render(messages) == chat.render(messages, fmt, generation_prompt=True), conversation.name
 
 
-@pytest.mark.parametrize("name", ["phi3", "chatml", "llama3", "a default system"])
+@pytest.mark.parametrize("name", sorted(FORMATS))
 def test_ollamas_template_writes_what_training_writes(name: str) -> None:
     fmt = FORMATS[name]
     go = gotemplate.template(fmt, TAGS)

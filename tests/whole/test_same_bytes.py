@@ -116,7 +116,7 @@ CODE = [
     ("so8t/gguf/writer.py", "hge"),
     ("so8t/formats/grammar.py", "ge"),
     ("so8t/gguf/llamacpp.py", "hgfe"),
-    ("so8t/formats/goeval.py", "hgfo"),
+    ("so8t/formats/goeval.py", "hgfeo"),
     ("so8t/ollama/modelfile.py", "fo"),
     ("so8t/ollama/client.py", "o"),
     ("so8t/plots/verdicts.py", "e"),
