@@ -42,7 +42,12 @@ def settle(root: Path, declared: chat.ChatFormat, **spec: Any) -> dict[str, Any]
     """The stage chat_format over `root`/base_model; its proof."""
     inputs = Inputs({name: root / name for name in ("base_model", "thinking_sft")})
     (root / "base_model" / "base.json").write_text('{"remote_code": false}', "utf-8")
-    draft = {"system": "短く。", "chat": chat.to_json(declared), "thinking": thinking.to_json(thinking.TAGS)}
+    draft = {
+        "system": "短く。",
+        "direct": True,
+        "chat": chat.to_json(declared),
+        "thinking": thinking.to_json(thinking.TAGS),
+    }
     (root / "thinking_sft" / "chat_format.json").write_text(json.dumps(draft), "utf-8")
     shutil.rmtree(root / "chat_format", ignore_errors=True)
     (root / "chat_format").mkdir()
