@@ -201,7 +201,7 @@ def _way(spec: Spec) -> Way:
 
 def _ask(bench: Bench, spec: Spec, files: Mapping[str, Path], directly: bool) -> Sheet:
     """The base has learned no way of answering, so it is asked in one."""
-    from so8t.evals.bench import Held, Sheet
+    from so8t.evals.bench import Guided, Sheet
 
     sheet = Sheet()
     for model, path in files.items():
@@ -209,7 +209,7 @@ def _ask(bench: Bench, spec: Spec, files: Mapping[str, Path], directly: bool) ->
         if directly and model != BASE:
             bench.ask_directly(sheet, model, path)
         if spec.grammar and model != BASE:
-            bench.hold(sheet, model, path, Held(**spec.grammar.model_dump()))
+            bench.guide(sheet, model, path, Guided(**spec.grammar.model_dump()))
     return sheet
 
 
@@ -227,7 +227,7 @@ def _scores(sheet: Sheet, kinds: Sequence[str], given: Reference, spec: Spec) ->
                 draws, seed = spec.bootstrap.draws, spec.bootstrap.seed
                 found[kind]["direct"] = bench.direct_scores(sheet.direct[split][kind], by_model[kind], draws, seed)
             if spec.grammar:
-                found[kind]["grammar"] = bench.held_figures(sheet.held[split][kind])
+                found[kind]["grammar"] = bench.guided_figures(sheet.guided[split][kind])
     fidelity.check(problems)
     return scores
 

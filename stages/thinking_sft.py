@@ -15,7 +15,7 @@ from so8t.corpus import chatformat, tokens
 from so8t.corpus.chatformat import Chat
 from so8t.corpus.leakage import HeldOut
 from so8t.corpus.ledger import Ledger
-from so8t.corpus.sft import Composer, Conversation, Policies, Target, policy_problems
+from so8t.corpus.sft import Composer, ExampleWriter, Policies, Target, policy_problems
 from so8t.corpus.splits import Fractions, Splitter
 from so8t.corpus.teacher import Teacher, TeacherSpec
 from so8t.engine.stage import Inputs, Stage
@@ -71,7 +71,7 @@ class Spec(SpecModel):
 def build(inputs: Inputs, out: Path, spec: Spec) -> None:
     chat_format = chatformat.chat_format(spec.chat)
     thinking_format = think.reserving(think.FORMATS[spec.format], chat_format.tokens)
-    conversation = Conversation(chat_format, thinking_format, spec.system, spec.direct)
+    conversation = ExampleWriter(chat_format, thinking_format, spec.system, spec.direct)
     composer = Composer(
         thinking_format,
         spec.policies,

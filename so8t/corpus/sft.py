@@ -179,7 +179,7 @@ def _harmful_target(record: Record) -> StageError:
     )
 
 
-class Conversation:
+class ExampleWriter:
     """From a record and its target to the line of thinking_sft.jsonl."""
 
     def __init__(

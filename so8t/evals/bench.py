@@ -38,7 +38,7 @@ class Question:
 
 
 @dataclass(frozen=True)
-class Held:
+class Guided:
     """A pass under the grammar: questions of each split, characters of each text, tokens of an answer; at most."""
 
     conversations: int | None
@@ -48,14 +48,14 @@ class Held:
 
 @dataclass(frozen=True)
 class Sheet:
-    """Outcomes by split and model: of answers that think first, of direct ones, and of those that the grammar held.
+    """Outcomes by split and model: of answers that think first, of direct ones, and of those that the grammar guided.
 
     And the pace of each model.
     """
 
     free: dict[str, dict[str, list[Outcome]]] = field(default_factory=dict)
     direct: dict[str, dict[str, list[Outcome]]] = field(default_factory=dict)
-    held: dict[str, dict[str, list[Outcome]]] = field(default_factory=dict)
+    guided: dict[str, dict[str, list[Outcome]]] = field(default_factory=dict)
     pace: dict[str, Any] = field(default_factory=dict)
 
 
@@ -82,13 +82,13 @@ class Bench:
         sheet.pace[name] = pace.figures(answers)
         _say(sheet.direct, model, name, sheet.pace)
 
-    def hold(self, sheet: Sheet, model: str, path: Path, held: Held) -> None:
+    def guide(self, sheet: Sheet, model: str, path: Path, guided: Guided) -> None:
         """Add answers under the grammar, hard questions first; one without the format is a StageError."""
         hard = {split: _hard_first(asked, sheet.free[split][model]) for split, asked in self.questions.items()}
-        some = {split: asked[: held.conversations] for split, asked in hard.items()}
-        rules = grammar(self.thinking, held.text)
-        self._put(sheet.held, model, path, some, replace(self.way, longest=held.longest), rules)
-        for split, by_model in sheet.held.items():
+        some = {split: asked[: guided.conversations] for split, asked in hard.items()}
+        rules = grammar(self.thinking, guided.text)
+        self._put(sheet.guided, model, path, some, replace(self.way, longest=guided.longest), rules)
+        for split, by_model in sheet.guided.items():
             for one in by_model[model]:
                 if one.problem:
                     raise StageError(
@@ -162,7 +162,7 @@ def _named(leaking: Sequence[Outcome]) -> str:
     return shown + (f" and {len(leaking) - SHOWN} more" if len(leaking) > SHOWN else "")
 
 
-def held_figures(found: Sequence[Outcome]) -> dict[str, Any]:
+def guided_figures(found: Sequence[Outcome]) -> dict[str, Any]:
     whole = outcomes.figures(found)
     return {name: whole[name] for name in ("records", "format_valid", "accuracy")}
 
@@ -170,7 +170,7 @@ def held_figures(found: Sequence[Outcome]) -> dict[str, Any]:
 def write(path: Path, sheet: Sheet) -> None:
     """Every answer, the broken ones too, with where they broke."""
     with path.open("wb") as file:
-        tables = ((THINKING, "free", sheet.free), (DIRECT, "free", sheet.direct), (THINKING, "grammar", sheet.held))
+        tables = ((THINKING, "free", sheet.free), (DIRECT, "free", sheet.direct), (THINKING, "grammar", sheet.guided))
         for mode, way, table in tables:
             for split, by_model in table.items():
                 for model, found in by_model.items():

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from so8t.corpus import templates
-from so8t.corpus.sft import Composer, Conversation, LabelPolicy, Policies, Target, policy_problems
+from so8t.corpus.sft import Composer, ExampleWriter, LabelPolicy, Policies, Target, policy_problems
 from so8t.errors import StageError
 from so8t.formats import chat
 from so8t.formats.records import LABELS, Record
@@ -201,7 +201,7 @@ def test_the_texts_that_come_with_the_code_are_sound() -> None:
     assert policy_problems(POLICIES, DOMAIN) == []
 
 
-CONVERSATION = Conversation(chat.PHI3, TAGS, "慎重に答えます。")
+CONVERSATION = ExampleWriter(chat.PHI3, TAGS, "慎重に答えます。")
 TARGET = Target("<final>回答</final>", "given")
 
 
@@ -241,4 +241,4 @@ def test_the_text_is_the_rendering_of_the_messages(changes: dict[str, Any]) -> N
 
 
 def test_no_system_message_where_the_spec_has_none() -> None:
-    assert Conversation(chat.PHI3, TAGS, "")(record(), TARGET)["text"].startswith("<|user|>\n会議")
+    assert ExampleWriter(chat.PHI3, TAGS, "")(record(), TARGET)["text"].startswith("<|user|>\n会議")

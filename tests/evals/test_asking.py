@@ -11,7 +11,7 @@ import pytest
 from so8t.errors import MissingExtra, StageError
 from so8t.evals import asking, bench, harness, pace
 from so8t.evals.asking import Answer, Way
-from so8t.evals.bench import Bench, Held, Question, Sheet
+from so8t.evals.bench import Bench, Guided, Question, Sheet
 from so8t.evals.harness import Reader
 from so8t.evals.leaks import Watch
 from so8t.formats import direct, equality, gotemplate, suite
@@ -134,11 +134,15 @@ def test_the_grammar_makes_even_random_answers_valid_and_hard_questions_come_fir
     questions = [Question(f"r{at}", "ALLOW", prompt, OWN) for at, prompt in enumerate(PROMPTS)]
     table, sheet = Bench({"test": questions}, PHI3, TAGS, Way(8, workers=2), kept, WATCH), Sheet()
     table.ask(sheet, "random", gguf)
-    table.hold(sheet, "random", gguf, Held(conversations=3, text=8, longest=400))
+    table.guide(sheet, "random", gguf, Guided(conversations=3, text=8, longest=400))
 
     assert [one.problem is None for one in sheet.free["test"]["random"]] == [False] * 5
-    assert [(one.id, one.problem) for one in sheet.held["test"]["random"]] == [("r0", None), ("r1", None), ("r2", None)]
-    assert bench.held_figures(sheet.held["test"]["random"])["format_valid"] == 1.0
+    assert [(one.id, one.problem) for one in sheet.guided["test"]["random"]] == [
+        ("r0", None),
+        ("r1", None),
+        ("r2", None),
+    ]
+    assert bench.guided_figures(sheet.guided["test"]["random"])["format_valid"] == 1.0
 
 
 def test_an_answer_that_the_grammar_could_not_finish_fails(gguf: Path, kept: Answers) -> None:
@@ -146,7 +150,7 @@ def test_an_answer_that_the_grammar_could_not_finish_fails(gguf: Path, kept: Ans
     table.ask(sheet, "random", gguf)
 
     with pytest.raises(StageError) as caught:
-        table.hold(sheet, "random", gguf, Held(conversations=None, text=8, longest=3))
+        table.guide(sheet, "random", gguf, Guided(conversations=None, text=8, longest=3))
     message = str(caught.value)
     assert message.startswith(
         "evaluation: test: random.gguf answers r0 without the format though the grammar holds it (ended by length): "
