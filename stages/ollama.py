@@ -53,9 +53,9 @@ class Spec(SpecModel):
 def build(inputs: Inputs, out: Path, spec: Spec) -> None:
     fmt = declared.read(inputs["chat_format"]).thinking
     files = _chosen(inputs["modelfile"], spec)
-    questions = {file: _questions(inputs, file.name.removeprefix(PREFIX), spec) for file in files}
     with Client(_url(spec), spec.seconds) as server:
         version = server.version()
+        questions = {file: _questions(inputs, file.name.removeprefix(PREFIX), spec) for file in files}
         _check_overwrites_nothing(server, [_name(file, spec) for file in files], inputs, spec)
         models = [_imported(server, file, inputs, spec, fmt, questions[file]) for file in files]
     facts = {"server": version, "models": models}

@@ -216,7 +216,7 @@ AFTER = "then, if its content changes: "
             ['spec description: "" -> "別の文。"', f"{AFTER}modelfile, evaluation, ollama"],
         ),
         ("modelfile", "parameters.num_ctx", 512, ["spec parameters.num_ctx: null -> 512", f"{AFTER}ollama"]),
-        ("evaluation", "bootstrap.seed", 2, ["spec bootstrap.seed: 0 -> 2"]),
+        ("evaluation", "bootstrap.seed", 2, ["spec bootstrap.seed: 0 -> 2", f"{AFTER}ollama"]),
     ],
 )
 def test_an_edit_makes_its_own_stage_stale_and_says_why(
