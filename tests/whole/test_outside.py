@@ -8,6 +8,8 @@ import pytest
 
 from tests.house import House
 
+pytestmark = pytest.mark.slow
+
 POST = '''
 """a notice on a wall that others write on"""
 import os
