@@ -7,11 +7,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
-import orjson
 from pydantic import Discriminator, Tag
 
 from so8t.engine.stage import Inputs, Stage
-from so8t.models import checkpoint, folder, hub, local, tiny
+from so8t.formats import declared
+from so8t.models import checkpoint, facts, folder, hub, local, tiny
 from so8t.models.checkpoint import Checkpoint
 from so8t.models.hub import Hub
 from so8t.models.local import Local
@@ -38,8 +38,7 @@ class Spec(SpecModel):
 
 def build(inputs: Inputs, out: Path, spec: Spec) -> None:
     found = _obtain(inputs, out, spec.source)
-    facts = {"source": spec.source.kind, "remote_code": _remote_code(spec.source), **asdict(found)}
-    (out / "base.json").write_bytes(orjson.dumps(facts, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+    facts.write(out, {"source": spec.source.kind, "remote_code": _remote_code(spec.source), **asdict(found)})
     print(f"base_model: {found.architecture}, {found.parameters:,} parameters, verified", file=sys.stderr)
 
 
@@ -50,8 +49,7 @@ def _remote_code(source: Tiny | Local | Hub) -> bool:
 def _obtain(inputs: Inputs, out: Path, source: Tiny | Local | Hub) -> Checkpoint:
     if isinstance(source, Tiny):
         sft = inputs["thinking_sft"]
-        declaration = orjson.loads((sft / "chat_format.json").read_bytes())
-        return checkpoint.verify(tiny.build(source, sft / "splits" / "train.jsonl", declaration, out))
+        return checkpoint.verify(tiny.build(source, sft / "splits" / "train.jsonl", declared.load(sft), out))
     if isinstance(source, Hub):
         files, where = hub.fetch(source, inputs.scratch), f"{source.repo}@{source.revision[:12]}"
     else:
@@ -64,8 +62,8 @@ STAGE = Stage(
     "base_model",
     spec=Spec,
     build=build,
-    takes=("thinking_sft/splits/train.jsonl", "thinking_sft/chat_format.json"),
-    gives=("model/", "base.json"),
+    takes=("thinking_sft/splits/train.jsonl", declared.DRAFT),
+    gives=("model/", facts.FILE),
     sources=lambda spec: {"checkpoint": local.patterns(spec.source)} if spec.source.kind == "local" else {},
     packages=("orjson", "torch", "transformers", "sentencepiece", "safetensors"),
     ships=("model/*",),

@@ -90,9 +90,9 @@ def _engines(
     from so8t.gguf import bare, layout
     from so8t.gguf.llamacpp import Model
 
-    markers = () if formats.thinking.whole_lines else formats.thinking.markers
     source = layout.open_source(folder)
-    vocabulary = layout.read_vocabulary(source, markers, spec.pre_tokenizer or None, chat.jinja_template(formats.chat))
+    marks, template = formats.thinking.tokens, chat.jinja_template(formats.chat)
+    vocabulary = layout.read_vocabulary(source, marks, spec.pre_tokenizer or None, template)
     file = out / "vocabulary.gguf"
     bare.write(vocabulary, file)
     with Model(file, context=8) as engine:

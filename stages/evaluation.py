@@ -176,8 +176,7 @@ def _convert(inputs: Inputs, path: Path, spec: Spec, thinking: ThinkingFormat) -
         with quiet():
             words = declared.vocabulary(inputs["chat_format"])
             source = layout.open_source(inputs["base_model"] / "model")
-            markers = () if thinking.whole_lines else thinking.markers
-            vocabulary = layout.read_vocabulary(source, markers, words.pre_tokenizer)
+            vocabulary = layout.read_vocabulary(source, thinking.tokens, words.pre_tokenizer)
             writer.write(source, path, "f16", Provenance(BASE), vocabulary)
     except StageError as error:
         raise StageError(f"evaluation: base: {error}; or leave it out with base: false") from error

@@ -121,8 +121,7 @@ def build(inputs: Inputs, out: Path, spec: Spec) -> dict[str, File]:
     (out / FOLDER).mkdir(parents=True, exist_ok=True)
     with quiet():
         source = layout.open_source(folder)
-        markers = () if formats.thinking.whole_lines else formats.thinking.markers
-        vocabulary = layout.read_vocabulary(source, markers, words.pre_tokenizer, given.jinja)
+        vocabulary = layout.read_vocabulary(source, formats.thinking.tokens, words.pre_tokenizer, given.jinja)
         origin = _origin(inputs, source, spec)
         files = making.make(source, vocabulary, origin, spec.types, out / FOLDER, _quantiser(inputs, spec))
         checked = _same_tokens(files.by_kind[spec.types[0]], folder, formats, words.accept)

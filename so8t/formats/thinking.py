@@ -78,6 +78,11 @@ class ThinkingFormat:
     whole_lines: bool
     reserved: tuple[str, ...]
 
+    @property
+    def tokens(self) -> tuple[str, ...]:
+        """Markers that have tokens of their own: none where whole lines are the marks."""
+        return () if self.whole_lines else self.markers
+
 
 FIELDS = (
     FinalField("label", "判定: "),

@@ -9,7 +9,6 @@ from typing import Any
 import orjson
 
 FILE = "base.json"
-MODEL = "model"  # the checkpoint's folder beside it
 
 
 def write(folder: Path, facts: Mapping[str, Any]) -> None:

@@ -16,7 +16,7 @@ WIDTH, HEADS, LAYERS = 32, 2, 2
 
 
 def symbols(fmt: ThinkingFormat) -> Symbols:
-    return Symbols(PHI3.bos, PHI3.eos, PHI3.role_tokens, () if fmt.whole_lines else fmt.markers)
+    return Symbols(PHI3.bos, PHI3.eos, PHI3.role_tokens, fmt.tokens)
 
 
 def train(folder: Path, fmt: ThinkingFormat, vocab_size: int) -> bytes:
