@@ -4,7 +4,7 @@ from importlib import import_module
 
 from so8t.engine.stage import Stage
 from so8t.serve.settings import Serve
-from so8t.spec.renames import Rename
+from so8t.spec.renames import Moved, Rename
 
 FLOW = (
     "raw",
@@ -27,7 +27,7 @@ FLOW = (
 
 STAGES: dict[str, Stage] = {name: import_module(f"stages.{name}").STAGE for name in FLOW}
 SETTINGS = {"serve": Serve}  # what a profile may set beside the stages' specs
-RENAMED = (  # keys of specs that have another name now, in the order in which they got it
+RENAMED = (  # keys of specs that have another name or place now, in the order in which they got it
     Rename("merged_model", "parity.prompts", "conversations"),
     Rename("baked_model", "parity.prompts", "conversations"),
     Rename("gguf", "parity.texts", "conversations"),
@@ -37,4 +37,6 @@ RENAMED = (  # keys of specs that have another name now, in the order in which t
     Rename("adapter_scores", "records", "conversations"),
     Rename("evaluation", "records", "conversations"),
     Rename("evaluation", "grammar.records", "conversations"),
+    Moved("gguf", "pre_tokenizer", "chat_format.pre_tokenizer"),
+    Moved("evaluation", "pre_tokenizer", "chat_format.pre_tokenizer"),
 )

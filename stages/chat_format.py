@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,8 @@ from so8t.spec.fields import SpecModel
 if TYPE_CHECKING:
     from so8t.formats.chat import ChatFormat
     from so8t.formats.equality import Formats
+
+TARGETS = "adapter.lora.targets"
 
 
 class Spec(SpecModel):
@@ -48,11 +51,10 @@ def build(inputs: Inputs, out: Path, spec: Spec) -> None:
     from so8t.watch.quiet import quiet
 
     draft = declared.load(inputs["thinking_sft"])
-    folder = inputs["base_model"] / "model"
+    folder, remote_code = inputs["base_model"] / "model", facts.remote_code(inputs["base_model"])
     with quiet():
-        tokenizer = AutoTokenizer.from_pretrained(
-            str(folder), local_files_only=True, trust_remote_code=facts.remote_code(inputs["base_model"])
-        )
+        _check_targets(folder, remote_code, inputs.reads[TARGETS])
+        tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True, trust_remote_code=remote_code)
         fmt = _of(tokenizer, chat.from_json(draft["chat"]))
         formats = Formats(fmt, thinking.reserving(thinking.from_json(draft["thinking"]), fmt.tokens))
         tokens.check(tokenizer, fmt, formats.thinking)
@@ -70,6 +72,14 @@ def build(inputs: Inputs, out: Path, spec: Spec) -> None:
         + f", but for {', '.join(proof['accepted'])}" * bool(proof["accepted"]),
         file=sys.stderr,
     )
+
+
+def _check_targets(folder: Path, remote_code: bool, wanted: Sequence[str]) -> None:
+    """LoRA's targets are modules of the base; its weights are not looked at."""
+    from so8t.models import checkpoint
+    from so8t.train import targets
+
+    targets.choose(checkpoint.skeleton(folder, remote_code), wanted)
 
 
 def _of(tokenizer: Any, named: ChatFormat) -> ChatFormat:
@@ -119,6 +129,7 @@ def _write_json(path: Path, value: Any) -> None:
 
 STAGE = Stage(
     "chat_format",
+    reads=(TARGETS,),
     spec=Spec,
     build=build,
     takes=("base_model", declared.DRAFT),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from so8t.engine.stage import Stage
-    from so8t.spec.renames import Rename
+    from so8t.spec.renames import Table
 
 
 @dataclass(frozen=True)
 class Contents:
     stages: Mapping[str, Stage]
     models: Mapping[str, type[BaseModel]]  # by the name of the file in a profile's folder
-    renamed: Sequence[Rename] = ()  # keys of these files that had other names
+    renamed: Table = ()  # keys of these files that had other names
 
 
 def read(project: Path) -> Contents:

@@ -34,6 +34,7 @@ class Row:
     ships: tuple[str, ...]
     spec: Mapping[str, Any]  # semantic values
     values: Mapping[str, Any]  # all values
+    reads: Mapping[str, Any]  # other stages' values, which stand in `spec`, too
     code: Mapping[str, str]
     packages: Mapping[str, str]
     sources: Mapping[str, Sequence[str]]

@@ -47,18 +47,23 @@ def _rows(project: Path, stages: Mapping[str, Stage], models: Mapping[str, BaseM
     """One for each stage, in the order of the flow; modules and versions that stages share are looked at once."""
     modules: Known = {}
     versions = {package: version(package) for package in sorted({p for s in stages.values() for p in s.packages})}
-    return {name: _row(project, stage, models[name], modules, versions) for name, stage in stages.items()}
+    return {name: _row(project, stage, models, modules, versions) for name, stage in stages.items()}
 
 
-def _row(project: Path, stage: Stage, model: BaseModel, modules: Known, versions: Mapping[str, str]) -> Row:
+def _row(
+    project: Path, stage: Stage, models: Mapping[str, BaseModel], modules: Known, versions: Mapping[str, str]
+) -> Row:
+    model = models[stage.name]
+    reads = {name: value_of(stage.name, name, models) for name in stage.reads}
     return Row(
         name=stage.name,
         module=stage.build.__module__,
         takes=stage.takes,
         gives=stage.gives,
         ships=stage.ships,
-        spec=semantic(model),
+        spec={**semantic(model), **reads},
         values=model.model_dump(mode="json"),
+        reads=reads,
         code=code_of(project, stage.build.__module__, modules),
         packages={package: versions[package] for package in sorted(stage.packages)},
         sources=_patterns(stage, model),
@@ -68,6 +73,17 @@ def _row(project: Path, stage: Stage, model: BaseModel, modules: Known, versions
         outside=stage.outside is not None,
         doc=contents.describe(stage),
     )
+
+
+def value_of(reader: str, name: str, models: Mapping[str, BaseModel]) -> Any:
+    """The semantic value of another stage's spec at `adapter.lora.targets`."""
+    stage, *path = name.split(".")
+    value: Any = semantic(models[stage]) if stage in models else {}
+    for key in path:
+        if not isinstance(value, dict) or key not in value:
+            raise StageError(f"stages/{reader}.py reads {name}, which is not a semantic value of any stage's spec")
+        value = value[key]
+    return value
 
 
 def _patterns(stage: Stage, model: BaseModel) -> dict[str, list[str]]:

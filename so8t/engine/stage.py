@@ -31,6 +31,7 @@ class Inputs:
     artifacts: Mapping[str, Path]
     sources: Mapping[str, tuple[Source, ...]] = field(default_factory=dict)  # by the names that the stage gave them
     scratch: Path = Path()  # kept between builds, never part of the artifact: a cache for slow answers
+    reads: Mapping[str, Any] = field(default_factory=dict)  # other stages' values, by the names that the stage gave
 
     def __getitem__(self, artifact: str) -> Path:
         return self.artifacts[artifact]
@@ -42,6 +43,7 @@ class Stage:
 
     `takes` names artifacts ("cleaned") or one file of one ("thinking_sft/chat_format.json");
     `gives` the files and folders (with a trailing slash) that `build` leaves in its work folder.
+    `reads` names semantic values of other stages' specs ("adapter.lora.targets"), which enter the key, too.
     `sources` turns a spec into patterns of local files, relative to the project, under names of the stage's own.
     `packages` are distributions whose version changes the result.
     `build` may return the digests of files, taken while it wrote them, by path.
@@ -58,6 +60,7 @@ class Stage:
     build: Callable[[Inputs, Path, Any], Mapping[str, File] | None]
     gives: tuple[str, ...]
     takes: tuple[str, ...] = ()
+    reads: tuple[str, ...] = ()
     sources: Callable[[Any], Mapping[str, Iterable[str]]] | None = None
     packages: tuple[str, ...] = ()
     ships: tuple[str, ...] = ()

@@ -137,6 +137,18 @@ def _header(folder: Path, file: str) -> dict[str, Tensor]:
 
 def _expected(config: Any, remote_code: bool, folder: Path) -> tuple[dict[str, tuple[int, ...]], set[str]]:
     """Name -> shape of every tensor of the architecture, and those that may be left out because they are tied."""
+    model = _skeleton(config, remote_code)
+    shapes = {name: tuple(value.shape) for name, value in model.state_dict().items()}
+    tied = getattr(model, "all_tied_weights_keys", None) or {}
+    return shapes, set(tied)
+
+
+def skeleton(folder: Path, remote_code: bool = False) -> Any:
+    """The model of a checkpoint without its weights: every module under its name, on no device."""
+    return _skeleton(read_config(folder, remote_code), remote_code)
+
+
+def _skeleton(config: Any, remote_code: bool) -> Any:
     import torch
     from transformers import AutoModelForCausalLM
 
@@ -151,9 +163,7 @@ def _expected(config: Any, remote_code: bool, folder: Path) -> tuple[dict[str, t
     declared = config.architectures[0]
     if type(model).__name__ != declared:
         raise StageError(f"base_model: config.json says {declared}, its model_type is a {type(model).__name__}")
-    shapes = {name: tuple(value.shape) for name, value in model.state_dict().items()}
-    tied = getattr(model, "all_tied_weights_keys", None) or {}
-    return shapes, set(tied)
+    return model
 
 
 def _check_tensors(expected: Mapping[str, tuple[int, ...]], tied: set[str], have: Mapping[str, Tensor]) -> None:

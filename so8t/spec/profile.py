@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from so8t.errors import SpecError
 from so8t.spec import renames, yamltree
 from so8t.spec.mistakes import Mark, Mistake, SpecText, alternatives, did_you_mean, error, show
-from so8t.spec.renames import Outdated, Rename
+from so8t.spec.renames import Outdated, Table
 from so8t.spec.yamltree import Node, Tree
 from so8t.store.atomic import write_atomic
 
@@ -50,7 +50,7 @@ def names(project: Path) -> list[str]:
     )
 
 
-def read(project: Path, name: str, table: Sequence[Rename] = ()) -> Profile:
+def read(project: Path, name: str, table: Table = ()) -> Profile:
     """The profile with the values of all it extends; mistakes in its files are kept for `load` to report."""
     known = names(project)
     if name not in known:
@@ -70,7 +70,7 @@ def label(project: Path, path: Path) -> str:
 class _Reading:
     project: Path
     known: list[str]
-    table: Sequence[Rename]
+    table: Table
     chain: list[str] = field(default_factory=list)
     files: dict[str, Node] = field(default_factory=dict)
     watch: list[Path] = field(default_factory=list)
@@ -164,7 +164,7 @@ class _Reading:
         )
 
 
-def upgrade(project: Path, table: Sequence[Rename]) -> list[Outdated]:
+def upgrade(project: Path, table: Table) -> list[Outdated]:
     """Rewrite the old names in the files of all profiles in place; what was rewritten."""
     done: list[Outdated] = []
     for name in names(project):

@@ -5,7 +5,7 @@ A table of renames only grows, in the order in which they happened; it says noth
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import yaml
@@ -26,6 +26,25 @@ class Rename:
 
 
 @dataclass(frozen=True)
+class Moved:
+    """The key `old` of `file`.yaml stands in another file now, as `new` says it: `chat_format.pre_tokenizer`.
+
+    It is not read from the old place, for two files may have had it, and with two values.
+    """
+
+    file: str
+    old: str
+    new: str
+
+    def mistake(self, key: Mark) -> Mistake:
+        stage, _, name = self.new.partition(".")
+        return Mistake(key, f"{self.old} is {name} of {stage}.yaml now: write it there, and remove it here")
+
+
+Table = Sequence[Rename | Moved]
+
+
+@dataclass(frozen=True)
 class Outdated:
     """An old key in a file."""
 
@@ -42,15 +61,27 @@ class Outdated:
 Found = dict[tuple[int, int], Outdated]  # by line and column: an anchor's keys are met once for each alias
 
 
-def read(tree: Tree, stem: str, renames: Iterable[Rename]) -> tuple[Tree, tuple[Outdated, ...]]:
+def read(tree: Tree, stem: str, table: Table) -> tuple[Tree, tuple[Outdated, ...]]:
     """The tree under today's names, and the old ones that it had; both names at one place are a mistake."""
     found: Found = {}
     mistakes: list[Mistake] = []
     root = tree.root
-    for rename in renames:
-        if rename.file == stem:
+    for rename in table:
+        if rename.file != stem:
+            continue
+        if isinstance(rename, Moved):
+            root = _without(root, rename, mistakes)
+        else:
             root = _renamed(root, (), tuple(rename.old.split(".")), rename.new, found, mistakes)
     return Tree(root, (*tree.mistakes, *mistakes)), tuple(found[place] for place in sorted(found))
+
+
+def _without(root: Node, moved: Moved, mistakes: list[Mistake]) -> Node:
+    """A file's keys without one that moved, which is a mistake."""
+    if not isinstance(root.value, dict) or moved.old not in root.value:
+        return root
+    mistakes.append(moved.mistake(root.value[moved.old].key))
+    return replace(root, value={key: entry for key, entry in root.value.items() if key != moved.old})
 
 
 def _renamed(node: Node, path: Path, old: tuple[str, ...], new: str, found: Found, mistakes: list[Mistake]) -> Node:

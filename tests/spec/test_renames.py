@@ -10,7 +10,7 @@ from pydantic import Field
 from so8t.errors import SpecError
 from so8t.spec import load, profile
 from so8t.spec.fields import SpecModel
-from so8t.spec.renames import Rename
+from so8t.spec.renames import Moved, Rename
 from tests.house import House
 
 
@@ -102,6 +102,25 @@ def test_an_upgrade_rewrites_names_and_not_a_byte_more(project: Path) -> None:
     assert len(done) == 6
     assert profile.upgrade(project, TABLE) == []
     assert profile.read(project, "mine", TABLE).warnings == ()
+
+
+def test_a_key_that_moved_to_another_file_says_where_it_stands_now(project: Path) -> None:
+    (project / "specs/mine/gguf.yaml").write_text("name: x\npre_tokenizer: llama-bpe\nbounds: 5\n", "utf-8")
+
+    with pytest.raises(SpecError) as caught:
+        load.load(profile.read(project, "mine", (*TABLE, Moved("gguf", "pre_tokenizer", "formats.pre"))), MODELS)
+
+    assert str(caught.value).splitlines() == [
+        "specs/mine/gguf.yaml:1:1: name: unknown key",
+        "    name: x",
+        "    ^",
+        "specs/mine/gguf.yaml:2:1: pre_tokenizer is pre of formats.yaml now: write it there, and remove it here",
+        "    pre_tokenizer: llama-bpe",
+        "    ^",
+        "specs/mine/gguf.yaml:3:9: bounds: must be a mapping (got 5)",
+        "    bounds: 5",
+        "            ^",
+    ]
 
 
 def test_without_renames_nothing_is_known(project: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from so8t.engine import plan
 from so8t.engine.stage import Inputs
 from so8t.errors import StageError
 from so8t.formats import chat, suite, thinking
@@ -33,7 +35,9 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return phi35.build(tmp_path_factory.mktemp("phi35"), phi35.train(texts * 3, 700))
 
 
-def build(base: Path, root: Path, declared: ChatFormat = PHI3, **spec: Any) -> dict[str, Any]:
+def build(
+    base: Path, root: Path, declared: ChatFormat = PHI3, targets: Sequence[str] = (), **spec: Any
+) -> dict[str, Any]:
     inputs = {name: root / name for name in ("base_model", "thinking_sft")}
     for folder in (*inputs.values(), root / "out"):
         folder.mkdir()
@@ -41,7 +45,8 @@ def build(base: Path, root: Path, declared: ChatFormat = PHI3, **spec: Any) -> d
     (inputs["base_model"] / "base.json").write_text('{"remote_code": false}', "utf-8")
     given = {"system": "短く。", "chat": chat.to_json(declared), "thinking": thinking.to_json(thinking.TAGS)}
     (inputs["thinking_sft"] / "chat_format.json").write_text(json.dumps(given), "utf-8")
-    chat_format.build(Inputs(inputs), root / "out", Spec(**spec))
+    reads = {"adapter.lora.targets": list(targets)}
+    chat_format.build(Inputs(inputs, reads=reads), root / "out", Spec(**spec))
     return {path.stem: json.loads(path.read_bytes()) for path in sorted((root / "out").iterdir())}
 
 
@@ -89,6 +94,23 @@ def test_a_stop_token_that_the_base_has_not_is_refused_not_read_as_unknown(publi
         "chat format chatml: <|im_end|> should end an answer and is not a token of this base; "
         "take the base's own format (chat: auto in thinking_sft.yaml), or declare one that ends with its tokens"
     )
+
+
+def test_lora_targets_that_the_base_has_not_are_refused_before_the_training(published: Path, tmp_path: Path) -> None:
+    with pytest.raises(StageError) as refused:
+        build(published, tmp_path, targets=["o_proj", "gate_proj", "v_proj"])
+
+    assert str(refused.value) == (
+        "lora.targets: this Phi3ForCausalLM has no module gate_proj, v_proj; its layers have "
+        "down_proj (x4), gate_up_proj (x4), o_proj (x4), qkv_proj (x4)"
+    )
+
+
+def test_the_adapters_targets_are_part_of_the_key(root: Path) -> None:
+    """Without that, an edit of the targets would be looked at by the adapter alone, behind a current chat_format."""
+    row = plan.load(root, "tiny").rows["chat_format"]
+
+    assert (row.reads, row.spec["adapter.lora.targets"]) == ({"adapter.lora.targets": []}, [])
 
 
 def test_a_role_token_that_the_base_reads_as_text_is_refused(published: Path, tmp_path: Path) -> None:

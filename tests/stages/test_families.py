@@ -40,7 +40,7 @@ CASES: dict[str, tuple[chat.ChatFormat, tuple[str, ...], str, set[str]]] = {
 
 def settle(root: Path, declared: chat.ChatFormat, **spec: Any) -> dict[str, Any]:
     """The stage chat_format over `root`/base_model; its proof."""
-    inputs = Inputs({name: root / name for name in ("base_model", "thinking_sft")})
+    inputs = Inputs({name: root / name for name in ("base_model", "thinking_sft")}, reads={"adapter.lora.targets": []})
     (root / "base_model" / "base.json").write_text('{"remote_code": false}', "utf-8")
     draft = {
         "system": "短く。",
