@@ -22,7 +22,7 @@ def add_lora(model: nn.Module, lora: Lora, seed: int) -> Any:
     """The same first weights for a seed, whatever was drawn before."""
     from peft import LoraConfig, get_peft_model
 
-    chosen = targets.choose(model, lora.targets)
+    chosen = targets.choose(model, lora.targets, lora.dora)
     config = LoraConfig(
         r=lora.r,
         lora_alpha=lora.alpha,  # type: ignore[arg-type]  # it is divided by r, and may be a fraction

@@ -50,6 +50,28 @@ def test_targets_match_the_end_of_a_name_as_in_peft() -> None:
     assert sum("lora_A" in name for name, _ in wrapped.named_parameters()) == 4
 
 
+def test_embeddings_and_head_carry_lora_where_they_are_named() -> None:
+    made = model("llama")
+    assert targets.choose(made, ["embed_tokens", "lm_head"]) == ["embed_tokens", "lm_head"]
+
+    wrapped = lora.add_lora(made, Lora(r=2, targets=("o_proj", "embed_tokens", "lm_head")), seed=0)
+    low_rank = [name for name in lora.trainable(wrapped) if "layers" not in name]
+    assert low_rank == [
+        "base_model.model.model.embed_tokens.lora_embedding_A.default",
+        "base_model.model.model.embed_tokens.lora_embedding_B.default",
+        "base_model.model.lm_head.lora_A.default.weight",
+        "base_model.model.lm_head.lora_B.default.weight",
+    ]
+
+
+def test_embeddings_with_dora_are_refused_before_they_are_trained() -> None:
+    with pytest.raises(StageError) as caught:
+        lora.add_lora(model("llama"), Lora(r=2, dora=True, targets=("o_proj", "embed_tokens")), seed=0)
+    assert str(caught.value) == (
+        "lora.targets: embed_tokens with lora.dora is not merged: take one of them out of the adapter's spec"
+    )
+
+
 def test_a_quantised_base_has_the_same_projections(tmp_path: Path) -> None:
     model("phi3", {"hidden_size": 128}).save_pretrained(tmp_path)
     made: Any = AutoModelForCausalLM.from_pretrained(
