@@ -77,6 +77,7 @@ def _job(inputs: Inputs, spec: Spec) -> Job:
         base=inputs["base_model"] / "model",
         gate_folder=inputs["so8t_model"],
         remote_code=facts.remote_code(inputs["base_model"]),
+        called=facts.called(inputs["base_model"]),
         train_split=sft / "splits" / "train.jsonl",
         validation_split=sft / "splits" / "validation.jsonl",
         chat=given.chat,

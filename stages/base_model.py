@@ -38,8 +38,16 @@ class Spec(SpecModel):
 
 def build(inputs: Inputs, out: Path, spec: Spec) -> None:
     found = _obtain(inputs, out, spec.source)
-    facts.write(out, {"source": spec.source.kind, "remote_code": _remote_code(spec.source), **asdict(found)})
+    told = {"source": spec.source.kind, **_called(spec.source), "remote_code": _remote_code(spec.source)}
+    facts.write(out, {**told, **asdict(found)})
     print(f"base_model: {found.architecture}, {found.parameters:,} parameters, verified", file=sys.stderr)
+
+
+def _called(source: Tiny | Local | Hub) -> dict[str, str]:
+    """How adapter_config.json names the base."""
+    if isinstance(source, Hub):
+        return {"name": source.repo, "revision": source.revision}
+    return {"name": source.name} if isinstance(source, Local) and source.name else {}
 
 
 def _remote_code(source: Tiny | Local | Hub) -> bool:
@@ -65,6 +73,7 @@ STAGE = Stage(
     takes=("thinking_sft/splits/train.jsonl", declared.DRAFT),
     gives=("model/", facts.FILE),
     sources=lambda spec: {"checkpoint": local.patterns(spec.source)} if spec.source.kind == "local" else {},
+    hints=lambda spec: {"checkpoint": local.hint(spec.source)} if spec.source.kind == "local" else {},
     packages=("orjson", "torch", "transformers", "sentencepiece", "safetensors"),
     ships=("model/*",),
     resumable=True,

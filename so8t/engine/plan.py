@@ -25,7 +25,7 @@ from so8t.store.mirror import Mirror
 
 @dataclass(frozen=True)
 class Row:
-    """A stage as the graph knows it; everything but `values` and `build` facts enters its key."""
+    """A stage as the graph knows it; everything but `values`, `hints` and `build` facts enters its key."""
 
     name: str
     module: str
@@ -38,6 +38,7 @@ class Row:
     code: Mapping[str, str]
     packages: Mapping[str, str]
     sources: Mapping[str, Sequence[str]]
+    hints: Mapping[str, str]
     resumable: bool
     precious: bool
     on_request: bool

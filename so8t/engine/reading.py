@@ -67,6 +67,7 @@ def _row(
         code=code_of(project, stage.build.__module__, modules),
         packages={package: versions[package] for package in sorted(stage.packages)},
         sources=_patterns(stage, model),
+        hints=dict(stage.hints(model)) if stage.hints else {},
         resumable=stage.resumable,
         precious=stage.precious,
         on_request=stage.on_request,

@@ -3,7 +3,8 @@
     *  ?  [ab]    within one part of a path; a name that starts with a dot needs a dot in the pattern
     **            any number of folders, also none; folders that are symbolic links are not followed
 
-A pattern is relative to the project, with forward slashes, or absolute.
+A pattern is relative to the project, with forward slashes, or absolute; it may begin with ~ or python:package, and
+hold environment variables.
 A file's name is its path relative to the project where it lies below it, else the path as it was spelled.
 """
 
@@ -17,6 +18,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from fnmatch import fnmatch
 from pathlib import Path, PurePath
 
+from so8t.engine import spelled
 from so8t.errors import StageError
 
 Named = tuple[str, Path]
@@ -24,9 +26,14 @@ Named = tuple[str, Path]
 _SHOWN = 5  # names of neighbours in a message
 
 
-def expand(project: Path, sources: Mapping[str, Iterable[str]]) -> dict[str, list[Named]]:
-    """Every file that a source's patterns match, once, sorted by name; a file belongs to one source."""
-    found = {source: _files(project, patterns) for source, patterns in sources.items()}
+def expand(
+    project: Path, sources: Mapping[str, Iterable[str]], hints: Mapping[str, str] | None = None
+) -> dict[str, list[Named]]:
+    """Every file that a source's patterns match, once, sorted by name; a file belongs to one source.
+
+    A source's hint is said where one of its patterns matches nothing.
+    """
+    found = {source: _files(project, patterns, (hints or {}).get(source, "")) for source, patterns in sources.items()}
     _check_owners(found)
     return {source: sorted(files.values()) for source, files in found.items()}
 
@@ -43,12 +50,13 @@ def _check_owners(found: Mapping[str, Mapping[str, Named]]) -> None:
             )
 
 
-def _files(project: Path, patterns: Iterable[str]) -> dict[str, Named]:
+def _files(project: Path, patterns: Iterable[str], hint: str) -> dict[str, Named]:
     found: dict[str, Named] = {}
     for pattern in patterns:
-        files = [_named(project, pattern, path) for path in _walk(*_start(project, pattern))]
+        meant = spelled.read(pattern)
+        files = [_named(project, meant, file) for file in _walk(*_start(project, meant.meant))]
         if not files:
-            raise StageError(_nothing(project, pattern))
+            raise StageError("; ".join(filter(None, [_nothing(project, meant), hint])))
         for name, path in files:
             found.setdefault(os.path.normcase(name), (name, path))
     return found
@@ -120,21 +128,22 @@ def _magic(part: str) -> bool:
     return any(char in part for char in "*?[")
 
 
-def _named(project: Path, pattern: str, path: str) -> Named:
+def _named(project: Path, pattern: spelled.Path, path: str) -> Named:
     """Lexically: a symbolic link keeps the name that the spec gave it."""
     whole, root = os.path.abspath(path), os.path.join(os.path.abspath(project), "")
-    if not _anchored(pattern):
+    if not _anchored(pattern.meant):
         return posixpath.normpath(_slashes(path[len(os.path.join(str(project), "")) :])), Path(whole)
     inside = os.path.normcase(whole).startswith(os.path.normcase(root))
-    return _slashes(whole[len(root) :] if inside else whole), Path(whole)
+    return _slashes(whole[len(root) :]) if inside else pattern.named(_slashes(whole)), Path(whole)
 
 
-def _nothing(project: Path, pattern: str) -> str:
+def _nothing(project: Path, path: spelled.Path) -> str:
     """What was looked in: the deepest folder that exists on the way."""
-    folder, parts = _start(project, pattern)
+    pattern = path.written + path.rest
+    folder, parts = _start(project, path.meant)
     while parts and not _magic(parts[0]) and os.path.isdir(os.path.join(folder, parts[0])):
         folder, parts = os.path.join(folder, parts[0]), parts[1:]
-    shown = _slashes(os.path.relpath(folder, project)) if not _anchored(pattern) else _slashes(folder)
+    shown = _slashes(os.path.relpath(folder, project)) if not _anchored(path.meant) else _slashes(folder)
     if not parts:
         return f"source pattern {pattern!r} names a folder; write {shown}/*.jsonl for the files in it"
     names = [entry.name + "/" * entry.is_dir() for entry in _entries(folder)]

@@ -45,6 +45,7 @@ class Stage:
     `gives` the files and folders (with a trailing slash) that `build` leaves in its work folder.
     `reads` names semantic values of other stages' specs ("adapter.lora.targets"), which enter the key, too.
     `sources` turns a spec into patterns of local files, relative to the project, under names of the stage's own.
+    `hints` turns a spec into what is said, under the same names, where a pattern matches no file.
     `packages` are distributions whose version changes the result.
     `build` may return the digests of files, taken while it wrote them, by path.
     `ships` are patterns of given files that leave the house and carry a SHA-256 too.
@@ -62,6 +63,7 @@ class Stage:
     takes: tuple[str, ...] = ()
     reads: tuple[str, ...] = ()
     sources: Callable[[Any], Mapping[str, Iterable[str]]] | None = None
+    hints: Callable[[Any], Mapping[str, str]] | None = None
     packages: tuple[str, ...] = ()
     ships: tuple[str, ...] = ()
     resumable: bool = False

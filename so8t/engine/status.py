@@ -138,7 +138,7 @@ class Session:
         return (None if missing else wanted), list(dict.fromkeys(missing))  # two parts of one artifact lack it once
 
     def sources(self, row: Row) -> dict[str, list[Named]]:
-        return sourcefiles.expand(self.plan.layout.project, row.sources)
+        return sourcefiles.expand(self.plan.layout.project, row.sources, row.hints)
 
     def files(self, row: Row) -> list[Named]:
         """The files of all its sources."""

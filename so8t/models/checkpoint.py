@@ -72,15 +72,23 @@ def read_config(folder: Path, remote_code: bool) -> Any:
     values = _json(folder / "config.json")
     if not isinstance(values.get("architectures"), list) or not values["architectures"]:
         raise StageError("base_model: config.json names no architecture: `architectures` must hold one, as a list")
-    if "quantization_config" in values:
-        raise StageError(
-            "base_model: config.json says that the weights are quantised (quantization_config); gates and adapters "
-            "are merged into full weights: take the 16-bit checkpoint, and quantise in the adapter's spec"
-        )
+    check_precision(values, "config.json")
     try:
         return AutoConfig.from_pretrained(str(folder), local_files_only=True, trust_remote_code=remote_code)
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise StageError(f"base_model: config.json cannot be used: {error}") from error
+
+
+def check_precision(config: Mapping[str, Any], what: str) -> None:
+    """`config` is config.json's content."""
+    if "quantization_config" in config:
+        told = config["quantization_config"]
+        method = f": {told['quant_method']}" if isinstance(told, dict) and "quant_method" in told else ""
+        raise StageError(
+            f"base_model: {what} says that the weights are quantised (quantization_config{method}); a base must be in "
+            "full precision, for adapters and gates are merged into its weights: take the 16-bit checkpoint that this "
+            "one was made from, and quantise in the adapter's spec (quantise: int8 or nf4)"
+        )
 
 
 # ---- what there is ---------------------------------------------------------------------------------------------

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import orjson
 
 FILE = "base.json"
+
+
+@dataclass(frozen=True)
+class Called:
+    """How others find the base: a folder or a repository of the hub; one that was made here has no such name."""
+
+    name: str = "base_model"
+    revision: str | None = None
+
+
+UNNAMED = Called()
 
 
 def write(folder: Path, facts: Mapping[str, Any]) -> None:
@@ -23,3 +35,8 @@ def read(base_model: Path) -> dict[str, Any]:
 def remote_code(base_model: Path) -> bool:
     """Whether the checkpoint brings code of its own that the spec allows."""
     return bool(read(base_model)["remote_code"])
+
+
+def called(base_model: Path) -> Called:
+    found = read(base_model)
+    return Called(found["name"], found.get("revision")) if found.get("name") else UNNAMED

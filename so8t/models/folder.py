@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from so8t.errors import StageError
+from so8t.models import whole
 from so8t.models.checkpoint import PICKLES
 from so8t.store.atomic import sync
 
@@ -33,15 +34,10 @@ def wanted(remote_code: bool) -> tuple[str, ...]:
 
 def take(files: Mapping[str, Path], target: Path, remote_code: bool, where: str) -> None:
     """Copy what belongs to a checkpoint; a copy that is there already is whole, because it was renamed into place."""
+    whole.check(files, where)
     chosen = {name: path for name, path in files.items() if _matches(name, wanted(remote_code))}
     if not any(_matches(name, WEIGHTS) for name in chosen):
-        pickles = sorted(name for name in files if Path(name).suffix.lower() in PICKLES)
-        if pickles:
-            raise StageError(
-                f"base_model: {where} has its weights as a pickle ({pickles[0]}), which can run code when it is read; "
-                "only safetensors are taken: convert them first"
-            )
-        raise StageError(f"base_model: {where} has no safetensors: looked for {' or '.join(WEIGHTS[:2])}")
+        raise StageError(f"base_model: {where} {_instead(files)}")
     left = sorted(set(files) - set(chosen))
     if left:
         print(f"base_model: not taken from {where}: {', '.join(left[:8])}{', ...' * (len(left) > 8)}", file=sys.stderr)
@@ -49,6 +45,19 @@ def take(files: Mapping[str, Path], target: Path, remote_code: bool, where: str)
     for name, path in sorted(chosen.items()):
         if not (target / name).exists():
             _copy(path, target / name)
+
+
+def _instead(files: Mapping[str, Path]) -> str:
+    """What a folder without weights has."""
+    if "adapter_config.json" in files:
+        return "is a LoRA adapter and not a base: name the model that it was trained on"
+    pickles = sorted(name for name in files if Path(name).suffix.lower() in PICKLES)
+    if pickles:
+        return (
+            f"has its weights as a pickle ({pickles[0]}), which can run code when it is read; "
+            "only safetensors are taken: convert them first"
+        )
+    return f"has no safetensors: looked for {' or '.join(WEIGHTS[:2])}"
 
 
 def _copy(source: Path, target: Path) -> None:

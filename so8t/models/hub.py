@@ -2,14 +2,44 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, ValidationInfo
 
+from so8t.engine import spelled
 from so8t.errors import MissingExtra, StageError
+from so8t.models import naming
 from so8t.models.folder import wanted
 from so8t.spec.fields import SpecModel, execution
+
+
+def _repo(value: Any) -> Any:
+    if not isinstance(value, str) or (re.fullmatch(naming.REPOSITORY, value) and not naming.is_path(value)):
+        return value
+    if repo := naming.repository(value):
+        raise ValueError(f"must be owner/name: write {repo}")
+    if naming.is_path(value):
+        raise ValueError(f"must be owner/name, and {value} is a path: write {{kind: local, path: {value}}}")
+    raise ValueError(f"must be owner/name, as on the hub (got {value!r})")
+
+
+def _commit(value: Any, info: ValidationInfo) -> Any:
+    if not isinstance(value, str) or re.fullmatch(naming.COMMIT, value):
+        return value
+    if re.fullmatch(naming.COMMIT, value.lower()):
+        raise ValueError(f"must be written in small letters: {value.lower()}")
+    repo = info.data.get("repo", "owner/name")
+    if re.fullmatch("[0-9a-f]{7,39}", value):
+        raise ValueError(
+            f"must be a commit, all 40 digits (got {len(value)}): {naming.commit_of(repo, '')} prints those of "
+            "branches and tags, and the commit's own page on the hub has it whole"
+        )
+    raise ValueError(
+        f"must be a commit, all 40 digits, and {value} is a branch or a tag, which can move: "
+        f"{naming.commit_of(repo, value)} prints the commit"
+    )
 
 
 class Hub(SpecModel):
@@ -17,14 +47,15 @@ class Hub(SpecModel):
 
     kind: Literal["hub"]
     """The source's kind."""
-    repo: str = Field(pattern=r"^[\w.-]+/[\w.-]+$")
+    repo: Annotated[str, BeforeValidator(_repo)] = Field(pattern=f"^{naming.REPOSITORY}$")
     """The repository, as owner/name."""
-    revision: str = Field(pattern=r"^[0-9a-f]{40}$")
+    revision: Annotated[str, BeforeValidator(_commit)] = Field(pattern=f"^{naming.COMMIT}$")
     """The commit, all 40 digits: a branch or a tag may move."""
     remote_code: bool = False
     """Whether Python code from the repository may run, here and in later stages."""
     cache_dir: str | None = execution(None)
-    """Where downloads are kept, on any drive; by default in the project's own state folder."""
+    """Where downloads are kept, on any drive, with ~ or environment variables; by default in the project's own state
+    folder."""
     endpoint: str | None = execution(None)
     """Another address of the hub, such as a mirror."""
     workers: int = execution(4, ge=1, le=64)
@@ -33,6 +64,11 @@ class Hub(SpecModel):
 
 def fetch(source: Hub, scratch: Path) -> dict[str, Path]:
     """File name -> where the cache holds it."""
+    if Path(source.repo).is_dir():
+        raise StageError(
+            f"base_model: {source.repo} is a folder here, and source.kind is hub: write "
+            f"{{kind: local, path: {source.repo}}}, or move the folder away"
+        )
     try:
         from huggingface_hub import snapshot_download
     except ImportError:
@@ -41,7 +77,7 @@ def fetch(source: Hub, scratch: Path) -> dict[str, Path]:
         folder = snapshot_download(
             source.repo,
             revision=source.revision,
-            cache_dir=source.cache_dir or str(scratch / "hub"),
+            cache_dir=spelled.expand(source.cache_dir) if source.cache_dir else str(scratch / "hub"),
             allow_patterns=list(wanted(source.remote_code)),
             ignore_patterns=["*/*"],  # copies in other formats lie in folders of their own
             max_workers=source.workers,

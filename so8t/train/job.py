@@ -8,6 +8,7 @@ from typing import Any
 
 from so8t.formats.chat import ChatFormat
 from so8t.formats.thinking import ThinkingFormat
+from so8t.models.facts import UNNAMED, Called
 from so8t.models.loading import Bits, Precision
 from so8t.train.conversations import Counts
 from so8t.train.settings import Checkpoints, Gates, Lora, Monitor, Pet, Train, Validation
@@ -31,6 +32,7 @@ class Job:
     validation_split: Path
     chat: ChatFormat
     thinking: ThinkingFormat
+    called: Called = UNNAMED
 
 
 @dataclass(frozen=True)

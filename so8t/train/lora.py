@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from so8t.models.facts import UNNAMED, Called
 from so8t.models.loading import Bits
 from so8t.train import targets
 from so8t.train.settings import Lora, Train
@@ -18,7 +19,7 @@ def device(settings: Train) -> torch.device:
     return torch.device("cpu")
 
 
-def add_lora(model: nn.Module, lora: Lora, seed: int) -> Any:
+def add_lora(model: nn.Module, lora: Lora, seed: int, called: Called = UNNAMED) -> Any:
     """The same first weights for a seed, whatever was drawn before."""
     from peft import LoraConfig, get_peft_model
 
@@ -38,7 +39,7 @@ def add_lora(model: nn.Module, lora: Lora, seed: int) -> Any:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         wrapped: Any = get_peft_model(model, config)
-    config.base_model_name_or_path = "base_model"  # PEFT writes a path of this machine
+    config.base_model_name_or_path, config.revision = called.name, called.revision  # PEFT's is this machine's path
     # PEFT keeps the targets as a set, and writes them in the order of their hashes
     config.target_modules = sorted(config.target_modules or ())
     return wrapped

@@ -75,7 +75,7 @@ def model(job: Job, device: torch.device) -> tuple[Any, dict[int, Gate]]:
     """The base with gates and LoRA, ready to learn."""
     base = loading.load(job.base, job.precision, job.quantise, device, job.remote_code, job.train.attention)
     gates = gatefiles.load(base, job.gate_folder)
-    learner = lora.add_lora(base, job.lora, job.train.seed)
+    learner = lora.add_lora(base, job.lora, job.train.seed, job.called)
     if job.gates.train:
         attach.train(gates, alpha=job.gates.then == "learned")
     lora.ready(learner, job.quantise, job.train.gradient_checkpointing)

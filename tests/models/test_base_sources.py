@@ -194,10 +194,86 @@ def test_without_huggingface_hub_the_message_names_the_extra(tmp_path: Path, mon
         hub.fetch(Hub(**pinned()), tmp_path)
 
 
-@pytest.mark.parametrize("revision", ["main", "v1.0", "0123456", "0123456789ABCDEF0123456789ABCDEF01234567"])
-def test_a_revision_that_can_move_is_refused(revision: str) -> None:
-    with pytest.raises(ValidationError, match="revision"):
-        Spec(source={**pinned(), "revision": revision})
+def mistake(source: dict[str, Any]) -> str:
+    """What the spec's reader says of one wrong value."""
+    with pytest.raises(ValidationError) as caught:
+        Spec(source=source)
+    (found,) = caught.value.errors()
+    return f"{found['loc'][-1]}: {found['ctx']['error']}"
+
+
+@pytest.mark.parametrize("revision", ["main", "v1.0"])
+def test_a_branch_or_a_tag_is_refused_with_the_way_to_the_commit(revision: str) -> None:
+    assert mistake({**pinned(), "revision": revision}) == (
+        f"revision: must be a commit, all 40 digits, and {revision} is a branch or a tag, which can move: "
+        f"`git ls-remote https://huggingface.co/acme/pico {revision}` prints the commit"
+    )
+
+
+def test_the_beginning_of_a_commit_and_a_commit_in_capitals_are_refused() -> None:
+    assert mistake({**pinned(), "revision": "0123456"}) == (
+        "revision: must be a commit, all 40 digits (got 7): `git ls-remote https://huggingface.co/acme/pico` prints "
+        "those of branches and tags, and the commit's own page on the hub has it whole"
+    )
+    assert (
+        mistake({**pinned(), "revision": REVISION.upper()}) == f"revision: must be written in small letters: {REVISION}"
+    )
+
+
+@pytest.mark.parametrize("path", ["./models/phi", "/models/phi", "~/phi", "$MODELS/phi", "C:/phi", "a/b/c", "a\\b"])
+def test_a_path_where_a_repository_belongs_is_refused(path: str) -> None:
+    assert mistake({**pinned(), "repo": path}) == (
+        f"repo: must be owner/name, and {path} is a path: write {{kind: local, path: {path}}}"
+    )
+
+
+def test_other_names_of_a_repository_are_refused_with_the_right_one() -> None:
+    assert mistake({**pinned(), "repo": "https://huggingface.co/acme/pico/tree/main"}) == (
+        "repo: must be owner/name: write acme/pico"
+    )
+    assert mistake({**pinned(), "repo": "pico"}) == "repo: must be owner/name, as on the hub (got 'pico')"
+    assert mistake({"kind": "local", "path": "https://huggingface.co/acme/pico"}) == (
+        "path: must be a folder, and https://huggingface.co/acme/pico is an address: "
+        "write {kind: hub, repo: acme/pico, revision: <the commit's 40 digits>}"
+    )
+    assert mistake({"kind": "local", "path": "phi/model.safetensors"}) == (
+        "path: must be the folder of the checkpoint, and phi/model.safetensors is one of its files"
+    )
+
+
+def test_a_repository_where_a_folder_belongs_is_hinted_at() -> None:
+    assert STAGE.hints is not None
+    assert STAGE.hints(Spec(source={"kind": "local", "path": "acme/pico"})) == {
+        "checkpoint": "if acme/pico is a repository of the hub, "
+        "write {kind: hub, repo: acme/pico, revision: <the commit's 40 digits>}"
+    }
+    assert STAGE.hints(Spec(source={"kind": "local", "path": "checkpoints/acme/pico"})) == {"checkpoint": ""}
+    assert STAGE.hints(Spec()) == {}
+
+
+def test_a_folder_of_the_repositorys_name_is_not_downloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "acme" / "pico").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+
+    with pytest.raises(StageError) as caught:
+        hub.fetch(Hub(**pinned()), tmp_path)
+    assert str(caught.value) == (
+        "base_model: acme/pico is a folder here, and source.kind is hub: "
+        "write {kind: local, path: acme/pico}, or move the folder away"
+    )
+
+
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        ({"kind": "tiny"}, {}),
+        ({"kind": "local", "path": "phi"}, {}),
+        ({"kind": "local", "path": "phi", "name": "acme/phi"}, {"name": "acme/phi"}),
+        (pinned(), {"name": "acme/pico", "revision": REVISION}),
+    ],
+)
+def test_base_json_names_a_base_that_others_can_find(source: dict[str, Any], told: dict[str, str]) -> None:
+    assert base_model._called(Spec(source=source).source) == told
 
 
 def test_the_tiny_spec_of_the_sample_is_the_default_one() -> None:

@@ -17,7 +17,8 @@ from so8t.errors import StageError
 from so8t.gate import attach
 from so8t.gate.kinds import KINDS
 from so8t.models import loading
-from so8t.train import run
+from so8t.models.facts import Called
+from so8t.train import lora, run
 from so8t.train.job import Job
 from so8t.train.settings import Checkpoints, Gates, Lora, Pet, Validation
 from so8t.weights import gatefiles
@@ -67,6 +68,26 @@ def test_a_run_leaves_the_adapter_the_gates_and_the_series(place: Place, tmp_pat
     config = json.loads((tmp_path / "out" / "adapter_config.json").read_text(encoding="utf-8"))
     assert config["target_modules"] == ["down_proj", "gate_up_proj", "o_proj", "qkv_proj"]
     assert str(tmp_path) not in json.dumps(config) and str(place.base) not in json.dumps(config)
+
+
+def test_an_adapter_of_a_base_with_a_name_loads_by_itself_gates_aside(place: Place, tmp_path: Path) -> None:
+    from peft import AutoPeftModelForCausalLM
+
+    run.train(replace(place.job(), called=Called(str(place.base))), tmp_path / "out")
+    loaded = AutoPeftModelForCausalLM.from_pretrained(str(tmp_path / "out"))
+
+    adapter = load_file(tmp_path / "out" / "adapter_model.safetensors")
+    found = {name.replace(".default", ""): value for name, value in loaded.state_dict().items()}
+    assert adapter.keys() <= found.keys()
+    assert all(torch.equal(found[name], value) for name, value in adapter.items())
+
+
+def test_a_pinned_repository_is_named_with_its_commit(place: Place) -> None:
+    base = loading.load(place.base, "float32")
+
+    config = lora.add_lora(base, Lora(r=2), 0, Called("acme/pico", "0" * 40)).peft_config["default"]
+
+    assert (config.base_model_name_or_path, config.revision) == ("acme/pico", "0" * 40)
 
 
 def test_the_same_run_gives_the_same_bytes(place: Place, tmp_path: Path) -> None:
