@@ -165,7 +165,7 @@ class _Building:
 def pin_code(plan: Plan, row: Row) -> None:
     """Import all of the stage's code now, so that an edit during a long build changes nothing in it."""
     reading.drop_stale_bytecode(plan.layout.project)
-    with _importing():
+    with importing():
         for module in row.code:
             importlib.import_module(module)
     try:
@@ -177,7 +177,7 @@ def pin_code(plan: Plan, row: Row) -> None:
 
 
 @contextmanager
-def _importing() -> Iterator[None]:
+def importing() -> Iterator[None]:
     """Silent, for no user can act on what libraries say here; and modules stay, so nobody looks for garbage in them.
 
     Looking takes a fifth of the seconds in which torch and transformers are imported, and time again in each later

@@ -1,11 +1,11 @@
-"""The process that a stage is built in: so8t.engine.tasks starts it, and it says how it went.
+"""The process that a stage is built in: so8t.engine.births starts it, and it says how it went.
 
     python -m so8t.engine.process <profile> <stage>
 
 It runs in the project's folder, and its last word on stdout is a JSON object.
 
-A process of its own: a stage that is killed takes nothing else along, memory goes back when it ends, and no
-library meets a forked parent.  It ends when its parent does: the parent holds the other end of its stdin.
+A process of its own: a stage that is killed takes nothing else along, and memory goes back when it ends.
+It ends when doit does: doit holds the other end of its stdin.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 One `uptodate` object per task asks the status; a backend and a checker that know no more of a stage keep doit from
 deciding on its own, while `list`, `info`, `clean`, `forget`, `ignore` and `-n` work as they always do.
-Actions run `so8t.engine.process` in a process of its own.
+Actions build each stage in a process of its own, which `so8t.engine.births` starts.
 """
 
 from __future__ import annotations
@@ -22,8 +22,10 @@ from typing import Any
 
 from doit.exceptions import InvalidDodoFile, TaskError, TaskFailed
 
+from so8t.engine import births
 from so8t.engine import plan as plans
 from so8t.engine.backend import Backend, Checker, current_graph
+from so8t.engine.births import SPOILED, Born, Fresh
 from so8t.engine.bring import AGAIN, ATTEMPTS
 from so8t.engine.plan import Plan
 from so8t.engine.status import Session
@@ -119,34 +121,34 @@ def clean(name: str, dryrun: bool) -> None:
 
 def run(profile: str, name: str, task: Any) -> Any:
     """Bring the stage up to date in a process of its own and say how it went."""
-    return _judge(name, *_spawn(profile, name, forced=getattr(task, "was_current", False)))
+    return _judge(name, *_build(profile, name, forced=getattr(task, "was_current", False)))
 
 
 def build(name: str) -> int:
     """Bring one stage up to date outside of a doit run; doit's exit codes."""
     graph = current_graph()
-    verdict = _judge(name, *_spawn(graph.profile, name, forced=False))
+    verdict = _judge(name, *_build(graph.profile, name, forced=False))
     if verdict is True:
         return 0
     print(verdict.message, file=sys.stderr)
     return 1 if isinstance(verdict, TaskFailed) else 2
 
 
-def _spawn(profile: str, name: str, forced: bool) -> tuple[int, bytes]:
-    command = [sys.executable, "-X", "utf8", "-m", "so8t.engine.process", profile, name] + ["force"] * forced
-    # libgomp's threads spin for long while they wait, which slows training tenfold as soon as anything else runs;
-    # not at all slows it by half on a quiet machine
-    env = {"GOMP_SPINCOUNT": "3000", **os.environ, "PYTHONHASHSEED": "0"}
+def _build(profile: str, name: str, forced: bool) -> tuple[int, bytes]:
+    """In a process of the stage's own: its exit code, and its last word."""
+    fresh, packages = False, current_graph().plan.rows[name].packages
     for _ in range(ATTEMPTS):
-        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env) as child, _Terminable():
+        child = births.start([profile, name] + ["force"] * forced, packages, fresh)
+        with child.stdin, child.stdout, _Terminable():
             try:
-                answer = child.stdout.read() if child.stdout else b""
-                child.wait()
+                answer = child.stdout.read()
+                code = child.wait()
             except BaseException:
                 _stop(child)
                 raise
-        if child.returncode != AGAIN:
-            return child.returncode, answer
+        if code not in (AGAIN, SPOILED):
+            return code, answer
+        fresh = fresh or code == SPOILED
     message = f"{name}: its code kept changing; nothing was published, run doit again"
     return 1, json.dumps({"error": message}).encode()
 
@@ -170,9 +172,8 @@ def _watch(alive: Callable[[], bool]) -> None:
     threading.Thread(target=watch, daemon=True, name="doit watch").start()
 
 
-def _stop(child: subprocess.Popen[bytes]) -> None:
+def _stop(child: Fresh | Born) -> None:
     """Close the pipe that the child lives on; it has time to leave its work in order."""
-    assert child.stdin is not None
     child.stdin.close()
     try:
         child.wait(timeout=12)
@@ -185,7 +186,7 @@ def _judge(name: str, code: int, answer: bytes) -> Any:
         said = json.loads(answer)
     except ValueError:  # killed before it had its say
         said = {}
-    if code == 0 and "how" in said:
+    if "how" in said:  # its last word, whatever happened to it after that
         took = f" in {said['seconds']:.1f} s" if said["how"] != "reused" else ""
         print(f"   {name}: {said['how']}{took}", file=sys.stderr, flush=True)
         return True

@@ -23,7 +23,7 @@ def processes_of(house: House) -> list[str]:
             continue
         try:
             command = (folder / "cmdline").read_bytes()
-            if (folder / "cwd").resolve() == house.path and (b"so8t.engine.process" in command or b"doit" in command):
+            if (folder / "cwd").resolve() == house.path and (b"so8t.engine." in command or b"doit" in command):
                 found.append(folder.name)
         except OSError:
             continue  # it ended while we looked
