@@ -12,12 +12,12 @@ from tests.house import House
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="elsewhere each process is fresh")]
 
-BORN = '''
+BORN = """
 import json, os, sys
 from pathlib import Path
 born = {"torch": "torch" in sys.modules, "main": sys.modules["__main__"].__spec__.name, "parent": os.getppid()}
 Path(os.environ["HOUSE_LOG"]).with_name("born-NAME.json").write_text(json.dumps(born))
-'''
+"""
 
 
 def tell(house: House, *stages: str, packages: str = "") -> None:
