@@ -6,7 +6,9 @@ import json
 import os
 import platform
 import sys
+from collections.abc import Iterator
 from datetime import datetime, timezone
+from typing import Any
 
 from so8t.store import appendlog
 from so8t.store.layout import Layout
@@ -33,3 +35,18 @@ def append(layout: Layout, stage: str, key: str, outcome: str, seconds: float) -
             appendlog.append(path, (json.dumps(entry, ensure_ascii=False) + "\n").encode("utf-8"))
     except OSError as error:  # the artifact is published: a missing line must not call it failed
         print(f"warning: {stage}: not in the journal: {error.strerror}: {layout.shown(path)}", file=sys.stderr)
+
+
+def read(layout: Layout) -> Iterator[dict[str, Any]]:
+    """All that was told of this folder of artifacts, oldest first; nothing where nothing was."""
+    path = layout.shared / "journal.jsonl"
+    if path.exists():
+        yield from appendlog.read(path, _decode, "not an entry of the journal, but more follow; remove this line")
+
+
+def _decode(line: bytes) -> dict[str, Any] | None:
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return None
+    return entry if isinstance(entry, dict) and {"key", "profile", "outcome"} <= entry.keys() else None
