@@ -22,6 +22,7 @@ FLOW = (
     "gguf",
     "modelfile",
     "evaluation",
+    "report",
     "ollama",
 )
 

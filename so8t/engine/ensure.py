@@ -125,7 +125,7 @@ class _Building:
     def _bring_dropped(self) -> None:
         """Bring back the bytes of upstream artifacts that `retain` let go."""
         plan = self.session.plan
-        dropped = [up for up in self.row.upstream if self.session.artifact(up).dropped]
+        dropped = [up for up in self.row.needs if self.session.artifact(up).dropped]
         for up in dropped:
             ensure(plan.layout.project, plan.layout.profile, up, need_bytes=True)
         if dropped and Session(plan).status(self.row.name).wanted != self.wanted:
@@ -147,13 +147,13 @@ class _Building:
         folders = {up: layout.folder(up) for up in row.upstream}
         found = self.session.sources(row).items()
         sources = {source: tuple(Source(name, path) for name, path in files) for source, files in found}
-        return stage.build(Inputs(folders, sources, scratch, row.reads), out, spec)
+        return stage.build(Inputs(folders, sources, scratch, row.reads, layout), out, spec)
 
     def _have_changed(self) -> bool:
         """Whether the inputs differ from what the key says.  Spec and code were read before and do no harm."""
         plan = self.session.plan
-        upstream = [artifact.inspect(plan.layout, up) for up in self.row.upstream]
-        if any(have.damage or have.dropped for have in upstream):
+        upstream = {up: artifact.inspect(plan.layout, up) for up in self.row.upstream}
+        if any(have.damage or (have.dropped and up in self.row.needs) for up, have in upstream.items()):
             return True
         fresh = Session(plan).status(self.row.name).wanted
         return fresh is None or fresh.inputs != self.wanted.inputs

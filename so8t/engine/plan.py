@@ -19,7 +19,7 @@ from typing import Any
 from so8t.store.atomic import write_atomic
 from so8t.store.cache import Store
 from so8t.store.digest import TICK_NS, signature
-from so8t.store.layout import Layout
+from so8t.store.layout import MANIFEST, Layout
 from so8t.store.mirror import Mirror
 
 
@@ -49,6 +49,15 @@ class Row:
     def upstream(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(taken.split("/", 1)[0] for taken in self.takes))
 
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The artifacts of which it takes more than the manifest: their bytes must be there."""
+        return tuple(dict.fromkeys(name for name, _, part in self._parts if part != MANIFEST))
+
+    @property
+    def _parts(self) -> list[tuple[str, str, str]]:
+        return [taken.partition("/") for taken in self.takes]
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -70,7 +79,8 @@ class Plan:
         return Store(self.layout.artifacts, self.copy_below, Mirror(self.mirror) if self.mirror else None)
 
     def consumers(self, name: str) -> list[str]:
-        return [row.name for row in self.rows.values() if name in row.upstream]
+        """The stages that need its bytes."""
+        return [row.name for row in self.rows.values() if name in row.needs]
 
     def above(self, names: Sequence[str]) -> list[str]:
         """These stages and every one that they stand on, in the graph's order."""

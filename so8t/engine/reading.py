@@ -25,6 +25,7 @@ from so8t.spec.settings import Settings
 from so8t.store import code
 from so8t.store.code import Known
 from so8t.store.digest import TICK_NS, signature
+from so8t.store.layout import MANIFEST
 
 
 def read(project: Path, profile: str) -> tuple[dict[str, Any], list[Path]]:
@@ -40,7 +41,7 @@ def read(project: Path, profile: str) -> tuple[dict[str, Any], list[Path]]:
         "warnings": list(found.warnings),
         "rows": [asdict(row) for row in rows.values()],
     }
-    return facts, [*found.watch, *_python_files(_roots(project)), *_distributions(project)]
+    return facts, [*found.watch, *_code_files(_roots(project)), *_distributions(project)]
 
 
 def _rows(project: Path, stages: Mapping[str, Stage], models: Mapping[str, BaseModel]) -> dict[str, Row]:
@@ -112,7 +113,7 @@ def drop_stale_bytecode(project: Path) -> None:
 
     Python compares whole seconds and the size, so of two edits within a second it may run the first.
     """
-    for path in _python_files(_roots(project)):
+    for path in _code_files(_roots(project)):
         if path.suffix == ".py":
             cache = Path(importlib.util.cache_from_source(str(path)))
             source, compiled = signature(path), signature(cache)
@@ -149,7 +150,7 @@ def _check_graph(rows: Mapping[str, Row]) -> None:
                 raise StageError(f"stages/{row.name}.py takes {name}, which is {where}; see stages/__init__.py")
         for taken in row.takes:
             name, _, part = taken.partition("/")
-            if part and not any(_overlaps(part, given) for given in rows[name].gives):
+            if part not in ("", MANIFEST) and not any(_overlaps(part, given) for given in rows[name].gives):
                 raise StageError(f"stages/{row.name}.py takes {taken}, which {name} does not give")
         known.add(row.name)
 
@@ -158,11 +159,13 @@ def _overlaps(part: str, given: str) -> bool:
     return part.rstrip("/") == given.rstrip("/") or (given.endswith("/") and part.startswith(given))
 
 
-def _python_files(roots: Mapping[str, Path]) -> list[Path]:
+def _code_files(roots: Mapping[str, Path]) -> list[Path]:
+    """Modules, what lies beside them, and the folders."""
     paths: list[Path] = []
     for root in roots.values():
         for folder, folders, names in os.walk(root):
             folders[:] = sorted(name for name in folders if name != "__pycache__")
             paths.append(Path(folder))
-            paths += [Path(folder, name) for name in sorted(names) if name.endswith(".py")]
+            found = [Path(folder, name) for name in sorted(names)]
+            paths += [path for path in found if path.suffix == ".py" or code.is_data(path)]
     return paths

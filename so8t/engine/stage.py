@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel
 
 if TYPE_CHECKING:
+    from so8t.store.layout import Layout
     from so8t.store.manifest import File
 
 
@@ -32,6 +33,7 @@ class Inputs:
     sources: Mapping[str, tuple[Source, ...]] = field(default_factory=dict)  # by the names that the stage gave them
     scratch: Path = Path()  # kept between builds, never part of the artifact: a cache for slow answers
     reads: Mapping[str, Any] = field(default_factory=dict)  # other stages' values, by the names that the stage gave
+    place: Layout | None = None  # where it is built, for what is told to people: no other stage may take that
 
     def __getitem__(self, artifact: str) -> Path:
         return self.artifacts[artifact]
@@ -42,6 +44,7 @@ class Stage:
     """One row of the graph.
 
     `takes` names artifacts ("cleaned") or one file of one ("thinking_sft/chat_format.json");
+    who takes "cleaned/manifest.json" is built again when that changes, and finds of the files what is there.
     `gives` the files and folders (with a trailing slash) that `build` leaves in its work folder.
     `reads` names semantic values of other stages' specs ("adapter.lora.targets"), which enter the key, too.
     `sources` turns a spec into patterns of local files, relative to the project, under names of the stage's own.

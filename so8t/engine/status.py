@@ -15,6 +15,7 @@ from so8t.store import artifact
 from so8t.store.artifact import Artifact
 from so8t.store.digest import DigestMemo, Signature, signature
 from so8t.store.fingerprint import Fingerprint
+from so8t.store.layout import MANIFEST
 
 
 @dataclass(frozen=True)
@@ -123,8 +124,8 @@ class Session:
                 continue
             inputs |= {
                 f"{name}/{path}": digest
-                for path, digest in upstream.manifest.digests.items()
-                if not part or path == part or path.startswith(part.rstrip("/") + "/")
+                for path, digest in {MANIFEST: upstream.sealed, **upstream.manifest.digests}.items()
+                if path == part or (path != MANIFEST and (not part or path.startswith(part.rstrip("/") + "/")))
             }
         try:
             for name, path in self.files(row):

@@ -10,7 +10,7 @@ import hashlib
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from so8t.store.atomic import write_atomic
@@ -24,6 +24,7 @@ class Artifact:
     manifest: Manifest | None = None
     damage: tuple[str, ...] = ()  # one sentence for each file that is not what was published
     dropped: bool = False  # `retain: manifest` took the bytes away; the manifest alone stands for them
+    sealed: str = field(default="", compare=False)  # SHA-256 of the manifest's bytes
 
     @property
     def is_whole(self) -> bool:
@@ -58,7 +59,7 @@ def inspect(layout: Layout, stage: str, thorough: bool = False) -> Artifact:
     if not trusted and not _is_as_stored(layout, manifest, data):
         return Artifact(damage=(f"{MANIFEST}: changed since it was built",))
     if seen is not None and trusted and seen.dropped:
-        return Artifact(manifest, dropped=True)
+        return Artifact(manifest, dropped=True, sealed=_sha256(data))
     known = seen.files if seen is not None and trusted and not thorough else {}
     return _compare(layout, stage, manifest, data, known)
 
@@ -76,7 +77,7 @@ def _compare(layout: Layout, stage: str, manifest: Manifest, data: bytes, known:
             found[file.path] = sig
     if not damage and found != known:
         write_seen(layout, stage, Seen(_sha256(data), found))
-    return Artifact(manifest, tuple(damage))
+    return Artifact(manifest, tuple(damage), sealed=_sha256(data))
 
 
 def _differs(path: Path, sig: Signature, file: File) -> bool:

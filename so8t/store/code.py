@@ -1,6 +1,7 @@
 """The code of a stage: the parsed syntax of its module and of every project module that it imports.
 
 Found statically, so nothing is imported; comments, docstrings and formatting do not count.
+Files in a package's folder that are not Python, such as the template of a page, belong to the package, byte for byte.
 It does not see modules whose names are computed at run time.
 """
 
@@ -18,6 +19,7 @@ from so8t.store.digest import Signature, signature
 # The engine carries builds and does not take part in them, and `watch` only tells of them on the side:
 # editing either must never retrain a model.
 MACHINERY = ("so8t.engine", "so8t.spec", "so8t.store", "so8t.errors", "so8t.watch")
+_PYTHON = (".py", ".pyc")
 CONTENTS = "stages"  # the table of contents imports every stage and changes none
 
 
@@ -39,7 +41,7 @@ def closure(module: str, roots: Mapping[str, Path], known: Known | None = None) 
             continue
         if name not in known:
             path = find(name, roots)
-            known[name] = _read(name, path, signature(path)) if path else None
+            known[name] = _read(name, path, *_signatures(path)) if path else None
         if found := known[name]:
             digests[name], imports = found
             waiting += (fresh := set(imports) - seen)
@@ -48,10 +50,40 @@ def closure(module: str, roots: Mapping[str, Path], known: Known | None = None) 
 
 
 @lru_cache(maxsize=4096)
-def _read(name: str, path: Path, sig: Signature | None) -> tuple[str, tuple[str, ...]]:
+def _read(name: str, path: Path, *sigs: Signature | None) -> tuple[str, tuple[str, ...]]:
     """A module's digest and imports; stages share most of their modules, so each is parsed once."""
     tree = _parse(path)
-    return digest(tree), tuple(dict.fromkeys(imported(tree, name, is_package=path.name == "__init__.py")))
+    imports = tuple(dict.fromkeys(imported(tree, name, is_package=path.name == "__init__.py")))
+    return _with_data(digest(tree), path, data_files(path)), imports
+
+
+def _signatures(path: Path) -> list[Signature | None]:
+    return [signature(each) for each in (path, *data_files(path))]
+
+
+def data_files(path: Path) -> list[Path]:
+    """The files beside a package's `__init__.py` that are not Python; those of packages in it are theirs."""
+    if path.name != "__init__.py":
+        return []
+    beside = sorted(path.parent.iterdir())
+    below = [folder for folder in beside if folder.is_dir() and not (folder / "__init__.py").exists()]
+    return [
+        each for each in (*beside, *(each for folder in below for each in sorted(folder.rglob("*")))) if is_data(each)
+    ]
+
+
+def is_data(path: Path) -> bool:
+    """A file that is not Python, nor what editors leave beside one."""
+    return path.suffix not in _PYTHON and not path.name.startswith(".") and path.name[-1] != "~" and path.is_file()
+
+
+def _with_data(code: str, path: Path, files: list[Path]) -> str:
+    if not files:
+        return code
+    seen = hashlib.blake2b(code.encode(), digest_size=16)
+    for file in files:
+        seen.update(file.relative_to(path.parent).as_posix().encode() + b"\x00" + file.read_bytes())
+    return seen.hexdigest()
 
 
 def _parse(path: Path) -> ast.AST:

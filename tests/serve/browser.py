@@ -87,7 +87,12 @@ class Page:
 
     def _send(self, data: bytes) -> None:
         size = len(data)
-        length = bytes([0x80 | size]) if size < 126 else bytes([0x80 | 126]) + struct.pack(">H", size)
+        if size < 126:
+            length = bytes([0x80 | size])
+        else:
+            length = (
+                bytes([0x80 | 126]) + struct.pack(">H", size) if size < 1 << 16 else b"\xff" + struct.pack(">Q", size)
+            )
         self._socket.sendall(b"\x81" + length + bytes(4) + data)  # masked with zeros
 
     def _receive(self) -> bytes:

@@ -204,3 +204,33 @@ def test_the_digest_is_pinned_and_every_python_at_hand_agrees(tmp_path: Path) ->
 
     assert said[sys.executable] == [PINNED, "True"]
     assert {found for found, _ in said.values()} == {PINNED}
+
+
+def test_files_beside_a_package_that_are_not_python_are_its_code(tmp_path: Path) -> None:
+    room = tmp_path / "so8t" / "room"
+    files = {
+        "so8t/__init__.py": "",
+        "so8t/room/__init__.py": "",
+        "so8t/room/wall.py": "",
+        "so8t/room/look/page.css": "a {}",
+        "so8t/other/__init__.py": "",
+        "so8t/other/page.css": "a {}",
+        "stages/s.py": "import so8t.room.wall",
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text, "utf-8")
+
+    def found() -> dict[str, str]:
+        return closure("stages.s", {"stages": tmp_path / "stages", "so8t": tmp_path / "so8t"})
+
+    def changed(path: Path, text: str) -> list[str]:
+        before = found()
+        path.write_text(text, "utf-8")
+        after = found()
+        return [name for name in after if after[name] != before[name]]
+
+    assert changed(room / "look" / "page.css", "b {}") == ["so8t.room"]
+    assert changed(room / "look" / "page.css~", "an editor's copy") == []
+    assert changed(room / "wall.js", "added") == ["so8t.room"]
+    assert changed(tmp_path / "so8t" / "other" / "page.css", "b {}") == []

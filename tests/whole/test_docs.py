@@ -293,7 +293,7 @@ def test_every_key_that_a_page_names_is_documented(page: str) -> None:
 
 
 def is_file(key: str) -> bool:
-    return key in ("json", "jsonl", "yaml", "py")
+    return key in ("json", "jsonl", "yaml", "py", "html")
 
 
 # ---- how it is written ---------------------------------------------------------------------------------------

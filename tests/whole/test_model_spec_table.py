@@ -206,6 +206,7 @@ STALE: dict[str, list[tuple[str, dict[str, Any], Any]]] = {
         ("harness.shots", HARNESS, 3),
         ("harness.limit", HARNESS, 3),
     ],
+    "report": [("redacted", OWN, True)],
     "ollama": [("model", OWN, "other"), ("quantisations", OWN, ["f16"]), ("records", OWN, 19)],
 }
 CURRENT: dict[str, list[tuple[str, dict[str, Any], Any]]] = {
@@ -234,6 +235,7 @@ CURRENT: dict[str, list[tuple[str, dict[str, Any], Any]]] = {
     "gguf": [("threads", OWN, 1)],
     "modelfile": [],
     "evaluation": [("workers", OWN, 1), ("threads", OWN, 2), ("gpu_layers", OWN, 1)],
+    "report": [],
     "ollama": [("replace", OWN, True), ("host", OWN, "127.0.0.1:9"), ("seconds", OWN, 9.0)],
 }
 READ = {"adapter.lora.targets": ["chat_format"]}  # other stages that look at the field, too

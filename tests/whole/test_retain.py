@@ -98,3 +98,43 @@ def test_a_mirror_that_cannot_be_reached_is_told_and_the_build_goes_on(house: Ho
     assert (run.code, run.ran) == (0, ["numbers"])
     assert "warning: mirror file:///dev/null/nowhere: " in run.err
     assert "; going on without the mirror" in run.err
+
+
+LEDGER = '''
+"""a ledger of what there is"""
+from pathlib import Path
+from stages import log
+from so8t.spec.fields import SpecModel
+from so8t.engine.stage import Stage
+
+
+class Spec(SpecModel):
+    pass
+
+
+def build(inputs, out: Path, spec: Spec) -> None:
+    log.note("ledger")
+    assert inputs.place.profile == "tiny"
+    there = sorted(path.name for name in ("doubled", "total") for path in inputs[name].rglob("*") if path.is_file())
+    (out / "ledger.txt").write_text(" ".join(there), "utf-8")
+
+
+STAGE = Stage("ledger", Spec, build, takes=("doubled/manifest.json", "total/manifest.json"), gives=("ledger.txt",))
+'''
+
+
+def test_who_takes_a_manifest_is_built_when_it_changes_and_brings_no_bytes_back(lean: House) -> None:
+    lean.write("stages/ledger.py", LEDGER)
+    lean.edit("stages/__init__.py", "card, doubled,", "card, doubled, ledger,")
+    lean.edit("stages/__init__.py", "parity.STAGE)", "parity.STAGE, ledger.STAGE)")
+
+    first = lean.doit()
+    ledger = lean.read("artifacts/tiny/ledger/ledger.txt")
+    again = lean.doit()
+    lean.write("specs/tiny/total.yaml", "cap: 99\n")  # changes no byte of total.txt
+    capped = lean.doit()
+
+    assert (first.code, first.ran, again.ran) == (0, ["ledger"], []), first.err
+    assert ledger == "manifest.json manifest.json total.txt"
+    assert capped.ran == ["doubled", "total", "ledger"]
+    assert files(lean.artifact("doubled")) == ["manifest.json"]

@@ -89,14 +89,15 @@ LETTERS = {
     "gguf": "g",
     "modelfile": "f",
     "evaluation": "e",
+    "report": "p",
     "ollama": "o",
 }
 # module of the project, stages that are built again
 CODE = [
     ("so8t/corpus/pii.py", "c"),
     ("so8t/corpus/rules.py", "lse"),
-    ("so8t/formats/thinking.py", "tbhasmkgfeo"),
-    ("so8t/formats/records.py", "rcltbhasmkgfeo"),
+    ("so8t/formats/thinking.py", "tbhasmkgfepo"),
+    ("so8t/formats/records.py", "rcltbhasmkgfepo"),
     ("so8t/corpus/neardup.py", "ct"),
     ("so8t/corpus/jsonl.py", "r"),
     ("so8t/store/publish.py", ""),
@@ -120,6 +121,8 @@ CODE = [
     ("so8t/ollama/modelfile.py", "fo"),
     ("so8t/ollama/client.py", "o"),
     ("so8t/plots/verdicts.py", "e"),
+    ("so8t/report/flow.py", "p"),
+    ("so8t/report/__init__.py", "p"),
     ("so8t/serve/policy.py", ""),
     ("stages/labelled.py", "l"),
     ("stages/__init__.py", ""),

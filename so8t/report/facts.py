@@ -1,0 +1,101 @@
+"""What a report is made of, as values: stages with their manifests and times, documents, series, samples."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from so8t.store.manifest import File
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A number as it is shown, and the file and the record in it that it came from."""
+
+    text: str
+    file: str = ""
+    record: str = ""
+
+
+@dataclass(frozen=True)
+class Value:
+    """One value of a spec: where it is written, and what the parent profile says where that differs."""
+
+    name: str
+    value: Any
+    place: str = ""  # specs/tiny/adapter.yaml:14; empty: a default
+    parent: Any = None
+    differs: bool = False
+
+
+@dataclass(frozen=True)
+class Built:
+    """What the journal says of an artifact: how it came to its place, and how long its build once took."""
+
+    outcome: str
+    when: str
+    host: str
+    seconds: float
+    build_seconds: float | None
+
+
+@dataclass(frozen=True)
+class Made:
+    """What the manifest of an artifact says."""
+
+    key: str
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    code: Mapping[str, str] = field(default_factory=dict)
+    packages: Mapping[str, str] = field(default_factory=dict)
+    files: tuple[File, ...] = ()
+    accepted: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class StageFacts:
+    """A stage of the graph; `made` is None where it was not built."""
+
+    name: str
+    doc: str
+    upstream: tuple[str, ...]
+    on_request: bool = False
+    made: Made | None = None
+    values: tuple[Value, ...] = ()
+    built: Built | None = None
+    let_go: bool = False  # `retain: manifest` took the files away
+
+    @property
+    def size(self) -> int:
+        return sum(file.size for file in self.made.files) if self.made else 0
+
+    @property
+    def seconds(self) -> float:
+        """What a build of it takes, as far as the journal knows."""
+        return (self.built.build_seconds or 0.0) if self.built else 0.0
+
+
+@dataclass(frozen=True)
+class Facts:
+    """`documents`: JSON by file, such as `evaluation/scores.json`; `questions`: the text asked, by record id."""
+
+    profile: str
+    stages: tuple[StageFacts, ...]
+    description: str = ""
+    parents: tuple[str, ...] = ()
+    documents: Mapping[str, Any] = field(default_factory=dict)
+    series: Sequence[Mapping[str, Any]] = ()
+    samples: Sequence[Mapping[str, Any]] = ()
+    questions: Mapping[str, str] = field(default_factory=dict)
+    dropped: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)  # by file, first ones by reason
+    artifacts: str | None = ".."  # where links to artifacts lead, from the page; None: no links
+    project: str | None = "../../.."
+
+    def find(self, file: str, *keys: str) -> Any:
+        """What a document says; None where it does not."""
+        found = self.documents.get(file)
+        for key in keys:
+            if not isinstance(found, Mapping) or key not in found:
+                return None
+            found = found[key]
+        return found

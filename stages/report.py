@@ -1,0 +1,42 @@
+"""report: one page: how good the model is, how it came to be, and every record and answer behind it."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from pathlib import Path
+
+from so8t.engine.stage import Inputs, Stage
+from so8t.spec.fields import SpecModel
+from stages import FLOW
+
+NAME, FILE = "report", "report.html"
+
+
+class Spec(SpecModel):
+    """What the page tells."""
+
+    redacted: bool = False
+    """Leave out what a stranger must not see: texts, names that somebody chose, hosts and paths."""
+
+
+def build(inputs: Inputs, out: Path, spec: Spec) -> None:
+    from so8t.report import page, reading
+
+    place = inputs.place
+    if place is None:
+        raise AssertionError("report: the engine says where it is built")
+    facts = reading.redacted(place, NAME) if spec.redacted else reading.read(place, NAME)
+    (out / FILE).write_text(page.render(facts), "utf-8", newline="\n")
+    print(f"report: {place.shown(place.folder(NAME) / FILE)}", file=sys.stderr)
+
+
+def _manifests() -> tuple[str, ...]:
+    """Of every stage before it in the flow that doit builds without being asked."""
+    before = (import_module(f"stages.{name}").STAGE for name in FLOW[: FLOW.index(NAME)])
+    return tuple(f"{stage.name}/manifest.json" for stage in before if not stage.on_request)
+
+
+STAGE = Stage(
+    NAME, spec=Spec, build=build, takes=_manifests(), gives=(FILE,), packages=("jinja2", "markupsafe", "orjson")
+)
