@@ -23,7 +23,7 @@ class Answered:
 def right(samples: Path, splits: Path, model: str, count: int) -> list[Answered]:
     """At most so many, the classes in turn; in the evaluation's order, so the same ones each time."""
     found = {label: list[Answered]() for label in LABELS}
-    wanted = {(each["split"], each["id"]) for each in records.read(samples) if _right(each, model)}
+    wanted = _right(samples, model)
     for split in sorted({split for split, _ in wanted}):
         for record in records.read(splits / f"{split}.jsonl"):
             said = [message["content"] for message in record["messages"] if message["role"] == "user"]
@@ -33,11 +33,14 @@ def right(samples: Path, splits: Path, model: str, count: int) -> list[Answered]
     return list(_in_turn(found.values()))[:count]
 
 
-def _right(sample: records.Record, model: str) -> bool:
-    """Of the free answers that thought first: what a grammar held to the format says less."""
-    return (sample["model"], sample["mode"], sample["way"]) == (model, "thinking", "free") and sample["said"] == sample[
-        "label"
-    ]
+def _right(samples: Path, model: str) -> set[tuple[str, str]]:
+    """Split and id of those answered right in each way of asking; what a grammar held to the format says less."""
+    found: dict[tuple[str, str], bool] = {}
+    for each in records.read(samples):
+        if (each["model"], each["way"]) == (model, "free"):
+            place = (each["split"], each["id"])
+            found[place] = found.get(place, True) and each["said"] == each["label"]
+    return {place for place, right in found.items() if right}
 
 
 def _in_turn(rows: Iterable[list[Answered]]) -> Iterator[Answered]:

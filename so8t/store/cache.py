@@ -109,6 +109,15 @@ class Store:
 
     # ---- out ---------------------------------------------------------------------------------------------
 
+    def manifests(self) -> list[Manifest]:
+        """Of all results that it knows, those used last at the end."""
+        entries = sorted((self.root / "entries").glob("*.json"), key=lambda path: (path.stat().st_mtime_ns, path.name))
+        return [manifest for path in entries if (manifest := _read(path)) is not None]
+
+    def at_hand(self, file: File) -> Path | None:
+        """Where a file with this content lies, to be read; None where its bytes were let go."""
+        return next((path for path in (self.blob(file.blake3), *self._holders(file)) if _holds(path, file)), None)
+
     def find(self, key: str) -> Manifest | None:
         manifest = _read(self.entry(key))
         if manifest is None and self.mirror is not None:

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from so8t.engine.stage import Inputs
 from so8t.errors import StageError
-from so8t.formats import gotemplate
+from so8t.formats import gotemplate, records
 from so8t.formats.chat import PHI3
 from so8t.formats.thinking import HEADINGS, TAGS
 from so8t.ollama import client
@@ -385,3 +385,16 @@ def test_the_questions_are_those_that_the_evaluation_saw_answered_right(built: I
 
     assert [each.question for each in found] == list(QUESTIONS)[:22]
     assert [each.label for each in found[:5]] == ["ALLOW", "ESCALATION", "DENY", "REFUSE", "ALLOW"]
+
+
+def test_a_question_is_one_that_was_answered_right_in_each_way_of_asking(built: Inputs, tmp_path: Path) -> None:
+    from so8t.corpus.answered import right
+
+    thought = list(records.read(built["evaluation"] / "samples.jsonl"))
+    direct = [{**each, "mode": "direct", "said": "DENY" if each["id"] == "r00" else each["said"]} for each in thought]
+    held = [{**each, "way": "grammar", "said": "DENY"} for each in thought]
+    records.write(tmp_path / "samples.jsonl", [*thought, *direct, *held])
+
+    found = right(tmp_path / "samples.jsonl", built["thinking_sft"] / "splits", "f16", 99)
+
+    assert sorted(each.id for each in found) == [f"r{number:02}" for number in range(1, 22)]

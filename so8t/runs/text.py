@@ -1,0 +1,120 @@
+"""Runs and their differences as text of 80 columns.  Pure."""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from so8t.runs import known
+from so8t.runs.differences import Answer, Differences
+from so8t.runs.door import Told
+from so8t.runs.known import Run
+
+WIDTH = 80
+MANY = 20  # lines of one kind, unless all are asked for
+
+
+def table(runs: Sequence[tuple[Run, Told | None, Mapping[str, Any]]]) -> Iterator[str]:
+    """A line a run, and below it the values that are not the same in all runs."""
+    fields = known.varying(run for run, _, _ in runs)
+    yield f"{'run':8}  {'when (UTC)':16}  {'took':>7}  {'size':>8}  {'profile':12}  accuracy"
+    for run, told, scores in runs:
+        when = told.when[:16].replace("T", " ") if told else "unknown"
+        took = duration(told.seconds) if told else ""
+        profile = told.profile if told else ""
+        yield f"{run.key[:8]}  {when:16}  {took:>7}  {size(run.size):>8}  {profile:12}  {headline(scores)}"
+        shown = [f"{field}={_value(run.spec[field])}" for field in fields if field in run.spec]
+        yield from _wrapped(shown, "          ")
+
+
+def headline(scores: Mapping[str, Any]) -> str:
+    """Of each split, the first model that is not the base."""
+    found = []
+    for split, models in scores.items():
+        model = next((name for name in models if name != "base"), None)
+        if model:
+            found.append(f"{split.removeprefix('test_')} {models[model]['accuracy']:.3f}")
+    return ", ".join(found)
+
+
+def report(found: Differences, every: bool) -> Iterator[str]:
+    if not found.any:
+        yield "no difference"
+        return
+    values = [f"{stage}.{each.sentence.removeprefix('spec ')}" for stage, each in found.values if each.kind == "spec"]
+    others = Counter(each.sentence for _, each in found.values if each.kind != "spec")  # one module changes many stages
+    yield from _part("values", values, every)
+    yield from _part("code and packages", list(others), every)
+    for one in found.data:
+        counts = f"{len(one.added)} added, {len(one.removed)} removed, {len(one.changed)} changed"
+        ids = [f"{sign} {name}" for sign, names in _signed(one) for name in names]
+        yield from _part(f"records of {one.file}: {counts}", ids, every)
+    yield from _part("figures", [_figure(each.name, each.before, each.after) for each in found.figures], every)
+    by_kind = Counter(each.kind for each in found.answers)
+    counts = ", ".join(f"{count:,} {kind}" for kind, count in by_kind.most_common())
+    moved = [_answer(each) for each in found.answers if each.before != each.after]
+    yield from _part(f"answers that differ: {counts}" if counts else "", moved, every)
+
+
+def _signed(one: Any) -> list[tuple[str, tuple[str, ...]]]:
+    return [("+", one.added), ("-", one.removed), ("~", one.changed)]
+
+
+def _part(title: str, lines: Sequence[str], every: bool) -> Iterator[str]:
+    if not lines and ":" not in title:
+        return
+    yield title
+    shown = lines if every else lines[:MANY]
+    yield from (f"  {line}" for line in shown)
+    if len(shown) < len(lines):
+        yield f"  and {len(lines) - len(shown):,} more; --all shows them"
+
+
+def _figure(name: str, before: float, after: float) -> str:
+    if name.endswith("leaks"):
+        return f"{name}: {before:,.0f} -> {after:,.0f}"
+    return f"{name}: {before:.4f} -> {after:.4f} ({after - before:+.4f})"
+
+
+def _answer(each: Answer) -> str:
+    sides = " -> ".join(side or "(no format)" for side in (each.before, each.after))
+    return f"{each.asked} {each.id[:8]}: {sides} ({each.kind}; it is {each.label})"
+
+
+def duration(seconds: float) -> str:
+    whole = round(seconds)
+    hours, minutes = whole // 3600, whole // 60 % 60
+    return f"{hours}:{minutes:02}:{whole % 60:02}" if hours else f"{minutes}:{whole % 60:02}"
+
+
+def size(count: int) -> str:
+    amount, unit = float(count), "B"
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if amount < 1024 or unit == "GiB":
+            break
+        amount /= 1024
+    return f"{amount:,.0f} {unit}" if unit == "B" or amount >= 100 else f"{amount:.1f} {unit}"
+
+
+def _value(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 30 else f"{text[:29]}…"
+
+
+def _wrapped(words: Sequence[str], indent: str) -> Iterator[str]:
+    line = indent
+    for word in words:
+        if line != indent and width(line) + 2 + width(word) > WIDTH:
+            yield line
+            line = indent
+        line += word if line == indent else f"  {word}"
+    if line != indent:
+        yield line
+
+
+def width(text: str) -> int:
+    """Columns of a terminal."""
+    return sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text)
