@@ -6,6 +6,7 @@ from array import array
 from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,9 +35,12 @@ class Counts:
     learned: int
 
 
-def read(split: Path, chat_format: ChatFormat, thinking_format: ThinkingFormat, encoder: Encoder) -> Iterator[Encoded]:
-    """Every record, and once more as a direct answer where thinking_sft chose it for that."""
-    return encoder.each(form for record in records.read(split) for form in _forms(record, chat_format, thinking_format))
+def read(
+    split: Path, chat_format: ChatFormat, thinking_format: ThinkingFormat, encoder: Encoder, most: int | None = None
+) -> Iterator[Encoded]:
+    """The first records, or all; each once more as a direct answer where thinking_sft chose it for that."""
+    chosen = islice(records.read(split), most)
+    return encoder.each(form for record in chosen for form in _forms(record, chat_format, thinking_format))
 
 
 def _forms(record: Record, chat_format: ChatFormat, thinking_format: ThinkingFormat) -> Iterator[list[Segment]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 from so8t.errors import StageError
@@ -34,9 +33,8 @@ def prepare(job: Job, work: Path) -> Data:
     _tell(counts, room)
     held_out = held_out_counts = None
     if job.validation.conversations:
-        watched = islice(
-            conversations.read(job.validation_split, job.chat, job.thinking, encoder), job.validation.conversations
-        )
+        most = job.validation.conversations
+        watched = conversations.read(job.validation_split, job.chat, job.thinking, encoder, most)
         held_out_counts = conversations.write(work / "held-out", watched, room)
         if not held_out_counts.conversations:
             raise StageError(

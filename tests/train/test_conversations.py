@@ -55,6 +55,8 @@ def test_a_record_that_is_chosen_comes_a_second_time_as_a_direct_answer(fmt: Thi
     records.write(tmp_path / "train.jsonl", rows)
 
     whole, again, direct = read(tmp_path / "train.jsonl", PHI3, fmt, Encoder(words))
+    records.write(tmp_path / "train.jsonl", rows[::-1])
+    assert list(read(tmp_path / "train.jsonl", PHI3, fmt, Encoder(words), most=1)) == [again, direct]
     assert whole == again
     said = [words.decode([i for i, on in zip(one.ids, one.learned, strict=True) if on]) for one in (whole, direct)]
     inside = "判定: ALLOW\n確信度: 0.90\n理由: 理由\n回答: はい。" + fmt.parts[-1].close
