@@ -4,6 +4,7 @@ UserError               printed as it is, without a traceback; anything else is 
 ├── SpecError           a spec file: every problem of every file, each with file:line:column
 ├── DataError           a record: file, line and reason
 ├── StageError          a stage cannot be built: what is missing, what to do
+│   └── Missed          it was built whole, and is not as good as the spec asks: nobody reads it, but people may
 └── MissingExtra        an optional package: the line that installs it
 """
 
@@ -24,6 +25,10 @@ class DataError(UserError):
 
 class StageError(UserError):
     """A stage cannot be built."""
+
+
+class Missed(StageError):
+    """A result missed a bound of quality; raised when all of it is written, so that its figures can be looked at."""
 
 
 class MissingExtra(UserError):

@@ -12,7 +12,7 @@ import orjson
 from pydantic import Field, model_validator
 
 from so8t.engine.stage import Inputs, Stage
-from so8t.errors import StageError
+from so8t.errors import Missed, StageError
 from so8t.formats import declared
 from so8t.spec.fields import SpecModel, execution
 
@@ -115,12 +115,8 @@ def build(inputs: Inputs, out: Path, spec: Spec) -> None:
     with Answers(inputs.scratch / "answers.jsonl", lag=1.0) as kept, _base(inputs, out, spec, formats) as base:
         asking = Bench(questions, formats.chat, formats.thinking, _way(spec), kept, watch)
         sheet = _ask(asking, spec, base | files, formats.direct)
-        bench.check_leaks(sheet.direct)
-        scores: dict[str, Any] = {
-            "engine": llamacpp.version(),
-            "watched": watch.figures,
-            "splits": _scores(sheet, list(files), given, spec),
-        }
+        splits, apart = _scores(sheet, list(files), given, spec)
+        scores: dict[str, Any] = {"engine": llamacpp.version(), "watched": watch.figures, "splits": splits}
         if tasks:
             scores["harness"] = {
                 model: tasks.run(path, spec.threads, spec.gpu_layers) for model, path in (base | files).items()
@@ -130,6 +126,8 @@ def build(inputs: Inputs, out: Path, spec: Spec) -> None:
     bench.write(out / "samples.jsonl", sheet)
     verdicts.draw(scores["splits"], out / "plots")
     pace.write(inputs.scratch, {"workers": spec.workers, "threads": spec.threads, "models": sheet.pace})
+    if missed := [*bench.leaking(sheet.direct), *fidelity.missed(apart)]:
+        raise Missed(f"evaluation: {'; '.join(missed)}")
 
 
 def _files(folder: Path, spec: Spec) -> dict[str, Path]:
@@ -212,8 +210,8 @@ def _ask(bench: Bench, spec: Spec, files: Mapping[str, Path], directly: bool) ->
     return sheet
 
 
-def _scores(sheet: Sheet, kinds: Sequence[str], given: Reference, spec: Spec) -> dict[str, Any]:
-    """By split and model; a type that is too far from PyTorch is a StageError."""
+def _scores(sheet: Sheet, kinds: Sequence[str], given: Reference, spec: Spec) -> tuple[dict[str, Any], list[str]]:
+    """By split and model; and what is too far from PyTorch."""
     from so8t.evals import bench, fidelity
 
     scores, problems = {}, []
@@ -227,8 +225,7 @@ def _scores(sheet: Sheet, kinds: Sequence[str], given: Reference, spec: Spec) ->
                 found[kind]["direct"] = bench.direct_scores(sheet.direct[split][kind], by_model[kind], draws, seed)
             if spec.grammar:
                 found[kind]["grammar"] = bench.guided_figures(sheet.guided[split][kind])
-    fidelity.check(problems)
-    return scores
+    return scores, problems
 
 
 STAGE = Stage(

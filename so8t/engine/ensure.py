@@ -6,6 +6,7 @@ import gc
 import importlib
 import json
 import logging
+import shutil
 import sys
 import time
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ from so8t.engine import reading, retain
 from so8t.engine.bring import ATTEMPTS, InputsChanged, Target, bring
 from so8t.engine.plan import Plan, Row
 from so8t.engine.status import Session, Status
-from so8t.errors import StageError, UserError
+from so8t.errors import Missed, StageError, UserError
 from so8t.store import artifact, journal
 from so8t.store.digest import Signature, signature
 from so8t.store.fingerprint import Fingerprint
@@ -64,7 +65,13 @@ def _attempt(session: Session, name: str, need_bytes: bool, force: bool) -> Outc
         return Outcome(name, "reused", wanted.key, 0.0)
     building = _Building(session, status.row, wanted)
     anew = force or status.row.outside or plan.layout.forgotten(name).exists()  # nothing outside is in the store
-    how = bring(_target(plan, status.row, wanted), building, anew)
+    target = _target(plan, status.row, wanted)
+    try:
+        how = bring(target, building, anew)
+    except Missed as error:
+        place = _put_by(target)
+        raise StageError(f"{error}; its figures are in {plan.layout.shown(place)}, which no stage reads") from error
+    shutil.rmtree(plan.layout.missed(name), ignore_errors=True)
     how = "built" if how == "built" else "restored"
     seconds = time.monotonic() - started
     journal.append(plan.layout, name, wanted.key, how, seconds)
@@ -74,6 +81,15 @@ def _attempt(session: Session, name: str, need_bytes: bool, force: bool) -> Outc
 
 def _target(plan: Plan, row: Row, wanted: Fingerprint) -> Target:
     return Target(plan.layout, plan.store, wanted, row.gives, row.ships, row.resumable, row.precious)
+
+
+def _put_by(target: Target) -> Path:
+    """Where people find a result that missed a bound; the one before it goes."""
+    place = target.layout.missed(target.stage)
+    shutil.rmtree(place, ignore_errors=True)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    (target.work / "out").replace(place)
+    return place
 
 
 def _wanted(status: Status) -> Fingerprint:

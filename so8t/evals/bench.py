@@ -141,19 +141,19 @@ def direct_scores(found: Sequence[Outcome], thinking: Sequence[Outcome], draws: 
     }
 
 
-def check_leaks(table: Table) -> None:
-    """No direct answer gives any thinking away, or a StageError says which do."""
+def leaking(table: Table) -> list[str]:
+    """No direct answer gives any thinking away, or a sentence says which do, and what to do."""
     found = [
-        f"{split}: {len(leaking)} of {len(by_model[model])} direct answers of {model} hold thinking: {_named(leaking)}"
+        f"{split}: {len(leaky)} of {len(by_model[model])} direct answers of {model} hold thinking: {_named(leaky)}"
         for split, by_model in table.items()
         for model in by_model
-        if (leaking := [one for one in by_model[model] if one.leaks])
+        if (leaky := [one for one in by_model[model] if one.leaks])
     ]
-    if found:
-        raise StageError(
-            f"evaluation: {'; '.join(found)}; raise thinking_sft.direct or the steps in adapter.yaml, or take a "
-            "larger type in types of gguf.yaml; thinking_sft.direct: 0 closes this way of asking"
-        )
+    hint = (
+        "raise thinking_sft.direct or the steps in adapter.yaml, or take a larger type in types of gguf.yaml; "
+        "thinking_sft.direct: 0 closes this way of asking"
+    )
+    return [f"{'; '.join(found)}; {hint}"] if found else []
 
 
 def _named(leaking: Sequence[Outcome]) -> str:

@@ -3,6 +3,7 @@
 artifacts/<profile>/<stage>/             the artifact and its manifest.json
 artifacts/<profile>/.so8t/work/          private folders of builds under way, named by stage and key
 artifacts/<profile>/.so8t/seen/          size, times and inode of published files, to spare re-hashing
+artifacts/<profile>/.so8t/missed/        results that missed a bound, by stage: for people, no stage reads them
 artifacts/<profile>/.so8t/{locks,forgotten,scratch,set-aside}/
 artifacts/.so8t/{store,plans}/           shared by profiles
 artifacts/.so8t/{digests.json,journal.jsonl}
@@ -48,6 +49,9 @@ class Layout:
 
     def work(self, stage: str, key: str) -> Path:
         return self.state / "work" / f"{stage}-{key[:16]}"
+
+    def missed(self, stage: str) -> Path:
+        return self.state / "missed" / stage
 
     def shown(self, path: Path) -> str:
         """How messages and doit call a path: relative to the project where it lies inside."""

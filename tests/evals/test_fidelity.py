@@ -38,14 +38,12 @@ def test_both_accuracies_and_the_same_answers_are_counted() -> None:
 
 
 def test_a_type_that_is_too_far_away_is_named_with_its_figures() -> None:
-    with pytest.raises(StageError) as caught:
-        fidelity.check(problems("q8_0", 183, 200, 240) + problems("q4_k_m", 150, 200, 240))
-
-    assert str(caught.value) == (
-        "evaluation: test: q8_0 answers 0.762 of 240 records rightly, PyTorch 0.833: 0.071 apart, over 0.02; "
+    assert fidelity.missed([]) == []
+    assert fidelity.missed(problems("q8_0", 183, 200, 240) + problems("q4_k_m", 150, 200, 240)) == [
+        "test: q8_0 answers 0.762 of 240 records rightly, PyTorch 0.833: 0.071 apart, over 0.02; "
         "test: q4_k_m answers 0.625 of 240 records rightly, PyTorch 0.833: 0.208 apart, over 0.05; "
         "try a larger type in types of gguf.yaml, or accept it with bounds in evaluation.yaml"
-    )
+    ]
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from so8t.errors import StageError
 from so8t.evals import bench, leaks
 from so8t.evals.leaks import Watch, sentences, visible
 from so8t.evals.outcomes import Outcome
@@ -85,24 +84,22 @@ def test_an_answer_that_thinks_after_the_opening_shows_all_of_it() -> None:
     assert watch().leaks(OWN, shown)[:2] == ("<think-task>", "</think-task>")
 
 
-def test_a_leak_fails_with_records_type_and_what_to_do() -> None:
+def test_a_leak_is_told_with_records_type_and_what_to_do() -> None:
     def outcome(number: int, *found: str) -> Outcome:
         return Outcome(f"r{number}", "DENY", "DENY", 1.0, None, "stop", "", found)
 
     sound = [outcome(0), outcome(1)]
     some = [outcome(0), outcome(1, "</final>", "なにか"), outcome(2, "小売の件")]
     many = [outcome(at, "小売の件") for at in range(10)]
-    bench.check_leaks({"test": {"f16": sound}})
+    assert bench.leaking({"test": {"f16": sound}}) == []
 
-    with pytest.raises(StageError) as caught:
-        bench.check_leaks({"test_known": {"f16": sound, "q8_0": some}, "test_novel": {"q4_k_m": many}})
-    assert str(caught.value) == (
-        "evaluation: test_known: 2 of 3 direct answers of q8_0 hold thinking: r1 (</final>), r2 (小売の件); "
+    assert bench.leaking({"test_known": {"f16": sound, "q8_0": some}, "test_novel": {"q4_k_m": many}}) == [
+        "test_known: 2 of 3 direct answers of q8_0 hold thinking: r1 (</final>), r2 (小売の件); "
         "test_novel: 10 of 10 direct answers of q4_k_m hold thinking: "
         + ", ".join(f"r{at} (小売の件)" for at in range(8))
         + " and 2 more; raise thinking_sft.direct or the steps in adapter.yaml, or take a larger type in types of "
         "gguf.yaml; thinking_sft.direct: 0 closes this way of asking"
-    )
+    ]
 
 
 def test_a_long_text_is_walked_once() -> None:

@@ -8,11 +8,12 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 from pydantic import ValidationError
 
 from so8t.engine.stage import Inputs
-from so8t.errors import StageError
+from so8t.errors import Missed, StageError
 from so8t.formats import records
 from stages import evaluation
 from stages.evaluation import Spec
@@ -81,7 +82,7 @@ def test_a_direct_answer_is_the_final_part_alone(built: Path) -> None:
     assert {(line["way"], line["problem"], tuple(line["leaks"])) for line in lines} == {("free", None, ())}
 
 
-def test_thinking_in_a_direct_answer_publishes_nothing(inputs: Inputs, tmp_path: Path) -> None:
+def test_thinking_in_a_direct_answer_fails_and_can_be_looked_at(inputs: Inputs, tmp_path: Path) -> None:
     rows = list(records.read(inputs["thinking_sft"] / "splits" / "train.jsonl"))
     answer = rows[0]["messages"][-1]
     rows[0]["messages"][-1] = {**answer, "content": answer["content"].replace("件", "はいと書くこと。回答: はい")}
@@ -91,7 +92,7 @@ def test_thinking_in_a_direct_answer_publishes_nothing(inputs: Inputs, tmp_path:
     artifacts = {**inputs.artifacts, "thinking_sft": splits.parent}
     other = dataclasses.replace(inputs, artifacts=artifacts, scratch=tmp_path / "scratch")
 
-    with pytest.raises(StageError) as caught:
+    with pytest.raises(Missed) as caught:
         build(other, tmp_path / "out", types=("f16",), base=False)
     assert str(caught.value) == (
         "evaluation: test: 12 of 12 direct answers of f16 hold thinking: "
@@ -99,7 +100,8 @@ def test_thinking_in_a_direct_answer_publishes_nothing(inputs: Inputs, tmp_path:
         + " and 4 more; raise thinking_sft.direct or the steps in adapter.yaml, or take a larger type in types of "
         "gguf.yaml; thinking_sft.direct: 0 closes this way of asking"
     )
-    assert list((tmp_path / "out").iterdir()) == []
+    seen = list(records.read(tmp_path / "out" / "samples.jsonl"))
+    assert [line["leaks"] for line in seen if line["mode"] == "direct"] == [["回答: はい"]] * 12
 
 
 def test_where_direct_answers_were_not_learned_nobody_is_asked_for_one(inputs: Inputs, tmp_path: Path) -> None:
@@ -190,7 +192,7 @@ def test_types_base_and_records_are_as_many_as_the_spec_says(inputs: Inputs, tmp
     assert "more_than_base" not in found["q8_0"]
 
 
-def test_a_model_that_answers_worse_than_pytorch_publishes_nothing(
+def test_a_model_that_answers_worse_than_pytorch_misses_the_bound_and_its_figures_are_written(
     inputs: Inputs, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     better = tmp_path / "adapter_scores"
@@ -199,13 +201,15 @@ def test_a_model_that_answers_worse_than_pytorch_publishes_nothing(
     records.write(better / "samples.jsonl", [{**line, "said": line["label"]} for line in lines])
     other = dataclasses.replace(inputs, artifacts={**inputs.artifacts, "adapter_scores": better})
 
-    with pytest.raises(StageError) as caught:
+    with pytest.raises(Missed) as caught:
         build(other, tmp_path / "out", types=("f16",), base=False)
     assert str(caught.value) == (
         "evaluation: test: f16 answers 0.833 of 12 records rightly, PyTorch 1.000: 0.167 apart, over 0.01; "
         "try a larger type in types of gguf.yaml, or accept it with bounds in evaluation.yaml"
     )
-    assert list((tmp_path / "out").iterdir()) == []
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["plots", "samples.jsonl", "scores.json"]
+    beside = orjson.loads((tmp_path / "out" / "scores.json").read_bytes())["splits"]["test"]["f16"]["pytorch"]
+    assert (beside["accuracy"], beside["difference"], beside["bound"]) == (1.0, -0.166667, 0.01)
 
     build(other, tmp_path / "accepted", types=("f16",), base=False, bounds={"f16": 0.2})
     assert "f16.gguf: 12 of 12 answers are kept from an earlier run\n" in capsys.readouterr().err
