@@ -21,14 +21,15 @@ class Spec(SpecModel):
 
 
 def build(inputs: Inputs, out: Path, spec: Spec) -> None:
-    from so8t.report import page, reading
+    from so8t.report import closing, page, reading
 
     place = inputs.place
     if place is None:
         raise AssertionError("report: the engine says where it is built")
     facts = reading.redacted(place, NAME) if spec.redacted else reading.read(place, NAME)
     (out / FILE).write_text(page.render(facts), "utf-8", newline="\n")
-    print(f"report: {place.shown(place.folder(NAME) / FILE)}", file=sys.stderr)
+    for line in closing.closing(facts, place.shown(place.folder(NAME).parent), place.shown(place.folder(NAME) / FILE)):
+        print(line, file=sys.stderr)
 
 
 def _manifests() -> tuple[str, ...]:

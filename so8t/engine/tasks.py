@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -27,6 +28,7 @@ from so8t.engine import plan as plans
 from so8t.engine.backend import Backend, Checker, current_graph
 from so8t.engine.births import SPOILED, Born, Fresh
 from so8t.engine.bring import AGAIN, ATTEMPTS
+from so8t.engine.outlook import Outlook
 from so8t.engine.plan import Plan
 from so8t.engine.status import Session
 from so8t.errors import UserError
@@ -49,6 +51,11 @@ class Graph:
         self.asked = False  # whether a run has asked what is current
         Backend.graph = self
         _leave_with_doit()
+
+    @cached_property
+    def outlook(self) -> Outlook | None:
+        """For a person who watches; a file is told what was done alone."""
+        return Outlook(self.session) if sys.stderr.isatty() else None
 
     def config(self) -> dict[str, Any]:
         return {
@@ -121,7 +128,8 @@ def clean(name: str, dryrun: bool) -> None:
 
 def run(profile: str, name: str, task: Any) -> Any:
     """Bring the stage up to date in a process of its own and say how it went."""
-    return _judge(name, *_build(profile, name, forced=getattr(task, "was_current", False)))
+    outlook = current_graph().outlook  # asked for before the stage is built, and so before it is current
+    return _judge(name, *_build(profile, name, forced=getattr(task, "was_current", False)), outlook)
 
 
 def build(name: str) -> int:
@@ -181,14 +189,15 @@ def _stop(child: Fresh | Born) -> None:
         child.kill()
 
 
-def _judge(name: str, code: int, answer: bytes) -> Any:
+def _judge(name: str, code: int, answer: bytes, outlook: Outlook | None = None) -> Any:
     try:
         said = json.loads(answer)
     except ValueError:  # killed before it had its say
         said = {}
     if "how" in said:  # its last word, whatever happened to it after that
         took = f" in {said['seconds']:.1f} s" if said["how"] != "reused" else ""
-        print(f"   {name}: {said['how']}{took}", file=sys.stderr, flush=True)
+        ahead = f" ({where})" if outlook and (where := outlook.after(name)) else ""
+        print(f"   {name}: {said['how']}{took}{ahead}", file=sys.stderr, flush=True)
         return True
     if "error" in said:
         return TaskFailed(said["error"])

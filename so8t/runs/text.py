@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from so8t.engine.outlook import duration
 from so8t.runs import known
 from so8t.runs.differences import Answer, Differences
 from so8t.runs.door import Told
@@ -82,12 +83,6 @@ def _figure(name: str, before: float, after: float) -> str:
 def _answer(each: Answer) -> str:
     sides = " -> ".join(side or "(no format)" for side in (each.before, each.after))
     return f"{each.asked} {each.id[:8]}: {sides} ({each.kind}; it is {each.label})"
-
-
-def duration(seconds: float) -> str:
-    whole = round(seconds)
-    hours, minutes = whole // 3600, whole // 60 % 60
-    return f"{hours}:{minutes:02}:{whole % 60:02}" if hours else f"{minutes}:{whole % 60:02}"
 
 
 def size(count: int) -> str:

@@ -1,0 +1,38 @@
+"""What a person wants to know when a build has ended: where the model is, how good it is, what to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from so8t.report.facts import Facts
+
+BASE = "base"
+
+
+def closing(facts: Facts, folder: str, page: str) -> Iterator[str]:
+    """`folder` holds the profile's artifacts; both as the user's shell names them."""
+    files = _modelfiles(facts)
+    if files:
+        first, *others = files
+        yield f"model: {folder}/modelfile/{first}" + "".join(f", {other.rpartition('.')[2]}" for other in others)
+    if said := ", ".join(_accuracy(facts)):
+        yield f"right: {said}"
+    yield f"report: {page}"
+    profile = "" if facts.profile == "tiny" else f" profile={facts.profile}"
+    if files:
+        yield f"next: doit serve{profile}, or ollama create {facts.profile} -f {folder}/modelfile/{files[0]}"
+
+
+def _modelfiles(facts: Facts) -> list[str]:
+    stage = next((stage for stage in facts.stages if stage.name == "modelfile"), None)
+    made = stage.made.files if stage and stage.made else ()
+    return [file.path for file in made if file.path.startswith("ollama/Modelfile.")]
+
+
+def _accuracy(facts: Facts) -> Iterator[str]:
+    """Of each split, the file that answers best, and the base where it answers at all."""
+    for split, models in (facts.find("evaluation/scores.json", "splits") or {}).items():
+        tuned = {name: figures["accuracy"] for name, figures in models.items() if name != BASE}
+        if tuned:
+            best = max(tuned, key=lambda name: tuned[name])
+            yield f"{tuned[best]:.1%} of {split} ({best})"
