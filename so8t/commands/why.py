@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 from doit.cmd_base import DoitCmdBase
 
 from so8t.engine.backend import check_stages, current_graph
 from so8t.engine.status import Session, Status
+
+SCREEN = 24  # lines
 
 
 class Why(DoitCmdBase):
@@ -13,17 +17,39 @@ class Why(DoitCmdBase):
     doc_purpose = "say why stages would be rebuilt"
     doc_usage = "[TASK ...]"
     doc_description = "Exit code 0 if all of them are up to date, 1 if not, 2 if that cannot be told."
-    cmd_options = ()
+    cmd_options = (
+        {
+            "name": "every",
+            "long": "all",
+            "type": bool,
+            "default": False,
+            "help": "every reason, however many",
+        },
+    )
 
-    def _execute(self, pos_args: list[str]) -> int:
+    def _execute(self, pos_args: list[str], every: bool = False) -> int:
         check_stages(self.task_list, pos_args)
         session = current_graph().session
         statuses = [session.deep_status(name) for name in pos_args or session.plan.usual]
-        for status in statuses:
-            for line in explain(session, status):
-                self.outstream.write(line + "\n")
+        lines = [line for status in statuses for line in explain(session, status)]
+        if len(lines) > SCREEN and not every:
+            lines = list(briefly(session, statuses))
+        self.outstream.writelines(f"{line}\n" for line in lines)
         stale = [reason.kind for status in statuses for reason in status.reasons]
         return 0 if not stale else 2 if set(stale) == {"unknown"} else 1
+
+
+def briefly(session: Session, statuses: Sequence[Status]) -> Iterator[str]:
+    """A line for each stage that is not up to date, and one for all others."""
+    current = [status.row.name for status in statuses if status.current]
+    if current:
+        yield f"up to date: {', '.join(current)}"
+    for status in statuses:
+        if not status.current:
+            first, *more = [reason.sentence for reason in status.reasons]
+            rest = f", and {len(more)} more" if more else ""
+            yield f"{status.row.name}: {_outlook(session, status)}: {first}{rest}"
+    yield "doit why --all says every reason"
 
 
 def explain(session: Session, status: Status) -> list[str]:

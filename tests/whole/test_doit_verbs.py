@@ -59,6 +59,22 @@ def test_why_gives_every_reason_with_old_and_new_values_and_what_follows(built: 
     assert len(was) == len(now) == 12 and was != now
 
 
+def test_why_fits_a_screen_unless_all_is_asked_for(built: House) -> None:
+    built.edit("stages/doubled.py", "    size: int = 0\n", "    size: int = 0\n    more: dict[str, int] = {}\n")
+    built.write("specs/tiny/doubled.yaml", "times: 3\nmore: {" + ", ".join(f"k{n}: {n}" for n in range(30)) + "}\n")
+
+    assert built.why() == [
+        "up to date: numbers, parity",
+        "doubled: would be built: spec times: 2 -> 3, and 31 more",
+        "total: waits for what it stands on: doubled is not up to date",
+        "card: waits for what it stands on: total is not up to date",
+        "doit why --all says every reason",
+    ]
+    everything = built.why("--all")
+    assert len(everything) == 41
+    assert everything[-3:] == ["card: waits for what it stands on", "  - total is not up to date", "parity: up to date"]
+
+
 def test_info_shows_reasons_dependencies_and_targets(built: House) -> None:
     built.edit("specs/tiny/doubled.yaml", "times: 2", "times: 4")
 
