@@ -1,4 +1,4 @@
-"""base_model: a verified checkpoint: a tiny Phi-3 trained here, a local folder, or a pinned repository of the hub."""
+"""base_model: a verified checkpoint: a tiny Phi-3 trained here, a folder, a pinned repository of the hub, or a GGUF."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from pydantic import Discriminator, Tag
 
 from so8t.engine.stage import Inputs, Stage
 from so8t.formats import declared
+from so8t.gguf import base
+from so8t.gguf.base import Gguf
 from so8t.models import checkpoint, facts, folder, hub, local, tiny
-from so8t.models.checkpoint import Checkpoint
 from so8t.models.hub import Hub
 from so8t.models.local import Local
 from so8t.models.tiny import Tiny
@@ -24,7 +25,10 @@ def _kind(value: Any) -> Any:
 
 
 Origin = Annotated[
-    Annotated[Tiny, Tag("tiny")] | Annotated[Local, Tag("local")] | Annotated[Hub, Tag("hub")],
+    Annotated[Tiny, Tag("tiny")]
+    | Annotated[Local, Tag("local")]
+    | Annotated[Hub, Tag("hub")]
+    | Annotated[Gguf, Tag("gguf")],
     Discriminator(_kind),
 ]
 
@@ -33,37 +37,69 @@ class Spec(SpecModel):
     """Where the base model comes from."""
 
     source: Origin = Tiny()
-    """A tiny one trained here, a local folder, or a repository of the hub pinned by commit."""
+    """A tiny one trained here, a local folder, a repository of the hub pinned by commit, or a GGUF file."""
 
 
 def build(inputs: Inputs, out: Path, spec: Spec) -> None:
-    found = _obtain(inputs, out, spec.source)
-    told = {"source": spec.source.kind, **_called(spec.source), "remote_code": _remote_code(spec.source)}
-    facts.write(out, {**told, **asdict(found)})
-    print(f"base_model: {found.architecture}, {found.parameters:,} parameters, verified", file=sys.stderr)
+    source = spec.source
+    found = _from_gguf(inputs, out, source) if isinstance(source, Gguf) else {}
+    verified = checkpoint.verify(*_obtain(inputs, out, source))
+    told = {"source": source.kind, **_called(source), "remote_code": _remote_code(source), **asdict(verified), **found}
+    facts.write(out, told)
+    print(f"base_model: {verified.architecture}, {verified.parameters:,} parameters, verified", file=sys.stderr)
 
 
-def _called(source: Tiny | Local | Hub) -> dict[str, str]:
+def _called(source: Tiny | Local | Hub | Gguf) -> dict[str, str]:
     """How adapter_config.json names the base."""
     if isinstance(source, Hub):
         return {"name": source.repo, "revision": source.revision}
     return {"name": source.name} if isinstance(source, Local) and source.name else {}
 
 
-def _remote_code(source: Tiny | Local | Hub) -> bool:
-    return not isinstance(source, Tiny) and source.remote_code
+def _remote_code(source: Tiny | Local | Hub | Gguf) -> bool:
+    return isinstance(source, (Local, Hub)) and source.remote_code
 
 
-def _obtain(inputs: Inputs, out: Path, source: Tiny | Local | Hub) -> Checkpoint:
+def _obtain(inputs: Inputs, out: Path, source: Tiny | Local | Hub | Gguf) -> tuple[Path, bool]:
+    """The folder, and whether code in it may run."""
+    folder_made, code = out / "model", _remote_code(source)
     if isinstance(source, Tiny):
         sft = inputs["thinking_sft"]
-        return checkpoint.verify(tiny.build(source, sft / "splits" / "train.jsonl", declared.load(sft), out))
+        return tiny.build(source, sft / "splits" / "train.jsonl", declared.load(sft), out), code
     if isinstance(source, Hub):
-        files, where = hub.fetch(source, inputs.scratch), f"{source.repo}@{source.revision[:12]}"
-    else:
-        files, where = local.files(inputs.sources["checkpoint"]), source.path
-    folder.take(files, out / "model", source.remote_code, where)
-    return checkpoint.verify(out / "model", source.remote_code)
+        where = f"{source.repo}@{source.revision[:12]}"
+        folder.take(hub.fetch(source, inputs.scratch), folder_made, code, where)
+    if isinstance(source, Local):
+        folder.take(local.files(inputs.sources["checkpoint"]), folder_made, code, source.path)
+    return folder_made, code
+
+
+def _from_gguf(inputs: Inputs, out: Path, source: Gguf) -> dict[str, Any]:
+    """What base.json says of the file: whether the weights are exactly its own, and the types that it has."""
+    from so8t.gguf import proven
+    from so8t.watch.quiet import quiet
+
+    file = base.file_of(inputs.sources["checkpoint"], source)
+    with quiet():
+        told = base.take(file, out / "model")
+        figures = proven.check(file, out / "model", not told["lossy"], source.accept, source.precision, source.threads)
+    how = "lossy, not the weights that it was made from" if told["lossy"] else "exactly its weights"
+    print(
+        f"base_model: {source.path}: {how}; against llama.cpp {proven.STRINGS:,} texts give equal tokens, "
+        f"mean KL divergence {figures.kl:.1e}, top-1 agreement {figures.top1:.3f}",
+        file=sys.stderr,
+    )
+    return {"gguf": told}
+
+
+def _sources(spec: Spec) -> dict[str, list[str]]:
+    if isinstance(spec.source, Gguf):
+        return {"checkpoint": [spec.source.path]}
+    return {"checkpoint": local.patterns(spec.source)} if isinstance(spec.source, Local) else {}
+
+
+def _hints(spec: Spec) -> dict[str, str]:
+    return {"checkpoint": local.hint(spec.source)} if isinstance(spec.source, Local) else {}
 
 
 STAGE = Stage(
@@ -72,9 +108,9 @@ STAGE = Stage(
     build=build,
     takes=("thinking_sft/splits/train.jsonl", declared.DRAFT),
     gives=("model/", facts.FILE),
-    sources=lambda spec: {"checkpoint": local.patterns(spec.source)} if spec.source.kind == "local" else {},
-    hints=lambda spec: {"checkpoint": local.hint(spec.source)} if spec.source.kind == "local" else {},
-    packages=("orjson", "torch", "transformers", "sentencepiece", "safetensors"),
+    sources=_sources,
+    hints=_hints,
+    packages=("orjson", "torch", "transformers", "sentencepiece", "safetensors", "gguf", "cyllama"),
     ships=("model/*",),
     resumable=True,
 )

@@ -15,7 +15,16 @@ _SAYS_SO = re.compile("(phi)-?(3)", re.IGNORECASE)
 
 def needed(stripping: Iterable[str]) -> bool:
     """`stripping` are the tokens that the tokenizer marks so."""
-    return any(token not in _NEVER for token in stripping)
+    return any(may_strip(token) for token in stripping)
+
+
+def may_strip(token: str) -> bool:
+    return token not in _NEVER
+
+
+def says_so(title: str) -> bool:
+    """Whether llama.cpp takes a model of this name for one whose special tokens swallow white space."""
+    return bool(_SAYS_SO.search(title))
 
 
 def title(name: str, strips: bool) -> str:

@@ -51,6 +51,8 @@ def _instead(files: Mapping[str, Path]) -> str:
     """What a folder without weights has."""
     if "adapter_config.json" in files:
         return "is a LoRA adapter and not a base: name the model that it was trained on"
+    if ggufs := sorted(name for name in files if name.endswith(".gguf")):
+        return f"has no safetensors but a GGUF, {ggufs[0]}: write {{kind: gguf, path: <the folder>/{ggufs[0]}}}"
     pickles = sorted(name for name in files if Path(name).suffix.lower() in PICKLES)
     if pickles:
         return (

@@ -19,6 +19,8 @@ def _folder(value: Any) -> Any:
         return value
     if repo := naming.repository(value):
         raise ValueError(f"must be a folder, and {value} is an address: write {naming.as_hub(repo)}")
+    if value.endswith(".gguf"):
+        raise ValueError(f"must be a folder, and {value} is a GGUF: write {{kind: gguf, path: {value}}}")
     if value.endswith(".safetensors"):
         raise ValueError(f"must be the folder of the checkpoint, and {value} is one of its files")
     return value
