@@ -99,6 +99,7 @@ def test_the_profile_for_twelve_gigabytes_is_what_it_says(root: Path) -> None:
     assert values["base_model"]["source"] == {
         "kind": "local",
         "path": "checkpoints/Borea-Phi-3.5-mini-Instruct-Jp",
+        "name": "",
         "remote_code": False,
     }
     assert (values["so8t_model"]["kind"], values["so8t_model"]["layers"]) == ("geodesic", "intermediate")
