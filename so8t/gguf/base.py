@@ -18,6 +18,7 @@ from so8t.engine.stage import Source
 from so8t.errors import StageError
 from so8t.gguf import foreignconfig, foreigntokens, names
 from so8t.gguf.foreign import EXACT, Foreign, Stored, open_file
+from so8t.gguf.names import Conversion
 from so8t.parity.engines import Precision
 from so8t.spec.fields import SpecModel, execution
 from so8t.weights import writer
@@ -86,33 +87,26 @@ class _Weights:
     def __init__(self, foreign: Foreign, config: dict[str, Any]) -> None:
         self._family = names.family(config["architectures"][0])
         self._heads = {"query": config["num_attention_heads"], "key": config["num_key_value_heads"]}
-        self._stored: dict[str, Stored] = {}
-        for stored in foreign.tensors.values():
-            if not foreignconfig.is_rope(stored.name):
-                self._stored[self._name(stored.name)] = stored
+        stored = [tensor for tensor in foreign.tensors.values() if not foreignconfig.is_rope(tensor.name)]
+        self._stored = {self._name(tensor.name): tensor for tensor in stored}
+        self._made = {name: names.conversion(name, self._family) or Conversion(name) for name in self._stored}
 
     @property
     def tensors(self) -> list[Tensor]:
-        return [Tensor(name, self._dtype(name, each), each.shape) for name, each in self._stored.items()]
+        return [Tensor(name, self._dtype(name), stored.shape) for name, stored in self._stored.items()]
 
     def fill(self, tensor: Tensor, start: int, stop: int, into: memoryview) -> None:
         """Called from several threads."""
         import numpy as np
 
-        stored = self._stored[tensor.name]
-        conversion = names.conversion(tensor.name, self._family)
-        rows = np.arange(start, stop)
-        if conversion is not None and conversion.rows:
-            rows = _taken_apart(rows, tensor.rows // self._heads[conversion.rows])
-        into[:] = _encoded(stored, rows, self._shift(tensor.name)).reshape(-1).view(np.uint8).data
+        made, rows = self._made[tensor.name], np.arange(start, stop)
+        if made.rows:
+            rows = _taken_apart(rows, tensor.rows // self._heads[made.rows])
+        into[:] = _encoded(self._stored[tensor.name], rows, made.shift).reshape(-1).view(np.uint8).data
 
-    def _dtype(self, name: str, stored: Stored) -> str:
+    def _dtype(self, name: str) -> str:
         """What is shifted is computed, in float32."""
-        return "F32" if self._shift(name) else EXACT.get(stored.kind, "F32")
-
-    def _shift(self, name: str) -> float:
-        found = names.conversion(name, self._family)
-        return found.shift if found is not None else 0.0
+        return "F32" if self._made[name].shift else EXACT.get(self._stored[name].kind, "F32")
 
     def _name(self, name: str) -> str:
         layer = {there: here for here, there in self._family.layer.items()}
@@ -131,10 +125,7 @@ def _encoded(stored: Stored, rows: NDArray[np.intp], shift: float) -> NDArray[An
 
     if stored.kind in EXACT and not shift:
         return np.ascontiguousarray(stored.data[rows])
-    values = np.ascontiguousarray(stored.values(rows), dtype=np.float32)
-    if not shift:
-        return values
-    return values - np.float32(shift)
+    return np.ascontiguousarray(stored.values(rows) - np.float32(shift))
 
 
 def _taken_apart(rows: NDArray[np.intp], size: int) -> NDArray[np.intp]:

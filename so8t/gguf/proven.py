@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 STRINGS = 2000
 LONGEST = 256  # tokens of a text that is computed
 # llama.cpp rounds what it multiplies a quantised matrix with to 8 bits: SmolLM2's Q4_1 beside the same weights in F32,
-# both in llama.cpp, is a divergence of 0.006 and a top-1 agreement of 0.92; a wrong tensor costs a hundred times more
+# both in llama.cpp, is a divergence of 0.006 and a top-1 agreement of 0.92
 LOSSY = TypeBounds(kl=0.05, perplexity=0.1, top1=0.8)
 TEXTS = {
     "Japanese": "東京支店の営業時間を教えてもらえますか？\n平日は十時から二十時まで、土曜は十七時までです。",
