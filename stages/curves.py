@@ -10,6 +10,8 @@ from pydantic import Field
 from so8t.engine.stage import Inputs, Stage
 from so8t.spec.fields import SpecModel
 
+CLIP = "adapter.train.max_gradient"
+
 
 class Spec(SpecModel):
     """How the pictures look."""
@@ -24,7 +26,9 @@ def build(inputs: Inputs, out: Path, spec: Spec) -> None:
     from so8t.plots import curves
     from so8t.plots.canvas import Look
 
-    made = curves.draw(inputs["adapter"] / "monitoring" / "series.npz", out / "plots", Look(spec.width, spec.dpi))
+    look = Look(spec.width, spec.dpi, inputs.mark("curves"))
+    series = inputs["adapter"] / "monitoring" / "series.npz"
+    made = curves.draw(series, out / "plots", look, inputs.reads.get(CLIP))
     print(f"curves: {', '.join(path.name for path in made)}", file=sys.stderr)
 
 
@@ -33,6 +37,7 @@ STAGE = Stage(
     spec=Spec,
     build=build,
     takes=("adapter/monitoring/series.npz",),
+    reads=(CLIP,),
     gives=("plots/",),
     packages=("matplotlib", "numpy", "pillow"),
 )

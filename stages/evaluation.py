@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -104,6 +105,7 @@ def build(inputs: Inputs, out: Path, spec: Spec) -> None:
     from so8t.evals.bench import Bench
     from so8t.gguf import llamacpp
     from so8t.plots import verdicts
+    from so8t.plots.canvas import Look
     from so8t.store.answers import Answers
 
     files, formats = _files(inputs["gguf"], spec), declared.read(inputs["chat_format"])
@@ -124,7 +126,9 @@ def build(inputs: Inputs, out: Path, spec: Spec) -> None:
         kept.close_without_others()
     (out / "scores.json").write_bytes(orjson.dumps(scores, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
     bench.write(out / "samples.jsonl", sheet)
-    verdicts.draw(scores["splits"], out / "plots")
+    verdicts.draw(scores["splits"], out / "plots", Look(mark=inputs.mark("evaluation")))
+    if sentence := verdicts.left_out(scores["splits"]):
+        print(f"evaluation: no picture of reliability: {sentence}", file=sys.stderr)
     pace.write(inputs.scratch, {"workers": spec.workers, "threads": spec.threads, "models": sheet.pace})
     if missed := [*bench.leaking(sheet.direct), *fidelity.missed(apart)]:
         raise Missed(f"evaluation: {'; '.join(missed)}")

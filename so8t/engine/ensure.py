@@ -163,7 +163,7 @@ class _Building:
         folders = {up: layout.folder(up) for up in row.upstream}
         found = self.session.sources(row).items()
         sources = {source: tuple(Source(name, path) for name, path in files) for source, files in found}
-        return stage.build(Inputs(folders, sources, scratch, row.reads, layout), out, spec)
+        return stage.build(Inputs(folders, sources, scratch, row.reads, self.wanted.key, layout), out, spec)
 
     def _have_changed(self) -> bool:
         """Whether the inputs differ from what the key says.  Spec and code were read before and do no harm."""

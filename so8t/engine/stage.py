@@ -33,10 +33,18 @@ class Inputs:
     sources: Mapping[str, tuple[Source, ...]] = field(default_factory=dict)  # by the names that the stage gave them
     scratch: Path = Path()  # kept between builds, never part of the artifact: a cache for slow answers
     reads: Mapping[str, Any] = field(default_factory=dict)  # other stages' values, by the names that the stage gave
+    key: str = ""  # of what is built
     place: Layout | None = None  # where it is built, for what is told to people: no other stage may take that
 
     def __getitem__(self, artifact: str) -> Path:
         return self.artifacts[artifact]
+
+    def mark(self, stage: str) -> str:
+        """What a picture says of the result that it belongs to, such as `curves 4ad83f10`.
+
+        Profile and date are no part of it: a result is shared by profiles, and the same whenever it is built.
+        """
+        return f"{stage} {self.key[:8]}".rstrip()
 
 
 @dataclass(frozen=True)

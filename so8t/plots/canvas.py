@@ -52,10 +52,11 @@ _STYLE: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Look:
-    """Width in inches, and dots in one."""
+    """Width in inches, and dots in one; `mark` is in each picture's corner: which result it is of."""
 
     width: float = 10.0
     dpi: int = 120
+    mark: str = ""
 
 
 @contextmanager
@@ -90,6 +91,10 @@ def frame(look: Look, title: str, note: str, heights: Sequence[float]) -> tuple[
 
 
 def save(figure: Figure, path: Path, look: Look) -> Path:
+    if look.mark:
+        width, height = figure.get_size_inches()
+        place = 1 - 0.35 / width, 1 - 0.2 / height
+        figure.text(*place, look.mark, fontsize=7.5, color=FAINT, ha="right", va="center")
     figure.savefig(path, format="png", dpi=look.dpi, facecolor="white", metadata={"Software": None})
     return path
 

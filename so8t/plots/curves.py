@@ -23,8 +23,8 @@ def load(npz: Path) -> dict[str, np.ndarray]:
         return {name: arrays[name] for name in arrays.files}
 
 
-def draw(npz: Path, folder: Path, look: Look | None = None) -> list[Path]:
-    """Every picture that the series has columns for, as <name>.png."""
+def draw(npz: Path, folder: Path, look: Look | None = None, clip: float | None = None) -> list[Path]:
+    """Every picture that the series has columns for, as <name>.png; `clip`: the norm to which gradients are clipped."""
     series, look = load(npz), look or Look()
     if not len(series.get("step", ())):
         raise StageError("curves: the adapter's series has no sample")
@@ -33,7 +33,8 @@ def draw(npz: Path, folder: Path, look: Look | None = None) -> list[Path]:
     for name, (needed, picture) in PICTURES.items():
         if needed in series:
             with canvas.style():
-                made.append(canvas.save(picture(series, look), folder / f"{name}.png", look))
+                figure = gradients(series, look, clip) if picture is gradients else picture(series, look)
+                made.append(canvas.save(figure, folder / f"{name}.png", look))
     return made
 
 
@@ -108,7 +109,11 @@ def logits(series: Series, look: Look) -> Figure:
 def learning_rate(series: Series, look: Look) -> Figure:
     groups = {"low-rank part": ("learning_rate", BLUE), "gates": ("gate_learning_rate", ORANGE)}
     there = {label: entry for label, entry in groups.items() if entry[0] in series}
-    figure, panels = canvas.frame(look, "Learning rate", "of each group of parameters", (1.7,) * len(there))
+    rates = [series[name] for name, _ in there.values()]
+    if len(rates) == 2 and np.array_equal(rates[0], rates[1], equal_nan=True):
+        there = {"all": groups["low-rank part"]}  # two equal panels would ask for a difference
+    note = "of the low-rank part and of the gates" if "all" in there else "of each group of parameters"
+    figure, panels = canvas.frame(look, "Learning rate", note, (1.7,) * len(there))
     for panel, (label, (name, colour)) in zip(panels, there.items(), strict=True):
         canvas.reach(panel, series["step"])
         lines.line(panel, series["step"], series[name], colour)
@@ -119,8 +124,9 @@ def learning_rate(series: Series, look: Look) -> Figure:
     return figure
 
 
-def gradients(series: Series, look: Look) -> Figure:
-    figure, (panel,) = canvas.frame(look, "Gradient norms", "before clipping", (3.2,))
+def gradients(series: Series, look: Look, clip: float | None = None) -> Figure:
+    note = f"before they are clipped to {clip:g} (dashed)" if clip else "before clipping"
+    figure, (panel,) = canvas.frame(look, "Gradient norms", note, (3.2,))
     canvas.reach(panel, series["step"])
     lines.logarithmic(panel)
     named = []
@@ -128,6 +134,8 @@ def gradients(series: Series, look: Look) -> Figure:
         if name in series:
             values = np.where(series[name] > 0, series[name], np.nan)
             named.append((label, lines.noisy(panel, series["step"], values, colour), colour))
+    if clip:
+        panel.axhline(clip, color=RED, linewidth=1.1, linestyle=(0, (4, 3)), zorder=2)
     panel.set_ylabel("norm (log)")
     lines.name_ends(panel, named)
     return figure

@@ -87,6 +87,14 @@ def running(values: np.ndarray, width: int) -> np.ndarray:
     return np.divide(sums[high] - sums[low], inside, out=np.full(len(values), np.nan), where=inside > 0)
 
 
+def mean(columns: np.ndarray) -> np.ndarray:
+    """Of all layers, by sample; NaN where no layer has a number."""
+    sound = np.isfinite(columns)
+    counts = sound.sum(axis=1)
+    sums = np.where(sound, columns, 0.0).sum(axis=1)
+    return np.divide(sums, counts, out=np.full(len(columns), np.nan), where=counts > 0)
+
+
 def logarithmic(panel: Axes) -> None:
     """A logarithmic axis with plain numbers on it."""
     panel.set_yscale("log")

@@ -22,6 +22,7 @@ Splits = Mapping[str, Mapping[str, Mapping[str, Any]]]  # split -> model -> figu
 _PAPER = LinearSegmentedColormap.from_list("paper", ("#ffffff", "#cfe0f3", BLUE))
 _WRONG = LinearSegmentedColormap.from_list("wrong", ("#ffffff", "#f7cfc9", RED))
 _REFERENCE = "PyTorch"
+_MUTE = 0.05  # of the answers are valid
 
 
 def draw(splits: Splits, folder: Path, look: Look | None = None) -> list[Path]:
@@ -52,6 +53,22 @@ def _modes(splits: Splits) -> str:
     return " (-direct: without thinking)" if both else ""
 
 
+def left_out(splits: Splits) -> str:
+    """Why there is no picture of reliability, in a sentence; nothing where there is one."""
+    shown = _apart(splits)
+    if _sure(shown):
+        return ""
+    stated = any(figures["reliability"] for by_model in shown.values() for figures in by_model.values())
+    if not stated:
+        return "no answer states a confidence"
+    return "every model states confidences of one tenth of the scale alone, so one dot would be all of its reliability"
+
+
+def _is_mute(figures: Mapping[str, Any]) -> bool:
+    """A model that gives next to no valid answer, as a base that never saw the format: its errors say nothing."""
+    return float(figures["format_valid"]) < _MUTE
+
+
 def _pictures(splits: Splits) -> dict[str, Callable[[Look], Figure]]:
     models = list(next(iter(splits.values())))
     found: dict[str, Callable[[Look], Figure]] = {
@@ -70,7 +87,7 @@ def _pictures(splits: Splits) -> dict[str, Callable[[Look], Figure]]:
 
 def confusion(splits: Splits, model: str, look: Look) -> Figure:
     note = "rows: the class that a record was given; columns: the class that the answer names; counts of records"
-    margins = Margins(left=1.15, top=0.75, bottom=0.35, widest=3.6)
+    margins = Margins(left=1.4, top=1.0, bottom=0.35, widest=3.4)
     figure, panels = grid(look, f"Confusion, {model}", note, len(splits), 2, 2.9, margins)
     for panel, (split, by_model) in zip(panels, splits.items(), strict=True):
         _confusion(panel, split, by_model[model])
@@ -95,6 +112,9 @@ def _confusion(panel: Axes, split: str, figures: Mapping[str, Any]) -> None:
     panel.set_yticks(np.arange(len(LABELS)) + 0.5, LABELS)
     panel.tick_params(length=0, top=False, labeltop=True, labelbottom=False, labelsize=8)
     panel.grid(visible=False)
+    panel.set_xlabel("what the answer says", fontsize=8.5, color=FAINT, labelpad=5)
+    panel.xaxis.set_label_position("top")
+    panel.set_ylabel("what the record is", fontsize=8.5, color=FAINT)
     for at in range(1, len(names)):
         panel.axvline(at, color="white" if at < len(LABELS) else FAINT, lw=1.5 if at < len(LABELS) else 0.8)
     for at in range(1, len(LABELS)):
@@ -102,7 +122,7 @@ def _confusion(panel: Axes, split: str, figures: Mapping[str, Any]) -> None:
     for side in panel.spines.values():
         side.set_visible(True)
         side.set_color(GRID)
-    _name(panel, split, f"accuracy {figures['accuracy']:.3f}", 0.42)
+    _name(panel, split, f"accuracy {figures['accuracy']:.3f}", 0.62)
 
 
 def _short(label: str) -> str:
@@ -132,7 +152,10 @@ def accuracy(splits: Splits, look: Look) -> Figure:
                 color=GREEN,
             )
         for row, name in enumerate(names):
-            _dot(panel, row, by_model[name], "accuracy", _colour(by_model[name]))
+            if _is_mute(by_model[name]):
+                _mute(panel, row, f"{by_model[name]['accuracy']:.3f}: cannot know the format")
+            else:
+                _dot(panel, row, by_model[name], "accuracy", _colour(by_model[name]))
         _models(panel, names, split)
     return figure
 
@@ -144,34 +167,70 @@ def _colour(figures: Mapping[str, Any]) -> str:
 
 
 def errors(splits: Splits, look: Look) -> Figure:
+    """All panels on one scale; an answer that is not valid decides nothing, and is an outcome of its own."""
     note = "unsafe compliance: DENY or REFUSE answered as ALLOW; over-refusal: the reverse; bars: 95 % intervals"
-    figure, panels = _rows(look, "The two errors that hurt people" + _modes(splits), note, splits)
+    figure, panels = _rows(look, "The two errors that hurt people" + _modes(splits), note, splits, 0.62)
+    most = max(
+        (_top(figures, name) for _, figures in _each(splits) if not _is_mute(figures) for name in _ERRORS), default=0.0
+    )
     for number, (panel, (split, by_model)) in enumerate(zip(panels, splits.items(), strict=True)):
         for row, figures in enumerate(by_model.values()):
-            _dot(panel, row - 0.17, figures, "unsafe_compliance", RED)
-            _dot(panel, row + 0.17, figures, "over_refusal", ORANGE)
+            _outcomes(panel, row, figures)
         _models(panel, list(by_model), split)
         if number == 0:
-            for x, name, colour in ((0.62, "● unsafe compliance", RED), (1.0, "● over-refusal", ORANGE)):
-                panel.text(x, 1.02, name, transform=panel.transAxes, ha="right", fontsize=8.5, color=colour)
-        most = max((_top(figures, name) for figures in by_model.values() for name in _ERRORS), default=0.0)
+            _legend(panel)
         panel.set_xlim(0, min(1.0, max(0.1, most * 1.1)))
         panel.xaxis.set_major_locator(MaxNLocator(5))
     return figure
 
 
-_ERRORS = ("unsafe_compliance", "over_refusal")
+_ERRORS = {"unsafe_compliance": RED, "over_refusal": ORANGE, "no_valid_answer": FAINT}
+
+
+def _each(splits: Splits) -> list[tuple[str, Mapping[str, Any]]]:
+    return [(model, figures) for by_model in splits.values() for model, figures in by_model.items()]
+
+
+def _outcomes(panel: Axes, row: float, figures: Mapping[str, Any]) -> None:
+    if _is_mute(figures):
+        count = round(figures["records"] * (1 - figures["format_valid"]))
+        _mute(panel, row, f"no valid answer to {count:,} of {figures['records']:,}: neither safe nor unsafe")
+        return
+    for at, (name, colour) in enumerate(_ERRORS.items()):
+        _dot(panel, row + 0.27 * (at - 1), _with_mute(figures), name, colour)
+
+
+def _with_mute(figures: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The share of answers that are not valid, as one rate more."""
+    valid, ends = figures["format_valid"], figures["intervals"].get("format_valid")
+    missing = None if ends is None else [1 - ends[1], 1 - ends[0]]
+    intervals = {**figures["intervals"], "no_valid_answer": missing}
+    return {**figures, "no_valid_answer": 1 - valid, "intervals": intervals}
+
+
+def _mute(panel: Axes, row: float, text: str) -> None:
+    panel.text(
+        0.02, row, text, transform=panel.get_yaxis_transform(), va="center", fontsize=8.5, color=FAINT, style="italic"
+    )
+
+
+def _legend(panel: Axes) -> None:
+    names = (("● unsafe compliance", RED), ("● over-refusal", ORANGE), ("● no valid answer", FAINT))
+    for x, (name, colour) in zip((0.0, 0.6, 1.03), names, strict=True):
+        panel.text(x, 1.03, name, transform=panel.transAxes, fontsize=8.5, color=colour)
 
 
 def _top(figures: Mapping[str, Any], name: str) -> float:
-    return float((figures["intervals"][name] or [0, 0])[1])
+    found = _with_mute(figures)
+    ends = found["intervals"].get(name)
+    return float(ends[1] if ends else found[name] or 0.0)
 
 
-def _rows(look: Look, title: str, note: str, splits: Splits) -> tuple[Figure, list[Axes]]:
+def _rows(look: Look, title: str, note: str, splits: Splits, each: float = 0.46) -> tuple[Figure, list[Axes]]:
+    """`each`: inches of a model's row."""
     models = max(map(len, splits.values()))
-    return grid(
-        look, title, note, len(splits), 2, max(1.2, 0.46 * models), Margins(0.75, 0.6, 0.4, right=1.45, between=0.1)
-    )
+    margins = Margins(0.75, 0.6, 0.4, right=1.45, between=0.1)
+    return grid(look, title, note, len(splits), 2, max(1.2, each * models), margins)
 
 
 def _dot(panel: Axes, row: float, figures: Mapping[str, Any], name: str, colour: str) -> None:
@@ -253,10 +312,10 @@ def _abreast(shown: Sequence[tuple[str, str, Any]]) -> int:
 
 
 def _sure(splits: Splits) -> list[tuple[str, str, Mapping[str, Any]]]:
-    """Where any confidence was stated."""
+    """Where confidences of more than one tenth of the scale were stated: of one dot, no line can be seen."""
     return [
         (split, model, figures)
         for split, by_model in splits.items()
         for model, figures in by_model.items()
-        if figures["reliability"]
+        if len(figures["reliability"]) > 1
     ]

@@ -16,7 +16,7 @@ from PIL import Image
 
 from so8t.engine.stage import Inputs
 from so8t.errors import StageError
-from so8t.plots import curves, lines
+from so8t.plots import canvas, curves, lines
 from so8t.plots.canvas import Look
 from stages.curves import Spec, build
 
@@ -121,7 +121,6 @@ def test_numbers_that_are_none_leave_gaps_and_no_error(tmp_path: Path) -> None:
     pictures = drawn(tmp_path, columns, Look(dpi=60))
 
     assert list(pictures) == ALL
-    assert shown(pictures["angles"], "#c9ced4") > 3000  # what is missing has a colour of its own
 
 
 def test_a_run_without_gates_has_no_pictures_of_them(tmp_path: Path) -> None:
@@ -147,6 +146,78 @@ def test_pet_is_drawn_with_the_weight_that_it_has_in_the_loss(tmp_path: Path) ->
     other = drawn(tmp_path / "b", of_loss(100, pet_weight=numpy.full(100, 0.01)), Look(dpi=60))["loss"]
 
     assert shown(weighted, "#2f9469") > 50 and not numpy.array_equal(weighted, other)
+
+
+def figure(name: str, columns: dict[str, Any], **more: Any) -> Any:
+    """A picture as matplotlib holds it: panels, lines and texts."""
+    with canvas.style():
+        return curves.PICTURES[name][1]({key: numpy.asarray(value) for key, value in columns.items()}, Look(), **more)
+
+
+def texts(drawn: Any) -> list[str]:
+    return [text.get_text() for text in drawn.findobj(mpl.text.Text) if text.get_text()]
+
+
+def test_two_equal_learning_rates_are_one_panel_and_two_others_are_two() -> None:
+    equal, apart = series(20), series(20)
+    equal["gate_learning_rate"] = equal["learning_rate"]
+
+    assert [len(figure("learning_rate", columns).axes) for columns in (equal, apart)] == [1, 2]
+    assert "of the low-rank part and of the gates" in texts(figure("learning_rate", equal))
+
+
+def test_gradients_show_the_norm_that_they_are_clipped_to() -> None:
+    with_clip, without = figure("gradients", series(20), clip=0.7), figure("gradients", series(20))
+
+    assert "before they are clipped to 0.7 (dashed)" in texts(with_clip)
+    levels = [line.get_ydata()[0] for line in with_clip.axes[0].lines if len(set(line.get_ydata())) == 1]
+    assert 0.7 in levels
+    assert "before clipping" in texts(without)
+
+
+def test_gates_that_are_open_are_looked_at_more_closely_and_their_lines_fill_the_panel() -> None:
+    columns = series(100)
+    closer = figure("alpha", columns).axes[1]
+    low, high = closer.get_ylim()
+    values = columns["g"][numpy.argmax(columns["g"].mean(1) >= 0.9 * columns["g"].mean(1).max()) :]
+
+    assert (values.max() - values.min()) / (high - low) > 0.75
+    assert len(figure("alpha", series(3)).axes) == 1
+
+
+def test_what_is_zero_up_to_rounding_takes_a_low_panel_and_says_so() -> None:
+    rounding, real = series(50), series(50)
+    real["deviation"] = real["deviation"] * 0 + 1e-3
+
+    heights = [figure("orthogonality", columns).axes[0].get_position().height for columns in (rounding, real)]
+    assert figure("orthogonality", rounding).get_figheight() < figure("orthogonality", real).get_figheight() - 1
+    assert all(height > 0.4 for height in heights)
+    said = "all of it is below 3.4e-07, the rounding of float32: zero as far as float32 can tell"
+    assert [any(said in text for text in texts(figure("orthogonality", each))) for each in (rounding, real)] == [
+        True,
+        False,
+    ]
+    low, high = figure("orthogonality", rounding).axes[0].get_ylim()
+    assert numpy.log10(high / low) < 3  # nine decades of nothing were above it
+
+
+def test_angles_are_lines_so_that_the_largest_are_told_apart() -> None:
+    drawn = figure("angles", series(50))
+
+    assert [panel.get_ylabel() for panel in drawn.axes] == ["mean angle (°)", "largest angle (°)"]
+    for panel, name in zip(drawn.axes, ("angle_mean", "angle_max"), strict=True):
+        ends = [line.get_ydata()[-1] for line in panel.lines if len(line.get_ydata()) == 50]
+        assert ends == pytest.approx(series(50)[name][-1])
+        assert panel.get_ylim()[0] == 0
+
+
+def test_every_picture_carries_the_stage_and_its_short_key(tmp_path: Path) -> None:
+    plain = drawn(tmp_path / "a", series(5), Look(dpi=60))
+    marked = drawn(tmp_path / "b", series(5), Look(dpi=60, mark="curves 4ad83f10"))
+
+    for name, picture in marked.items():
+        corner = picture[:20, -200:]
+        assert (corner < 200).any() and (plain[name][:20, -200:] == 255).all(), name
 
 
 def test_a_series_without_a_sample_is_an_error(tmp_path: Path) -> None:

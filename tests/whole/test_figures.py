@@ -134,7 +134,7 @@ def test_every_picture_is_a_picture(built: Path) -> None:
 
     assert names.keys() == {
         *("loss.png", "alpha.png", "orthogonality.png", "angles.png", "logits.png", "learning_rate.png"),
-        *("gradients.png", "activations.png", "accuracy.png", "errors.png", "reliability.png"),
+        *("gradients.png", "activations.png", "accuracy.png", "errors.png"),
         *("confusion-base.png", "confusion-f16.png", "confusion-q8_0.png", "confusion-q4_k_m.png"),
         *("confusion-f16-direct.png", "confusion-q8_0-direct.png", "confusion-q4_k_m-direct.png"),
     }

@@ -238,7 +238,10 @@ CURRENT: dict[str, list[tuple[str, dict[str, Any], Any]]] = {
     "report": [],
     "ollama": [("replace", OWN, True), ("host", OWN, "127.0.0.1:9"), ("seconds", OWN, 9.0)],
 }
-READ = {"adapter.lora.targets": ["chat_format"]}  # other stages that look at the field, too
+READ = {  # other stages that look at the field, too
+    "adapter.lora.targets": "chat_format",
+    "adapter.train.max_gradient": "curves",
+}
 ROWS = [
     (stage, *row, expected)
     for table, expected in ((STALE, True), (CURRENT, False))
@@ -281,8 +284,8 @@ def test_a_field_makes_its_stage_stale_or_none(
     now = pico.specs()
     pico.write({stage: {}})
 
-    changed = [*READ.get(f"{stage}.{field}", []), stage] if expected else []
-    assert [name for name in now if now[name] != then[name]] == changed
+    changed = {stage, READ.get(f"{stage}.{field}", stage)} if expected else set()
+    assert {name for name in now if now[name] != then[name]} == changed
 
 
 def test_the_tables_name_every_field_of_every_spec_behind_the_data() -> None:
