@@ -11,7 +11,7 @@ import orjson
 from pydantic import Field
 
 from so8t.engine.stage import Inputs, Stage
-from so8t.formats import declared
+from so8t.formats import declared, published
 from so8t.models import facts
 from so8t.spec.fields import SpecModel, execution
 
@@ -45,7 +45,6 @@ def build(inputs: Inputs, out: Path, spec: Spec) -> None:
 
     with quiet():  # while they are imported, too
         from peft import PeftModel
-        from transformers import AutoTokenizer
 
         from so8t.gate import attach
         from so8t.models import loading
@@ -55,7 +54,7 @@ def build(inputs: Inputs, out: Path, spec: Spec) -> None:
     folder = inputs["base_model"] / "model"
     code = facts.remote_code(inputs["base_model"])
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True, trust_remote_code=code)
+    tokenizer = published.tokenizer(folder, code)
     with quiet():
         base = loading.load(folder, spec.precision, device=device, remote_code=code)
         gatefiles.load(base, inputs["adapter"])

@@ -10,10 +10,10 @@ from typing import Annotated, Any
 from pydantic import Discriminator, Tag
 
 from so8t.engine.stage import Inputs, Stage
-from so8t.formats import declared
+from so8t.formats import declared, published
 from so8t.gguf import base
 from so8t.gguf.base import Gguf
-from so8t.models import checkpoint, facts, folder, hub, local, tiny
+from so8t.models import checkpoint, facts, folder, hub, local, plainclass, tiny
 from so8t.models.hub import Hub
 from so8t.models.local import Local
 from so8t.models.tiny import Tiny
@@ -44,6 +44,8 @@ def build(inputs: Inputs, out: Path, spec: Spec) -> None:
     source = spec.source
     found = _from_gguf(inputs, out, source) if isinstance(source, Gguf) else {}
     verified = checkpoint.verify(*_obtain(inputs, out, source))
+    if not isinstance(source, Tiny):
+        _settle_class(out / "model", _remote_code(source))
     told = {"source": source.kind, **_called(source), "remote_code": _remote_code(source), **asdict(verified), **found}
     facts.write(out, told)
     print(f"base_model: {verified.architecture}, {verified.parameters:,} parameters, verified", file=sys.stderr)
@@ -72,6 +74,15 @@ def _obtain(inputs: Inputs, out: Path, source: Tiny | Local | Hub | Gguf) -> tup
     if isinstance(source, Local):
         folder.take(local.files(inputs.sources["checkpoint"]), folder_made, code, source.path)
     return folder_made, code
+
+
+def _settle_class(model: Path, remote_code: bool) -> None:
+    if was := plainclass.settle(model, remote_code):
+        print(
+            f"base_model: transformers' {was} does not read tokenizer.json as it stands: tokenizer_config.json names "
+            f"{published.AS_IT_STANDS} now, which does",
+            file=sys.stderr,
+        )
 
 
 def _from_gguf(inputs: Inputs, out: Path, source: Gguf) -> dict[str, Any]:

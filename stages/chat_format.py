@@ -44,9 +44,7 @@ class Spec(SpecModel):
 
 
 def build(inputs: Inputs, out: Path, spec: Spec) -> None:
-    from transformers import AutoTokenizer
-
-    from so8t.formats import chat, owntemplate, thinking, tokens
+    from so8t.formats import chat, owntemplate, published, thinking, tokens
     from so8t.formats.equality import Formats
     from so8t.watch.quiet import quiet
 
@@ -54,14 +52,14 @@ def build(inputs: Inputs, out: Path, spec: Spec) -> None:
     folder, remote_code = inputs["base_model"] / "model", facts.remote_code(inputs["base_model"])
     with quiet():
         _check_targets(folder, remote_code, inputs.reads[TARGETS])
-        tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True, trust_remote_code=remote_code)
+        tokenizer = published.tokenizer(folder, remote_code)
         fmt = _of(tokenizer, chat.from_json(draft["chat"]))
         formats = Formats(fmt, thinking.reserving(thinking.from_json(draft["thinking"]), fmt.tokens))
         tokens.check(tokenizer, fmt, formats.thinking)
         proof: dict[str, Any] = {"own_template": bool(tokenizer.chat_template), "accepted": {}}
         if tokenizer.chat_template:
             proof["accepted"] = owntemplate.check(owntemplate.own(tokenizer), fmt, formats.thinking, spec.accept)
-        proof |= _engines(folder, tokenizer, formats, spec, out, proof["accepted"])
+        proof |= _engines(folder, tokenizer, published.auto(folder, remote_code), formats, spec, out, proof["accepted"])
     draft |= {"chat": chat.to_json(fmt), "thinking": thinking.to_json(formats.thinking)}
     draft |= {"jinja": chat.jinja_template(fmt)}
     _write_json(out / declared.FILE, draft)
@@ -93,9 +91,9 @@ def _of(tokenizer: Any, named: ChatFormat) -> ChatFormat:
 
 
 def _engines(
-    folder: Path, tokenizer: Any, formats: Formats, spec: Spec, out: Path, accepted: dict[str, str]
+    folder: Path, tokenizer: Any, auto: Any, formats: Formats, spec: Spec, out: Path, accepted: dict[str, str]
 ) -> dict[str, Any]:
-    """llama.cpp and Ollama's TEMPLATE over a GGUF of the vocabulary alone."""
+    """llama.cpp and Ollama's TEMPLATE over a GGUF of the vocabulary alone, and AutoTokenizer (`auto`) beside."""
     from so8t.formats import chat, equality, gotemplate, strings
     from so8t.gguf import bare, layout
     from so8t.gguf.llamacpp import Model
@@ -116,8 +114,9 @@ def _engines(
             ),
         }
         proven = equality.check(views, formats, engine, spec.accept)
-        texts = strings.strings(formats.thinking, spec.strings, spec.seed)
+        texts = list(strings.strings(formats.thinking, spec.strings, spec.seed))
         differing = equality.check_texts(tokenizer, engine, texts, spec.accept)
+        differing |= equality.check_auto(tokenizer, auto, engine, texts, spec.accept)
     file.unlink()
     found = {**accepted, **proven.differences, **differing}
     return {"accepted": found, "conversations": proven.conversations, "strings": spec.strings}

@@ -144,12 +144,10 @@ def build(inputs: Inputs, out: Path, spec: Spec) -> dict[str, File]:
 
 def _same_tokens(file: Path, folder: Path, formats: Formats, accepted: Sequence[str]) -> int:
     """What training made of a conversation, this file makes of it too, by its own template and tokenizer."""
-    from transformers import AutoTokenizer
-
-    from so8t.formats import equality
+    from so8t.formats import equality, published
     from so8t.gguf.llamacpp import Model
 
-    tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
+    tokenizer = published.tokenizer(folder)
     with Model(file, context=64) as engine:
         equality.check_markers(engine, formats.thinking)
         views = {

@@ -31,11 +31,10 @@ def token_ids(
     found: Mapping[str, Sequence[Record]], model: Path, fmt: ChatFormat, longest: int, remote_code: bool = False
 ) -> dict[str, list[int]]:
     """By name, such as `test:1`: by the tokenizer of the model's folder, as training does it, `longest` at most."""
-    from transformers import AutoTokenizer
-
+    from so8t.formats import published
     from so8t.formats.encoding import Encoder
 
-    tokenizer = AutoTokenizer.from_pretrained(str(model), local_files_only=True, trust_remote_code=remote_code)
+    tokenizer = published.tokenizer(model, remote_code)
     named = {f"{split}:{number}": each for split, talks in found.items() for number, each in enumerate(talks, 1)}
     encoded = Encoder(tokenizer).each(chat.segments(record["messages"], fmt) for record in named.values())
     return {name: one.ids[:longest] for name, one in zip(named, encoded, strict=True)}

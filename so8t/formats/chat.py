@@ -47,6 +47,12 @@ class ChatFormat:
         """All that must not be spelt in a message where it would be structure."""
         return tuple(filter(None, (*self.role_tokens, *self.stop, self.bos, self.eos)))
 
+    @property
+    def lead(self) -> str:
+        """What an answer begins with and no prompt gives, such as Mistral's space: the model writes it."""
+        prefix, given = self.assistant.prefix, self.generation
+        return prefix[len(given) :] if prefix.startswith(given) else ""
+
     def turn(self, role: str) -> Turn:
         if role not in ("system", "user", "assistant"):
             raise ValueError(f"role {role!r} must be one of system, user, assistant")
@@ -142,8 +148,14 @@ def segments(
     """
     pieces = [piece for piece in _pieces(messages, fmt, prefill) if piece.text]
     if generation_prompt and messages and messages[-1]["role"] == "user":
-        pieces.append(Segment(fmt.generation + prefill, "assistant", structure=True, learned=False))
+        given = fmt.generation + begun(fmt, prefill)
+        pieces.append(Segment(given, "assistant", structure=True, learned=False))
     return pieces
+
+
+def begun(fmt: ChatFormat, prefill: str) -> str:
+    """`prefill` as it stands behind the prompt: behind what every answer begins with."""
+    return fmt.lead + prefill if prefill else ""
 
 
 def _pieces(messages: Sequence[Message], fmt: ChatFormat, prefill: str) -> Iterator[Segment]:
@@ -181,13 +193,21 @@ def _runs(messages: Sequence[Message]) -> list[tuple[str, list[str]]]:
 
 def _around(contents: list[str], role: str, fmt: ChatFormat, learned: bool, prefill: str = "") -> Iterator[Segment]:
     turn, text = fmt.turn(role), fmt.joiner.join(contents)
-    stop = next((token for token in fmt.stop if turn.suffix.startswith(token)), "")
+    stop = ending(turn.suffix, fmt.stop)
     if not text.startswith(prefill):
         raise ValueError(f"the answer begins with {text[:20]!r}, not with {prefill!r}, which the prompt gives")
-    yield Segment(turn.prefix + prefill, role, structure=True, learned=False)
+    lead = fmt.lead if role == "assistant" and not prefill else ""
+    yield Segment(turn.prefix.removesuffix(lead) + prefill, role, structure=True, learned=False)
+    yield Segment(lead, role, structure=True, learned=learned)
     yield Segment(text[len(prefill) :], role, structure=False, learned=learned)
     yield Segment(stop, role, structure=True, learned=learned)
     yield Segment(turn.suffix[len(stop) :], role, structure=True, learned=False)
+
+
+def ending(suffix: str, stops: Sequence[str]) -> str:
+    """What the model writes of an answer's suffix: all up to the first token that ends it."""
+    ends = [suffix.find(token) + len(token) for token in stops if token in suffix]
+    return suffix[: min(ends)] if ends else ""
 
 
 def frame(fmt: ChatFormat, system: str) -> tuple[str, str, str]:

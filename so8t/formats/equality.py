@@ -79,7 +79,8 @@ def embedded(engine: Engine, formats: Formats) -> View:
     render = _jinja(engine.template)
 
     def view(messages: Sequence[Message], think: bool) -> list[int]:
-        return _whole(engine, render(suite.trained(messages, formats.thinking)) + formats.prefill(messages, think))
+        begun = chat.begun(formats.chat, formats.prefill(messages, think))
+        return _whole(engine, render(suite.trained(messages, formats.thinking)) + begun)
 
     return view
 
@@ -137,19 +138,42 @@ def check_texts(
     """Kinds and texts, each read as a message's: the first difference of every accepted kind, else a StageError."""
     given = list(texts)
     read = Encoder(tokenizer).texts([text for _, text in given])
+    found = [engine.tokenize(text, False) for _, text in given]
+    return _check_texts(("llama.cpp", "pieces"), engine, given, read, found, accepted)
+
+
+def check_auto(
+    tokenizer: Any, auto: Any, engine: Engine, texts: Iterable[tuple[str, str]], accepted: Collection[str]
+) -> dict[str, str]:
+    """The same for `auto`, with which others load the model, beside the training's tokenizer."""
+    if type(auto) is type(tokenizer):  # both read the file as it stands
+        return {}
+    given = list(texts)
+    read, found = (Encoder(each).texts([text for _, text in given]) for each in (tokenizer, auto))
+    return _check_texts(("transformers' AutoTokenizer", "AutoTokenizer"), engine, given, read, found, accepted)
+
+
+def _check_texts(
+    names: tuple[str, str],
+    engine: Engine,
+    given: Sequence[tuple[str, str]],
+    read: Sequence[list[int]],
+    found: Sequence[list[int]],
+    accepted: Collection[str],
+) -> dict[str, str]:
+    """`names` of who found what, in a sentence and before its tokens."""
     differing: dict[str, list[str]] = {}
-    for (kind, text), ids in zip(given, read, strict=True):
-        found = engine.tokenize(text, False)
-        if found != ids:
-            at = _parting(ids, found)
-            shown = f"{text!r}\n  training: {_shown(engine, ids, at)}\n  pieces: {_shown(engine, found, at)}"
+    for (kind, text), ids, theirs in zip(given, read, found, strict=True):
+        if theirs != ids:
+            at = _parting(ids, theirs)
+            shown = f"{text!r}\n  training: {_shown(engine, ids, at)}\n  {names[1]}: {_shown(engine, theirs, at)}"
             differing.setdefault(kind, []).append(shown)
     for kind, shown_all in differing.items():
         if kind not in accepted:
             total = sum(one == kind for one, _ in given)
             raise Difference(
-                f"chat format: llama.cpp reads {len(shown_all)} of {total} texts of the kind {kind} otherwise than the "
-                f"training, the first of them {shown_all[0]}\n"
+                f"chat format: {names[0]} reads {len(shown_all)} of {total} texts of the kind {kind} otherwise than "
+                f"the training, the first of them {shown_all[0]}\n"
                 "accept the kind (in chat_format.yaml) if the model may read such texts as it was not trained to"
             )
     return {kind: f"{len(shown_all)} texts, the first of them {shown_all[0]}" for kind, shown_all in differing.items()}

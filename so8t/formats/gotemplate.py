@@ -28,7 +28,7 @@ def template(chat: ChatFormat, thinking: ThinkingFormat | None, direct: bool = T
     if chat.joiner != JOINER:
         raise StageError(f"chat format {chat.name}: Ollama joins messages with {JOINER!r}, not with {chat.joiner!r}")
     user, assistant = chat.user, chat.assistant
-    answer, begun = _answer(thinking, direct)
+    answer, begun = _answer(thinking, direct, _text(chat.lead))
     before, inside = _system(chat)
     return "".join(
         (
@@ -69,13 +69,13 @@ def closing(thinking: ThinkingFormat) -> str:
     return thinking.parts[-1].open
 
 
-def _answer(thinking: ThinkingFormat | None, direct: bool) -> tuple[str, str]:
+def _answer(thinking: ThinkingFormat | None, direct: bool, lead: str) -> tuple[str, str]:
     """An assistant's message, and what the answer begins with when the request says `think: false`."""
     if thinking is None:
         return "{{ .Content }}", ""
     first, final, end = _text(opening(thinking)), _text(closing(thinking)), _text(thinking.parts[-1].close)
     thought = f"{{{{ if .Thinking }}}}{first}{{{{ .Thinking }}}}{final}{{{{ else }}}}{final}{{{{ end }}}}"
-    begun = final if direct else CLOSED
+    begun = lead + final if direct else CLOSED
     return thought + "{{ .Content }}" + end, "{{ if and $.IsThinkSet (not $.Think) }}" + begun + "{{ end }}"
 
 

@@ -17,6 +17,7 @@ from so8t.formats.thinking import ThinkingFormat
 
 CHAIN = 4  # different beginnings of markers one behind another in a unit, such as <t</
 RUN = 16  # the same one again, such as <<<<<<< or empty lines
+SPACES = 2  # before all: one that SentencePiece reads before a text, and one of the chat format's
 CHUNK = 64  # llama.cpp writes every repetition out: long ones in two steps
 _NOTHING = '""'
 
@@ -43,6 +44,7 @@ def _texts(fmt: ThinkingFormat) -> tuple[Automaton, Automaton]:
 
 
 def _root(fmt: ThinkingFormat, inner: str, final: str) -> Iterator[str]:
+    yield f'" "{{0,{SPACES}}}'
     for part in fmt.parts[:-1]:
         yield from (_literal(part.open), inner, _literal(part.close))
     last = fmt.parts[-1]

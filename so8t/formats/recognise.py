@@ -37,11 +37,11 @@ def declare(tokenizer: Any) -> ChatFormat:
             'would not either: set "add_bos_token": true and its post_processor in the base\'s tokenizer files'
         )
     try:
-        found = _with_system(write, special)
+        found = _with_system(write, special, alone)
     except Refused:
         found = _without_system(write, special)
     default = _default(alone, found)
-    ends = [token for token in (_leading(found.assistant.suffix, special), tokenizer.eos_token) if token]
+    ends = [token for token in (_first(found.assistant.suffix, special), tokenizer.eos_token) if token]
     return _named(
         replace(
             found,
@@ -54,13 +54,13 @@ def declare(tokenizer: Any) -> ChatFormat:
     )
 
 
-def _with_system(write: Write, special: dict[str, Any]) -> ChatFormat:
+def _with_system(write: Write, special: dict[str, Any], alone: str) -> ChatFormat:
     before, opened, between, after, end = _parts(write, [_OPENING, *_TURNS], (SYSTEM, USER, ANSWER, NEXT))
-    answer = _suffix(after, special)
+    answer = _suffix(after, special) or after.removesuffix(alone)
     user = after.removeprefix(answer)
     asked = _suffix(between, special)
-    in_user = before == user
-    system = Turn("", opened) if in_user else Turn(before, opened.removesuffix(user))
+    in_user = before.startswith(user) and bool(user or not before)
+    system = Turn(before.removeprefix(user), opened) if in_user else Turn(before, opened.removesuffix(user))
     return _format(
         system, Turn(user, asked), Turn(between.removeprefix(asked), answer), end.removeprefix(asked), in_user
     )
@@ -98,6 +98,12 @@ def _suffix(text: str, special: dict[str, Any]) -> str:
 
 def _leading(text: str, special: dict[str, Any]) -> str:
     return max((token for token in special if text.startswith(token)), key=len, default="")
+
+
+def _first(text: str, special: dict[str, Any]) -> str:
+    """The special token that comes first."""
+    there = [token for token in special if token in text]
+    return min(there, key=lambda token: (text.find(token), -len(token)), default="")
 
 
 def _default(alone: str, found: ChatFormat) -> str:

@@ -167,8 +167,13 @@ def final_part(text: str, fmt: ThinkingFormat) -> str:
 
 
 def _contents(text: str, parts: Sequence[Part], fmt: ThinkingFormat) -> list[tuple[int, int]]:
-    """Where the text of each of these parts begins and ends; they are all that there is."""
-    position, contents = 0, []
+    """Where the text of each of these parts begins and ends; they are all that there is, but for spaces around them.
+
+    SentencePiece reads a space before a text, and llama.cpp prints it; some chat formats have spaces there.
+    """
+    if fmt.parts[-1].close:
+        text = text.rstrip(" ")
+    position, contents = len(text) - len(text.lstrip(" ")), []
     for part, following in zip(parts, (*parts[1:], None), strict=True):
         if not text.startswith(part.open, position):
             _fail(text, position, part.open)

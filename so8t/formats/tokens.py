@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from so8t.errors import StageError
+from so8t.formats import chat
 from so8t.formats.chat import ChatFormat
 from so8t.formats.thinking import ThinkingFormat
 
@@ -24,6 +25,11 @@ def stops(tokenizer: Any, fmt: ChatFormat) -> list[int]:
 def check(tokenizer: Any, fmt: ChatFormat, thinking: ThinkingFormat) -> None:
     """transformers' tokenizer: role tokens are single tokens, stop tokens exist, markers come back as they were."""
     stops(tokenizer, fmt)
+    if not chat.ending(fmt.assistant.suffix, fmt.stop):
+        raise StageError(
+            f"chat format {fmt.name}: what stands behind an answer, {fmt.assistant.suffix!r}, has none of its stop "
+            f"tokens ({', '.join(fmt.stop)}), so that no answer would learn to end; name the token that ends a turn"
+        )
     vocabulary = tokenizer.get_vocab()
     for token in fmt.role_tokens:
         ids = tokenizer(token, add_special_tokens=False)["input_ids"]

@@ -165,6 +165,7 @@ class Splitter:
         if self._number < 0:
             return self._open()
         if self._number == len(self._steps):
+            self._pending = self._pending.lstrip(" ")
             if self._pending:
                 raise Broken("text after the end")
             return False
@@ -172,6 +173,7 @@ class Splitter:
 
     def _open(self) -> bool:
         opening = self._fmt.parts[0].open
+        self._pending = self._pending.lstrip(" ")  # as split() does
         if self._pending.startswith(opening):
             self._take(len(opening) - (1 if self._fmt.whole_lines else 0))
             self._number = 0

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from so8t.errors import StageError
+from so8t.formats import published
 from so8t.formats.encoding import Encoder
 from so8t.train import conversations
 from so8t.train.conversations import Conversations, Counts, Rows
@@ -23,9 +24,7 @@ class Data:
 
 
 def prepare(job: Job, work: Path) -> Data:
-    from transformers import AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(str(job.base), local_files_only=True, trust_remote_code=job.remote_code)
+    tokenizer = published.tokenizer(job.base, job.remote_code)
     encoder, room = Encoder(tokenizer), job.train.sequence
     counts = conversations.write(
         work / "rows", conversations.read(job.train_split, job.chat, job.thinking, encoder), room

@@ -24,6 +24,7 @@ class Base:
 
 HEAD = {"head_dim": 16}
 BASES = {
+    "llama2": Base("llama2", "Llama", {}, True, templates.LLAMA2),
     "llama3": Base("llama3", "Llama", {"rope_parameters": {"rope_type": "default", "rope_theta": 500000.0}}),
     "qwen3": Base("qwen3", "Qwen3", HEAD),
     "gemma2": Base("gemma2", "Gemma2", {**HEAD, "query_pre_attn_scalar": 16}, False, templates.GEMMA3),

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from so8t.formats.chat import PHI3, Segment, frame, from_json, jinja_template, render, segments, to_json
+from so8t.formats.chat import MISTRAL, PHI3, Segment, Turn, frame, from_json, jinja_template, render, segments, to_json
 
 
 def system(content: str) -> dict[str, str]:
@@ -198,3 +199,26 @@ def test_the_frame_around_a_single_turn_renders_the_same(text: str) -> None:
 
 def test_a_format_survives_json() -> None:
     assert from_json(json.loads(json.dumps(to_json(PHI3)))) == PHI3
+
+
+def test_all_up_to_the_token_that_ends_an_answer_is_learned() -> None:
+    fmt = replace(PHI3, assistant=Turn(" ", " <|end|><s>"))
+
+    pieces = segments([user("a"), assistant("b")], fmt)
+
+    assert [piece.text for piece in pieces if piece.learned] == ["b", " <|end|>"]
+    assert pieces[-1].text == "<s>"
+
+
+def test_what_no_prompt_gives_and_every_answer_begins_with_is_learned() -> None:
+    pieces = segments([user("a"), assistant("b")], MISTRAL)
+
+    assert [piece.text for piece in pieces if piece.learned] == [" ", "b", "</s>"]
+    assert render([user("a")], MISTRAL, generation_prompt=True) == "[INST] a[/INST]"
+
+
+def test_a_direct_answers_prompt_holds_what_every_answer_begins_with() -> None:
+    learned = segments([user("a"), assistant("<final>b")], MISTRAL, prefill="<final>")
+
+    assert render([user("a")], MISTRAL, generation_prompt=True, prefill="<final>") == "[INST] a[/INST] <final>"
+    assert [piece.text for piece in learned if piece.learned] == ["b", "</s>"]

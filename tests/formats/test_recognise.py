@@ -9,7 +9,7 @@ from tokenizers import processors
 
 from so8t.errors import StageError
 from so8t.formats import owntemplate, recognise
-from so8t.formats.chat import CHATML, GEMMA, LLAMA3, MISTRAL, PHI3, ChatFormat
+from so8t.formats.chat import CHATML, GEMMA, LLAMA3, MISTRAL, PHI3, ChatFormat, Turn
 from so8t.formats.thinking import TAGS
 from tests.bases import templates
 
@@ -42,6 +42,17 @@ def test_a_published_template_is_recognised_as_a_preset_and_proven(
     assert set(found.role_tokens) == set(expected.role_tokens)
     if template != templates.GEMMA:  # which refuses a system's message
         owntemplate.check(owntemplate.own(tokenizer), found, TAGS, accepted)
+
+
+def test_llama2s_template_is_declared_with_its_frame_around_the_system_and_a_begin_before_every_question() -> None:
+    tokenizer = templates.tokenizer(templates.LLAMA2, "<s>", "</s>")
+
+    found = recognise.declare(tokenizer)
+
+    assert (found.system, found.system_in_user) == (Turn("<<SYS>>\n", "\n<</SYS>>\n\n"), True)
+    assert (found.user, found.assistant) == (Turn("[INST] ", ""), Turn(" [/INST] ", " </s><s>"))
+    assert (found.generation, found.stop) == (" [/INST]", ("</s>",))
+    owntemplate.check(owntemplate.own(tokenizer), found, TAGS, TRIMS)
 
 
 def test_white_space_that_a_template_trims_is_refused_unless_it_is_accepted() -> None:

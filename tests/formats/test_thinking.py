@@ -270,3 +270,20 @@ def test_a_whole_answer_is_no_final_part_and_a_final_part_no_whole_answer(fmt: T
 def test_structure_is_every_marker_in_order() -> None:
     assert structure("a<final>b</think-task><\\final><FINAL>", TAGS) == ["<final>", "</think-task>"]
     assert structure("## 課題\n x # 最終回答\n# 最終回答", HEADINGS) == ["## 課題", "# 最終回答"]
+
+
+@pytest.mark.parametrize("fmt", [TAGS, HEADINGS])
+def test_spaces_before_an_answer_are_no_part_of_it(fmt: ThinkingFormat) -> None:
+    """SentencePiece reads a space before a text, and llama.cpp prints it; Mistral's answers begin with one."""
+    thinking = Thinking("a", "b", "c", Final("ALLOW", 0.5, "d", "e"))
+
+    assert split("  " + compose(thinking, fmt), fmt) == thinking
+    with pytest.raises(FormatError, match=r"^character 0: expected "):
+        split("\u3000" + compose(thinking, fmt), fmt)
+
+
+def test_spaces_behind_an_answer_are_no_part_of_it_where_it_has_an_end() -> None:
+    thinking = Thinking("a", "b", "c", Final("ALLOW", 0.5, "d", "e"))
+
+    assert split(compose(thinking, TAGS) + " ", TAGS) == thinking
+    assert split(compose(thinking, HEADINGS) + " ", HEADINGS).final.answer == "e "

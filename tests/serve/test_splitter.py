@@ -262,3 +262,13 @@ def test_a_megabyte_of_pieces_costs_time_in_proportion_to_its_length() -> None:
     for text in ("<", "<\\", "</fina", "(t", "－", "\n回", "t-"):
         assert run([answered(text * (5_000 // len(text)))], limit=1 << 20)[1] in ("whole", "look-alike", "structure")
         run(["<think-task>", *(text * 1000 for _ in range(1000 // len(text)))], limit=1 << 21)
+
+
+def test_spaces_around_an_output_are_swallowed_and_hide_nothing() -> None:
+    splitter = Splitter(TAGS, 10_000)
+    said = "".join(splitter.feed(each) for each in chunks("  " + GOOD + "  ", 3)) + splitter.end()
+    assert said == "締め切りは月末です。"
+
+    again = Splitter(TAGS, 10_000)
+    with pytest.raises(Broken, match="text after the end"):
+        again.feed(" " + GOOD + " <think-task>")

@@ -113,6 +113,16 @@ def test_the_adapters_targets_are_part_of_the_key(root: Path) -> None:
     assert (row.reads, row.spec["adapter.lora.targets"]) == ({"adapter.lora.targets": []}, [])
 
 
+def test_an_answer_that_nothing_ends_is_refused(published: Path, tmp_path: Path) -> None:
+    with pytest.raises(StageError) as refused:
+        build(published, tmp_path, replace(PHI3, assistant=chat.Turn("<|assistant|>\n", "<|user|>\n")))
+
+    assert str(refused.value) == (
+        "chat format phi3: what stands behind an answer, '<|user|>\\n', has none of its stop tokens "
+        "(<|end|>, <|endoftext|>), so that no answer would learn to end; name the token that ends a turn"
+    )
+
+
 def test_a_role_token_that_the_base_reads_as_text_is_refused(published: Path, tmp_path: Path) -> None:
     declared = replace(PHI3, role_tokens=("<|tool|>",))
 
@@ -159,6 +169,21 @@ def test_a_difference_that_llama_cpp_cannot_mend_is_refused_or_accepted_by_name(
     )
     assert list(found["proof"]["accepted"]) == ["decomposed"]
     assert found["vocabulary"]["accept"] == ["decomposed"]
+
+
+def test_what_others_read_with_transformers_is_proven_too(tmp_path: Path) -> None:
+    base = folders.build("qwen2", tmp_path / "base")  # AutoTokenizer composes letters for this kind, the file does not
+
+    with pytest.raises(StageError) as refused:
+        build(base, tmp_path, strings=800)
+    (tmp_path / "again").mkdir()
+    found = build(base, tmp_path / "again", strings=800, accept=("decomposed",))
+
+    message = str(refused.value)
+    assert message.startswith("chat format: transformers' AutoTokenizer reads ")
+    assert " texts of the kind decomposed otherwise than the training, the first of them '" in message
+    assert "\n  AutoTokenizer: " in message
+    assert list(found["proof"]["accepted"]) == ["decomposed"]
 
 
 def test_a_kind_that_nobody_may_accept_is_refused() -> None:

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tokenizers import Tokenizer
 
 from so8t.engine.stage import Inputs
-from so8t.formats import chat, thinking
+from so8t.formats import chat, published, strings, thinking
 from so8t.formats.chat import PHI3
+from so8t.models import plainclass
 from stages import chat_format
 from tests.bases import artifacts, families
 
@@ -21,6 +23,7 @@ TRIMMED = ["white space at the ends", "only white space", "full-width space"]
 # family: what is declared, what is accepted, the format that is found, what differs
 CASES: dict[str, tuple[chat.ChatFormat, tuple[str, ...], str, set[str]]] = {
     "phi35": (AUTO, (), "phi3", set()),
+    "llama2": (AUTO, ("white_space_at_ends",), "own", {*TRIMMED}),
     "qwen3": (AUTO, ("decomposed",), "chatml", {"decomposed"}),
     "llama3": (AUTO, ("white_space_at_ends",), "llama3", {*TRIMMED}),
     "gemma2": (
@@ -60,7 +63,7 @@ def settle(root: Path, declared: chat.ChatFormat, **spec: Any) -> dict[str, Any]
 @pytest.mark.parametrize("name", CASES)
 def test_a_published_tokenizer_reaches_the_modelfile_with_equal_tokens(name: str, tmp_path: Path) -> None:
     declared, accepted, found, differing = CASES[name]
-    families.build(name, tmp_path / "base_model" / "model")
+    plainclass.settle(families.build(name, tmp_path / "base_model" / "model"))
     shutil.copytree(tmp_path / "base_model" / "model", tmp_path / "baked_model" / "model")
     artifacts.declare(tmp_path, PHI3)
 
@@ -71,3 +74,14 @@ def test_a_published_tokenizer_reaches_the_modelfile_with_equal_tokens(name: str
     assert settled["chat"]["name"] == found
     assert set(proof["accepted"]) == differing
     assert parity["conversations"] == check["conversations"] == 34
+    assert_reads_the_published_file(tmp_path / "baked_model" / "model")
+
+
+def assert_reads_the_published_file(folder: Path) -> None:
+    """AutoTokenizer, with which others load the result, and our own reader: the published tokenizer.json's tokens."""
+    texts = [text for _, text in strings.strings(thinking.TAGS, 10_000, seed=1)]
+    file = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    expected = [found.ids for found in file.encode_batch(texts, add_special_tokens=False)]
+
+    for read in (published.tokenizer(folder), published.auto(folder)):
+        assert read(texts, add_special_tokens=False)["input_ids"] == expected
