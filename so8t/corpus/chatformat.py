@@ -41,6 +41,8 @@ class Declaration(SpecModel):
     """Single tokens of the base in these texts; everything else in them is text."""
     system_in_user: bool = False
     """Whether the system's message stands in the first user's turn."""
+    system_last: bool = False
+    """With system_in_user: in the last user's turn instead."""
     default_system: str = ""
     """The system's message where there is none."""
 
@@ -70,6 +72,7 @@ def chat_format(named: Named | Declaration) -> ChatFormat:
             eos=named.stop[-1],
             role_tokens=named.role_tokens,
             system_in_user=named.system_in_user,
+            system_last=named.system_last,
             default_system=named.default_system,
         )
     return replace(PRESETS["phi3"], name=AUTO) if named == AUTO else PRESETS[named]

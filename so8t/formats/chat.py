@@ -24,7 +24,8 @@ class Turn:
 
 @dataclass(frozen=True)
 class ChatFormat:
-    """`system_in_user`: the system's text stands in the first user's turn; `default_system` where there is none.
+    """`system_in_user`: the system's text stands in the first user's turn, with `system_last` in the last one's;
+    `default_system` where there is none.
 
     `role_tokens` are single tokens; all other structure is text to the tokenizer.
     """
@@ -41,6 +42,7 @@ class ChatFormat:
     role_tokens: tuple[str, ...]
     system_in_user: bool = False
     default_system: str = ""
+    system_last: bool = False
 
     @property
     def tokens(self) -> tuple[str, ...]:
@@ -164,15 +166,16 @@ def _pieces(messages: Sequence[Message], fmt: ChatFormat, prefill: str) -> Itera
     if not fmt.system_in_user:
         yield from opening
     runs = _runs(messages)
+    users = [index for index, (role, _) in enumerate(runs) if role == "user"]
+    place = users[-1 if fmt.system_last else 0] if users and fmt.system_in_user else None
     for index, (role, contents) in enumerate(runs):
         fmt.turn(role)  # refuses an unknown role
         if role != "system":
             last = role == "assistant" and index == len(runs) - 1
             prefix, *rest = _around(contents, role, fmt, learned=last, prefill=prefill if last else "")
             yield prefix
-            if fmt.system_in_user and role == "user":
+            if index == place:
                 yield from opening
-                opening = []
             yield from rest
 
 
@@ -237,6 +240,7 @@ def jinja_template(fmt: ChatFormat) -> str:
         f"{{%- if found.any -%}}{{%- set found.system = found.system + {joiner} -%}}{{%- endif -%}}"
         "{%- set found.system = found.system + message['content'] -%}{%- set found.any = true -%}"
         "{%- endif -%}{%- endfor -%}"
+        + (_LAST if fmt.system_last else "")
         + ("{%- if not found.system -%}" + default + "{%- endif -%}" if fmt.default_system else "")
         + ("" if fmt.system_in_user else "{%- if found.system -%}" + _printed(fmt) + "{%- endif -%}")
         + "{%- for message in messages -%}"
@@ -249,14 +253,23 @@ def jinja_template(fmt: ChatFormat) -> str:
     )
 
 
+_LAST = (  # where the last user's turn begins
+    "{%- for message in messages -%}{%- if message['role'] == 'user' and "
+    "(loop.first or messages[loop.index0 - 1]['role'] != 'user') -%}"
+    "{%- set found.last = loop.index0 -%}{%- endif -%}{%- endfor -%}"
+)
+
+
 def _printed(fmt: ChatFormat) -> str:
     return f"{{{{- {_quoted(fmt.system.prefix)} + found.system + {_quoted(fmt.system.suffix)} -}}}}"
 
 
 def _system_in(role: str, fmt: ChatFormat) -> str:
-    """The system's text in the first user's turn."""
+    """The system's text in the first user's turn, or in the last one's."""
     if role != "user" or not fmt.system_in_user:
         return ""
+    if fmt.system_last:
+        return "{%- if found.system and loop.index0 == found.last -%}" + _printed(fmt) + "{%- endif -%}"
     return "{%- if found.system -%}" + _printed(fmt) + "{%- set found.system = '' -%}{%- endif -%}"
 
 
@@ -266,7 +279,7 @@ def _quoted(text: str) -> str:
 
 def to_json(fmt: ChatFormat) -> dict[str, Any]:
     """What is as usual about the system's message is left out."""
-    usual = {"system_in_user": False, "default_system": ""}
+    usual = {"system_in_user": False, "default_system": "", "system_last": False}
     return {key: value for key, value in asdict(fmt).items() if key not in usual or value != usual[key]}
 
 

@@ -47,9 +47,15 @@ def _system(chat: ChatFormat) -> tuple[str, str]:
     if chat.system_in_user:
         instead = f"{{{{ if not $system }}}}{{{{ $system = {_go(default)} }}}}{{{{ end }}}}" if default else ""
         taken = "{{- $system := .System }}" + instead
+        if chat.system_last:
+            printed = f"{{{{ if and $system (eq $i $at) }}}}{first}{{{{ $system }}}}{last}{{{{ end }}}}"
+            return taken + _LAST, printed
         return taken, f'{{{{ if $system }}}}{first}{{{{ $system }}}}{last}{{{{ $system = "" }}}}{{{{ end }}}}'
     otherwise = f"{{{{ else }}}}{first}{default}{last}" if default else ""
     return f"{{{{- if .System }}}}{first}{{{{ .System }}}}{last}{otherwise}{{{{ end }}}}", ""
+
+
+_LAST = '{{- $at := 0 }}{{- range $i, $_ := .Messages }}{{- if eq .Role "user" }}{{- $at = $i }}{{- end }}{{- end }}'
 
 
 def _go(text: str) -> str:

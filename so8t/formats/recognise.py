@@ -55,6 +55,8 @@ def declare(tokenizer: Any) -> ChatFormat:
 
 
 def _with_system(write: Write, special: dict[str, Any], alone: str) -> ChatFormat:
+    if _order(write([_OPENING, *_TURNS])) == [USER, ANSWER, SYSTEM, NEXT]:
+        return _system_last(write, special, alone)
     before, opened, between, after, end = _parts(write, [_OPENING, *_TURNS], (SYSTEM, USER, ANSWER, NEXT))
     answer = _suffix(after, special) or after.removesuffix(alone)
     user = after.removeprefix(answer)
@@ -64,6 +66,15 @@ def _with_system(write: Write, special: dict[str, Any], alone: str) -> ChatForma
     return _format(
         system, Turn(user, asked), Turn(between.removeprefix(asked), answer), end.removeprefix(asked), in_user
     )
+
+
+def _system_last(write: Write, special: dict[str, Any], alone: str) -> ChatFormat:
+    """A template that writes the system's message in the last question, as Mistral's do."""
+    user, between, after, opened, end = _parts(write, [_OPENING, *_TURNS], (USER, ANSWER, SYSTEM, NEXT))
+    asked, answer = _suffix(between, special), _suffix(after, special) or after.removesuffix(alone)
+    system = Turn(after.removeprefix(answer).removeprefix(user), opened)
+    turns = Turn(user, asked), Turn(between.removeprefix(asked), answer)
+    return replace(_format(system, *turns, end.removeprefix(asked), True), system_last=True)
 
 
 def _without_system(write: Write, special: dict[str, Any]) -> ChatFormat:
@@ -82,12 +93,16 @@ def _parts(write: Write, messages: Sequence[Message], marks: Sequence[str]) -> l
     """The text between the marks, which stand in it once and in this order."""
     text = write(messages)
     parts = re.split("|".join(marks), text)
-    if re.findall("|".join(marks), text) != list(marks):
+    if _order(text) != list(marks):
         raise StageError(
             "chat format: the base's own template does not write messages one behind another, each once:\n"
             f"  {text!r}\ndeclare a format yourself (chat in thinking_sft.yaml)"
         )
     return parts
+
+
+def _order(text: str) -> list[str]:
+    return re.findall("|".join((SYSTEM, USER, ANSWER, NEXT)), text)
 
 
 def _suffix(text: str, special: dict[str, Any]) -> str:

@@ -42,16 +42,29 @@ def is_structure(token: Any) -> bool:
 
 
 def marked(tokenizer: Any) -> Any:
-    """transformers' tokenizer, or a copy in which every token of structure is special, so that it can be kept out."""
+    """transformers' tokenizer, or a copy in which every token of structure is special, so that it can be kept out.
+
+    Nor does the copy read a space before a text where that is meant for the first text of all: a token stands there.
+    """
     unmarked = [token for token in tokenizer.added_tokens_decoder.values() if is_structure(token) and not token.special]
     backend = getattr(tokenizer, "backend_tokenizer", None)
-    if not unmarked or backend is None:
+    if backend is None or not (unmarked or prefix(tokenizer) == "first"):
         return tokenizer
     import copy
 
     copied = copy.deepcopy(tokenizer)
     copied.backend_tokenizer.add_special_tokens([_special(token) for token in unmarked])
+    if prefix(copied) == "first":
+        pre = copied.backend_tokenizer.pre_tokenizer
+        pre.prepend_scheme = "never"
+        copied.backend_tokenizer.pre_tokenizer = pre
     return copied
+
+
+def prefix(tokenizer: Any) -> str:
+    """Before which texts SentencePiece's space is read, where the pre-tokenizer says it: always, first, never."""
+    found: str = getattr(getattr(tokenizer.backend_tokenizer, "pre_tokenizer", None), "prepend_scheme", "")
+    return found
 
 
 def names(tokens: Iterable[Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from so8t.errors import StageError
+from so8t.formats import published
 from so8t.gguf import bytelevel
 from so8t.gguf.llamacpp import Model
 from so8t.parity import bounds, engines
@@ -33,9 +34,7 @@ def check(
     file: Path, folder: Path, exact: bool, accept: Collection[str], precision: Precision, threads: int
 ) -> Figures:
     """How far PyTorch over `folder` is from llama.cpp over `file`; beyond the usual bounds it is a StageError."""
-    from transformers import AutoTokenizer
-
-    tokenizer: Any = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
+    tokenizer = published.tokenizer(folder)
     with Model(file, context=LONGEST, threads=threads) as engine:
         _check_tokens(file.name, tokenizer, engine, accept)
         config = _config(folder)

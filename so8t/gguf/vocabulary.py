@@ -142,6 +142,10 @@ def _space_prefix(folder: Path, family: Family) -> bool:
     """Whether a text is read as if a space stood before it; llama.cpp takes silence for yes."""
     if family.arch.startswith("gemma"):
         return False
+    document = json_of(folder / "tokenizer.json")
+    before = document["pre_tokenizer"] if document else None
+    if before and before["type"] == "Metaspace":
+        return bool(before.get("prepend_scheme", "always") == "always")  # llama.cpp knows no first text of all
     stated = json_of(folder / "tokenizer_config.json").get("add_prefix_space")
     if stated is not None:
         return bool(stated)

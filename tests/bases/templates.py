@@ -51,6 +51,14 @@ MISTRAL = (
     "{% for message in rest %}{% if message['role'] == 'user' %}{{ '[INST] ' + (first if loop.first else '') "
     "+ message['content'] + '[/INST]' }}{% else %}{{ ' ' + message['content'] + eos_token }}{% endif %}{% endfor %}"
 )
+MISTRAL3 = (  # the system's message stands in the last question, and an answer begins with a space
+    "{% if messages[0]['role'] == 'system' %}{% set system = messages[0]['content'] %}{% set rest = messages[1:] %}"
+    "{% else %}{% set rest = messages %}{% endif %}{{ bos_token }}{% for message in rest %}"
+    "{% if message['role'] == 'user' %}{% if loop.last and system is defined %}"
+    "{{ '[INST] ' + system + '\n\n' + message['content'] + '[/INST]' }}"
+    "{% else %}{{ '[INST] ' + message['content'] + '[/INST]' }}{% endif %}{% else %}"
+    "{{ ' ' + message['content'] | trim + eos_token }}{% endif %}{% endfor %}"
+)
 NEMO = (  # the system's message stands in the last question
     "{% if messages[0]['role'] == 'system' %}{% set system = messages[0]['content'] %}{% set rest = messages[1:] %}"
     "{% else %}{% set rest = messages %}{% endif %}{% for message in rest %}{% if message['role'] == 'user' %}"

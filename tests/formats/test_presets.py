@@ -7,12 +7,13 @@ from dataclasses import replace
 import pytest
 
 from so8t.formats import chat, equality, goeval, gotemplate, suite
-from so8t.formats.chat import CHATML, GEMMA, ChatFormat
+from so8t.formats.chat import CHATML, GEMMA, MISTRAL, ChatFormat
 from so8t.formats.thinking import TAGS
 
 FORMATS = {
     **chat.PRESETS,
     "a default system": replace(CHATML, name="own", default_system="あなたは'親切'です。\\"),
+    "the system in the last question": replace(MISTRAL, name="own", system_last=True),
     "a default system in the user's turn": replace(GEMMA, name="own", default_system="親切に。"),
 }
 

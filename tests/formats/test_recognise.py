@@ -87,12 +87,24 @@ def test_a_bos_of_the_template_alone_is_refused() -> None:
     )
 
 
-def test_a_template_that_writes_the_system_last_is_shown_and_refused() -> None:
+def test_nemos_system_stands_in_the_last_question() -> None:
+    tokenizer = templates.tokenizer(templates.NEMO, "<s>", "</s>")
+
+    found = recognise.declare(tokenizer)
+
+    assert (found.system, found.system_in_user, found.system_last) == (Turn("", "\n\n"), True, True)
+    assert (found.user, found.assistant) == (Turn("[INST]", "[/INST]"), Turn("", "</s>"))
+    assert (found.generation, found.stop, found.lead) == ("", ("</s>",), "")
+    owntemplate.check(owntemplate.own(tokenizer), found, TAGS)
+
+
+def test_a_template_that_writes_the_question_last_is_shown_and_refused() -> None:
+    odd = "{{ bos_token }}{% for message in messages | reverse %}{{ '[INST]' + message['content'] }}{% endfor %}"
     with pytest.raises(StageError) as refused:
-        recognise.declare(templates.tokenizer(templates.NEMO, "<s>", "</s>"))
+        recognise.declare(templates.tokenizer(odd, "<s>", "</s>"))
 
     assert str(refused.value) == (
         "chat format: the base's own template does not write messages one behind another, each once:\n"
-        "  '[INST]ﾕｰｻﾞｰ乙[/INST]ｱﾝｻｰ丙</s>[INST]ｼｽﾃﾑ甲\\n\\nﾕｰｻﾞｰ丁[/INST]'\n"
+        "  '[INST]ﾕｰｻﾞｰ丁[INST]ｱﾝｻｰ丙[INST]ﾕｰｻﾞｰ乙'\n"
         "declare a format yourself (chat in thinking_sft.yaml)"
     )

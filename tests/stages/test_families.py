@@ -26,6 +26,13 @@ CASES: dict[str, tuple[chat.ChatFormat, tuple[str, ...], str, set[str]]] = {
     "llama2": (AUTO, ("white_space_at_ends",), "own", {*TRIMMED}),
     "qwen3": (AUTO, ("decomposed",), "chatml", {"decomposed"}),
     "llama3": (AUTO, ("white_space_at_ends",), "llama3", {*TRIMMED}),
+    "mistral3": (AUTO, (), "mistral", set()),
+    "nemo": (  # llama.cpp's expression for tekken knows no combining marks
+        AUTO,
+        ("combining_marks", "decomposed"),
+        "own",
+        {"combining_marks", "decomposed", "other scripts"},
+    ),
     "gemma2": (
         AUTO,
         ("white_space_at_ends", "sentencepiece_spaces"),
