@@ -82,6 +82,7 @@ def _job(inputs: Inputs, spec: Spec) -> Job:
         validation_split=sft / "splits" / "validation.jsonl",
         chat=given.chat,
         thinking=given.thinking,
+        added=facts.added(inputs["base_model"]),
     )
 
 

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Tag
+from pydantic import Discriminator, Field, Tag
 
 from so8t.engine.stage import Inputs, Stage
 from so8t.formats import declared, published
 from so8t.gguf import base
 from so8t.gguf.base import Gguf
-from so8t.models import checkpoint, facts, folder, hub, local, plainclass, tiny
+from so8t.models import added, checkpoint, facts, folder, hub, local, plainclass, tiny
 from so8t.models.hub import Hub
 from so8t.models.local import Local
 from so8t.models.tiny import Tiny
 from so8t.spec.fields import SpecModel
+
+_PLAIN = "plain"  # the checkpoint as it was found, while tokens are added to it
 
 
 def _kind(value: Any) -> Any:
@@ -38,21 +41,32 @@ class Spec(SpecModel):
 
     source: Origin = Tiny()
     """A tiny one trained here, a local folder, a repository of the hub pinned by commit, or a GGUF file."""
+    tokens: Literal["none", "markers"] | tuple[Annotated[str, Field(pattern=r"^\S+$")], ...] = "none"
+    """Tokens that the base is given, where it lacks them: none, the thinking format's markers, or these texts."""
 
 
 def build(inputs: Inputs, out: Path, spec: Spec) -> None:
-    source = spec.source
-    found = _from_gguf(inputs, out, source) if isinstance(source, Gguf) else {}
-    verified = checkpoint.verify(*_obtain(inputs, out, source))
+    source, code = spec.source, _remote_code(spec.source)
+    tokens: tuple[added.Token, ...] = ()
+    texts = added.wanted(spec.tokens, lambda: declared.thinking_of(inputs["thinking_sft"]))
+    place = out / _PLAIN if texts else out
+    place.mkdir(exist_ok=True)
+    found = _from_gguf(inputs, place, source) if isinstance(source, Gguf) else {}
+    verified = checkpoint.verify(*_obtain(inputs, place, source))
     if not isinstance(source, Tiny):
-        _settle_class(out / "model", _remote_code(source))
-    told = {"source": source.kind, **_called(source), "remote_code": _remote_code(source), **asdict(verified), **found}
-    facts.write(out, told)
-    print(f"base_model: {verified.architecture}, {verified.parameters:,} parameters, verified", file=sys.stderr)
+        _settle_class(place / "model", code)
+    if texts:
+        tokens = added.add(place / "model", out / "model", texts, code)
+        verified = checkpoint.verify(out / "model", code)
+        shutil.rmtree(place)
+    own = {"added": {token.text: token.number for token in tokens}} if tokens else _called(source)
+    facts.write(out, {"source": source.kind, **own, "remote_code": code, **asdict(verified), **found})
+    more = f", {len(tokens)} tokens added" if tokens else ""
+    print(f"base_model: {verified.architecture}, {verified.parameters:,} parameters{more}, verified", file=sys.stderr)
 
 
 def _called(source: Tiny | Local | Hub | Gguf) -> dict[str, str]:
-    """How adapter_config.json names the base."""
+    """How adapter_config.json names the base; one that was given tokens is not what others find under its name."""
     if isinstance(source, Hub):
         return {"name": source.repo, "revision": source.revision}
     return {"name": source.name} if isinstance(source, Local) and source.name else {}

@@ -47,6 +47,11 @@ def load(folder: Path) -> dict[str, Any]:
     return found
 
 
+def thinking_of(folder: Path) -> ThinkingFormat:
+    """From the folder of thinking_sft or of chat_format."""
+    return thinking.from_json(load(folder)["thinking"])
+
+
 def vocabulary(folder: Path) -> VocabularySettings:
     """From the folder of chat_format."""
     found = orjson.loads((folder / "vocabulary.json").read_bytes())

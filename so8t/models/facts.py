@@ -40,3 +40,8 @@ def remote_code(base_model: Path) -> bool:
 def called(base_model: Path) -> Called:
     found = read(base_model)
     return Called(found["name"], found.get("revision")) if found.get("name") else UNNAMED
+
+
+def added(base_model: Path) -> tuple[int, ...]:
+    """The numbers of the tokens that the base was given here."""
+    return tuple(read(base_model).get("added", {}).values())

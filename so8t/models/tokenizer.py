@@ -125,9 +125,9 @@ def write(folder: Path, model: bytes, symbols: Symbols, template: str, longest: 
     """A tokenizer folder as AutoTokenizer, llama.cpp's converter and Ollama expect it."""
     pieces = processor(model)
     (folder / "tokenizer.model").write_bytes(model)
-    _write_json(folder / "tokenizer.json", fast(pieces, symbols))
-    _write_json(folder / "tokenizer_config.json", config(pieces, symbols, template, longest))
-    _write_json(folder / "special_tokens_map.json", _ends(symbols))
+    write_json(folder / "tokenizer.json", fast(pieces, symbols))
+    write_json(folder / "tokenizer_config.json", config(pieces, symbols, template, longest))
+    write_json(folder / "special_tokens_map.json", _ends(symbols))
     (folder / "chat_template.jinja").write_bytes(template.encode("utf-8"))
 
 
@@ -138,9 +138,7 @@ def fast(pieces: SentencePieceProcessor, symbols: Symbols) -> dict[str, Any]:
         "version": "1.0",
         "truncation": None,
         "padding": None,
-        "added_tokens": [
-            {"id": number, **_flags(token, special)} for number, token, special in _added(pieces, symbols)
-        ],
+        "added_tokens": [{"id": number, **flags(token, special)} for number, token, special in _added(pieces, symbols)],
         "normalizer": {"type": "Replace", "pattern": {"String": " "}, "content": SPACE},
         "pre_tokenizer": None,
         "post_processor": None,
@@ -190,7 +188,7 @@ def config(pieces: SentencePieceProcessor, symbols: Symbols, template: str, long
     return {
         "tokenizer_class": "LlamaTokenizer",
         "added_tokens_decoder": {
-            str(number): _flags(token, special) for number, token, special in _added(pieces, symbols)
+            str(number): flags(token, special) for number, token, special in _added(pieces, symbols)
         },
         "add_bos_token": False,
         "add_eos_token": False,
@@ -213,7 +211,7 @@ def _added(pieces: SentencePieceProcessor, symbols: Symbols) -> list[tuple[int, 
     return sorted((pieces.PieceToId(token), token, special) for token, special in named)
 
 
-def _flags(token: str, special: bool) -> dict[str, Any]:
+def flags(token: str, special: bool) -> dict[str, Any]:
     return {
         "content": token,
         "single_word": False,
@@ -246,5 +244,5 @@ def check(folder: Path, texts: Iterable[str]) -> None:
             raise StageError(f"base_model: the tokenizer does not give {text!r} back, but {back}")
 
 
-def _write_json(path: Path, value: Any) -> None:
+def write_json(path: Path, value: Any) -> None:
     path.write_bytes((json.dumps(value, ensure_ascii=False, indent=2) + "\n").encode("utf-8"))

@@ -33,6 +33,7 @@ class Job:
     chat: ChatFormat
     thinking: ThinkingFormat
     called: Called = UNNAMED
+    added: tuple[int, ...] = ()  # tokens that the base was given
 
 
 @dataclass(frozen=True)

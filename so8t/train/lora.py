@@ -1,12 +1,14 @@
-"""What learns: LoRA on the base's projections, and its gates."""
+"""What learns: LoRA on the base's projections, the rows of tokens that it was given, and its gates."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import nn
 
+from so8t.errors import StageError
 from so8t.models.facts import UNNAMED, Called
 from so8t.models.loading import Bits
 from so8t.train import targets
@@ -19,8 +21,8 @@ def device(settings: Train) -> torch.device:
     return torch.device("cpu")
 
 
-def add_lora(model: nn.Module, lora: Lora, seed: int, called: Called = UNNAMED) -> Any:
-    """The same first weights for a seed, whatever was drawn before."""
+def add_lora(model: nn.Module, lora: Lora, seed: int, called: Called = UNNAMED, added: Sequence[int] = ()) -> Any:
+    """The same first weights for a seed, whatever was drawn before; `added` are tokens that the base was given."""
     from peft import LoraConfig, get_peft_model
 
     chosen = targets.choose(model, lora.targets, lora.dora)
@@ -35,6 +37,7 @@ def add_lora(model: nn.Module, lora: Lora, seed: int, called: Called = UNNAMED) 
         alpha_pattern=dict(lora.alpha_pattern),
         bias="none",
         task_type="CAUSAL_LM",
+        **_vocabulary(model, lora, added),
     )
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -42,7 +45,32 @@ def add_lora(model: nn.Module, lora: Lora, seed: int, called: Called = UNNAMED) 
     config.base_model_name_or_path, config.revision = called.name, called.revision  # PEFT's is this machine's path
     # PEFT keeps the targets as a set, and writes them in the order of their hashes
     config.target_modules = sorted(config.target_modules or ())
+    if config.modules_to_save:
+        config.modules_to_save = sorted(config.modules_to_save)
     return wrapped
+
+
+def _vocabulary(model: Any, lora: Lora, added: Sequence[int]) -> dict[str, Any]:
+    """PEFT's settings for embeddings and head; a head that shares their weights goes on sharing them."""
+    if lora.tokens == "none" or (lora.tokens == "rows" and not added):
+        return {}
+    named = {id(module): name.rpartition(".")[2] for name, module in model.named_modules()}
+    tied = bool(getattr(model.config, "tie_word_embeddings", False))
+    parts = [model.get_input_embeddings(), *([] if tied else [model.get_output_embeddings()])]
+    names = [named[id(part)] for part in parts]
+    if both := sorted(set(names) & set(lora.targets)):
+        raise StageError(
+            f"lora.targets: {', '.join(both)} learns as lora.tokens: {lora.tokens} says, and not with LoRA, too: "
+            "take it out of the targets, or set tokens: none"
+        )
+    if lora.tokens == "rows":
+        return {"trainable_token_indices": {name: list(added) for name in names}}
+    if parts[0].weight.dtype != torch.float32:
+        raise StageError(
+            "lora.tokens: whole trains embeddings and head as they are, and in 16 bits small steps would be lost: "
+            "set precision: float32, or tokens: rows"
+        )
+    return {"modules_to_save": names, "ensure_weight_tying": tied}
 
 
 def ready(model: Any, quantise: Bits, gradient_checkpointing: bool) -> None:
@@ -60,3 +88,8 @@ def trainable(model: nn.Module) -> dict[str, nn.Parameter]:
 
 def is_gate(name: str) -> bool:
     return ".so8_gate." in name
+
+
+def is_row(name: str) -> bool:
+    """Of embeddings or head, whole or in part."""
+    return ".trainable_tokens_delta." in name or ".modules_to_save." in name

@@ -75,7 +75,7 @@ def model(job: Job, device: torch.device) -> tuple[Any, dict[int, Gate]]:
     """The base with gates and LoRA, ready to learn."""
     base = loading.load(job.base, job.precision, job.quantise, device, job.remote_code, job.train.attention)
     gates = gatefiles.load(base, job.gate_folder)
-    learner = lora.add_lora(base, job.lora, job.train.seed, job.called)
+    learner = lora.add_lora(base, job.lora, job.train.seed, job.called, job.added)
     if job.gates.train:
         attach.train(gates, alpha=job.gates.then == "learned")
     lora.ready(learner, job.quantise, job.train.gradient_checkpointing)
@@ -93,7 +93,7 @@ def _check(job: Job, trainer: GatedTrainer) -> None:
     """The preflight, on the first row, as training will see it."""
     batch = trainer._prepare_inputs(collate([trainer.rows[0]], trainer.recipe.fill))
     names = {name for name, _ in trainer.learner.named_parameters()}
-    expected = {name for name in names if "lora_" in name}
+    expected = {name for name in names if "lora_" in name or lora.is_row(name)}
     if job.gates.train:
         turning = {name for name in names if lora.is_gate(name)}
         expected |= {name for name in turning if job.gates.then == "learned" or not name.endswith(".alpha")}

@@ -69,7 +69,7 @@ class Sampler(TrainerCallback):
         trainer, step = self._trainer, state.global_step
         parts, phase = trainer.parts, trainer.phase_of(step - 1)
         validation = callbacks.history(state).get(step)
-        rates = trainer.rates
+        rates, gated = trainer.rates, trainer.recipe.gates.train
         norms = {name: float(norm) for name, norm in trainer.gradient_norms.items()}
         return {
             "step": step,
@@ -82,9 +82,9 @@ class Sampler(TrainerCallback):
             "pet_weight": phase.weight,
             "phase": phase.name,
             "learning_rate": rates[0],
-            **({"gate_learning_rate": rates[1]} if len(rates) > 1 else {}),
+            **({"gate_learning_rate": rates[1]} if gated else {}),
             "gradient_norm": norms["all"],
-            **({"gate_gradient_norm": norms["gates"]} if len(rates) > 1 else {}),
+            **({"gate_gradient_norm": norms["gates"]} if gated else {}),
             **gates.figures,
             **self._probes.activity(),
         }

@@ -20,6 +20,8 @@ class Lora(SpecModel):
     """Dropout on the low-rank part's input."""
     targets: tuple[str, ...] = ()
     """Modules by the end of their names; empty: every projection of every decoder layer."""
+    tokens: Literal["rows", "whole", "none"] = "rows"
+    """How tokens that base_model added learn: their rows of embeddings and head, both as a whole, or not at all."""
     rslora: bool = False
     """Rank-stabilised scaling."""
     dora: bool = False

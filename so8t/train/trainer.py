@@ -182,9 +182,10 @@ class GatedTrainer(Trainer):
 def save_weights(model: Any, folder: Path, report: Mapping[str, Any] | None = None) -> None:
     """The adapter and the gates: PEFT's files, without the empty model card of its own way of saving, and ours."""
     folder.mkdir(parents=True, exist_ok=True)
-    # no embedding is trained, and PEFT would ask the hub whether one was resized
+    # embeddings that learned are there as rows or modules, and PEFT would ask the hub whether others were resized
     tensors = get_peft_model_state_dict(model, save_embedding_layers=False)
-    whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    # copies, for a head that shares the embeddings' weights is written beside them, as PEFT reads it
+    whole = {n: t.detach().cpu().clone(memory_format=torch.contiguous_format) for n, t in tensors.items()}
     save_file(whole, folder / WEIGHTS, metadata={"format": "pt"})
     config = copy(model.peft_config["default"])
     config.inference_mode = True

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from so8t.errors import StageError
-from so8t.weights.lora import EMBEDDING, HEAD, Adapter
+from so8t.weights.embeddings import EMBEDDING, HEAD
+from so8t.weights.lora import Adapter
 from so8t.weights.reader import INDEX, Checkpoint
 
 CONFIG = "config.json"
@@ -35,9 +36,15 @@ def parts_ways(folder: Path, base: Checkpoint, adapter: Adapter) -> bool:
 
     Merged into shared weights, what one learned would change the other too.
     """
-    if not {EMBEDDING, HEAD} & set(adapter.touched):
+    if adapter.together or not {EMBEDDING, HEAD} & set(adapter.touched):
         return False
-    return HEAD not in base or json.loads((folder / CONFIG).read_text("utf-8")).get(_TIED) is True
+    tied = HEAD not in base or json.loads((folder / CONFIG).read_text("utf-8")).get(_TIED) is True
+    if tied and adapter.rows:
+        raise StageError(
+            f"the base stores {HEAD} beside the embeddings that it shares its weights with, and rows of them were "
+            "trained: take the second copy out of the base"
+        )
+    return tied
 
 
 def untie(out: Path) -> None:

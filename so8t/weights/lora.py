@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from so8t.errors import StageError
+from so8t.weights.embeddings import EMBEDDING, HEAD
 from so8t.weights.header import FLOATS, Tensor
 from so8t.weights.reader import Checkpoint
 from so8t.weights.sound import check_sound
@@ -26,10 +27,14 @@ WEIGHTS = "adapter_model.safetensors"
 PREFIX = "base_model.model."
 DOWN, UP, MAGNITUDE = ".lora_A.weight", ".lora_B.weight", ".lora_magnitude_vector"
 EMBEDDING_DOWN, EMBEDDING_UP = ".lora_embedding_A", ".lora_embedding_B"
+TOKENS = ".token_adapter.trainable_tokens_delta"
 _RECENT = 4  # factors that are kept
 
 # settings that are obeyed here, or that say how it was trained and not what it computes; all others must be off
-_OBEYED = {"r", "lora_alpha", "use_rslora", "use_dora", "rank_pattern", "alpha_pattern", "fan_in_fan_out"}
+_OBEYED = {
+    *("r", "lora_alpha", "use_rslora", "use_dora", "rank_pattern", "alpha_pattern", "fan_in_fan_out"),
+    *("trainable_token_indices", "ensure_weight_tying"),
+}
 _TRAINING = {
     *("peft_type", "task_type", "peft_version", "base_model_name_or_path", "revision", "auto_mapping"),
     *("inference_mode", "lora_dropout", "target_modules", "exclude_modules", "modules_to_save"),
@@ -53,23 +58,41 @@ class Low:
 
 
 @dataclass(frozen=True)
+class Rows:
+    """Rows that an adapter has in the place of some of a tensor's: those of tokens that were trained alone."""
+
+    numbers: tuple[int, ...]
+    values: str  # one row for each number
+
+
+@dataclass(frozen=True)
 class Adapter:
     """An adapter whose names, shapes and settings are understood; its data is still on the disk."""
 
     tensors: Checkpoint
     lows: Mapping[str, Low]  # by base tensor
     whole: Mapping[str, str]  # base tensors that it replaces, and by which of its own
+    rows: Mapping[str, Rows]  # by base tensor
+    together: bool  # whether embeddings and head, which share their weights, learned as one
     _recent: dict[str, torch.Tensor] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def touched(self) -> list[str]:
-        return sorted({*self.lows, *self.whole})
+        return sorted({*self.lows, *self.whole, *self.rows})
 
     def factors(self, low: Low, start: int, stop: int) -> tuple[torch.Tensor, torch.Tensor]:
         """up and down, float32, as far as rows `start` to `stop` of the weight need them."""
         if low.turned:
             return self._whole(low.up), self._whole(low.down)[:, start:stop]
         return self._read(low.up, start, stop), self._whole(low.down)
+
+    def replace_(self, rows: torch.Tensor, weight: str, start: int) -> None:
+        """Put trained rows into rows `start` and on of a base tensor, rounded to its type."""
+        if own := self.rows.get(weight):
+            values = self._whole(own.values)
+            for number, value in zip(own.numbers, values, strict=True):
+                if start <= number < start + len(rows):
+                    rows[number - start] = value
 
     def magnitude(self, low: Low, start: int, stop: int) -> torch.Tensor | None:
         return self._read(low.magnitude, start, stop).flatten() if low.magnitude else None
@@ -104,7 +127,9 @@ def read(folder: Path, base: Checkpoint, label: str = "adapter") -> Adapter:
 
 def _understand(config: Mapping[str, Any], tensors: Checkpoint, base: Checkpoint, label: str) -> Adapter:
     _check_settings(config, label)
-    lows, whole = {}, {}
+    lows: dict[str, Low] = {}
+    whole: dict[str, str] = {}
+    rows: dict[str, Rows] = {}
     for name, tensor in tensors.tensors.items():
         if tensor.dtype not in FLOATS:
             raise StageError(f"{tensors.file(name)}: tensor {name} holds {tensor.dtype}: an adapter holds floats")
@@ -112,20 +137,28 @@ def _understand(config: Mapping[str, Any], tensors: Checkpoint, base: Checkpoint
         if kind in (DOWN, EMBEDDING_DOWN):
             low = _low(module, kind, config, tensors, base)
             lows[low.weight] = low
+        elif kind == TOKENS:
+            rows[f"{module}.weight"] = _token_rows(name, module, config, tensors, base)
         elif kind == "":
             whole[_replaced(name, tensors, base)] = name
         elif PREFIX + module + (EMBEDDING_DOWN if kind == EMBEDDING_UP else DOWN) not in tensors:
             raise StageError(f"{tensors.file(name)}: {name} is there without the lora_A that belongs to it")
-    if not lows and not whole:
+    if not lows and not whole and not rows:
         raise StageError(f"{label}: {WEIGHTS} holds no tensor: nothing was trained")
-    return Adapter(tensors, lows, whole)
+    if both := sorted(rows.keys() & (lows.keys() | whole.keys())):
+        raise StageError(f"{label}: {both[0]} was trained in rows and in another way, which is not merged")
+    together = HEAD not in base and (EMBEDDING in rows or bool(config.get("ensure_weight_tying")))
+    if together:
+        _check_together(lows, rows, label)
+        whole.pop(HEAD, None)  # PEFT writes it twice
+    return Adapter(tensors, lows, whole, rows, together)
 
 
 def _split(name: str, tensors: Checkpoint) -> tuple[str, str]:
     """The module's name and which of its tensors this is; none of LoRA's: a tensor of the base, replaced."""
     if not name.startswith(PREFIX):
         raise StageError(f"{tensors.file(name)}: tensor {name} does not begin with {PREFIX}: not a PEFT adapter")
-    for kind in (DOWN, UP, EMBEDDING_DOWN, EMBEDDING_UP, MAGNITUDE):
+    for kind in (DOWN, UP, EMBEDDING_DOWN, EMBEDDING_UP, MAGNITUDE, TOKENS):
         if name.endswith(kind):
             return name[len(PREFIX) : -len(kind)], kind
     if ".lora_" in name:
@@ -202,8 +235,6 @@ def _check_shapes(low: Low, tensors: Checkpoint, base: Checkpoint) -> None:
 
 # ---- embeddings that a head shares -----------------------------------------------------------------------------
 
-EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"
-
 
 def stored(name: str, base: Checkpoint) -> str:
     """Where the base has a tensor: a head that shares the embeddings' weights is stored with them."""
@@ -222,6 +253,32 @@ def _replaced(name: str, tensors: Checkpoint, base: Checkpoint) -> str:
             "this adapter was trained on another base, or its vocabulary was enlarged"
         )
     return target
+
+
+def _token_rows(name: str, module: str, config: Mapping[str, Any], tensors: Checkpoint, base: Checkpoint) -> Rows:
+    weight, given = f"{module}.weight", config.get("trainable_token_indices") or {}
+    if isinstance(given, list):  # PEFT's short form, of the embeddings
+        given = {"embed_tokens": given}
+    numbers = next((found for key, found in given.items() if f".{module}".endswith(f".{key}")), None)
+    if numbers is None:
+        raise StageError(f"{tensors.file(name)}: {CONFIG} does not say of which tokens {name} holds the rows")
+    if weight not in base:
+        raise StageError(f"{tensors.file(name)}: the base has no tensor {weight}: trained on another base?")
+    count, width = base[weight].shape
+    if tensors[name].shape != (len(numbers), width) or not all(0 <= number < count for number in numbers):
+        raise StageError(
+            f"{tensors.file(name)}: {name} {list(tensors[name].shape)} is not a row of {weight} {[count, width]} for "
+            f"each of {len(numbers)} tokens: this adapter was trained on another base"
+        )
+    return Rows(tuple(numbers), name)
+
+
+def _check_together(lows: Mapping[str, Low], rows: Mapping[str, Rows], label: str) -> None:
+    if strange := sorted({EMBEDDING, HEAD} & lows.keys()) or sorted({HEAD} & rows.keys()):
+        raise StageError(
+            f"{label}: embeddings and head share their weights and learned as one, and {strange[0]} also has a part "
+            "of its own, which is not merged"
+        )
 
 
 # ---- settings --------------------------------------------------------------------------------------------------

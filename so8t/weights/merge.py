@@ -17,8 +17,9 @@ from so8t.stream.buffers import Buffers
 from so8t.stream.pipeline import Written, evenly
 from so8t.stream.threads import one_each
 from so8t.weights import companions, writer
+from so8t.weights.embeddings import EMBEDDING, HEAD
 from so8t.weights.header import FLOATS, Tensor
-from so8t.weights.lora import EMBEDDING, HEAD, Adapter, Low, stored
+from so8t.weights.lora import Adapter, Low, stored
 from so8t.weights.reader import Checkpoint, as_rows
 from so8t.weights.sound import check_sound, is_sound
 
@@ -33,12 +34,14 @@ class Merged:
 
     merged: tuple[str, ...]
     replaced: tuple[str, ...]
+    rows: Mapping[str, int]  # of how many tokens, by tensor
     copied: int
     untied: bool  # embeddings and head no longer share their weights
     files: Mapping[str, Written]
 
     def as_json(self) -> dict[str, Any]:
-        return {"merged": self.merged, "replaced": self.replaced, "copied": self.copied, "untied": self.untied}
+        rows = {"rows": self.rows} if self.rows else {}
+        return {"merged": self.merged, "replaced": self.replaced, **rows, "copied": self.copied, "untied": self.untied}
 
 
 def merge(base_folder: Path, base: Checkpoint, adapter: Adapter, out: Path, shard_size: int, workers: int) -> Merged:
@@ -54,7 +57,8 @@ def merge(base_folder: Path, base: Checkpoint, adapter: Adapter, out: Path, shar
     with one_each():
         files = writer.write(out, writer.plan(tensors, shard_size), Merging(base, adapter).fill, workers)
     copied = len(tensors) - len(adapter.touched)
-    return Merged(tuple(sorted(adapter.lows)), tuple(sorted(adapter.whole)), copied, untied, files)
+    rows = {name: len(found.numbers) for name, found in sorted(adapter.rows.items())}
+    return Merged(tuple(sorted(adapter.lows)), tuple(sorted(adapter.whole)), rows, copied, untied, files)
 
 
 class Merging:
@@ -98,6 +102,7 @@ class Merging:
         source = stored(tensor.name, self._base)
         self._base.read(source, start, stop, into)
         check_sound(rows, self._base, source)
+        self._adapter.replace_(rows, tensor.name, start)
         return rows
 
     def _check_range(self, rows: torch.Tensor, tensor: Tensor) -> None:

@@ -146,7 +146,8 @@ def adapted(
     model = _skeleton(base_folder, remote_code)
     config = LoraConfig.from_pretrained(str(adapter_folder))
     config.inference_mode, config.init_lora_weights = True, False
-    config.modules_to_save = None  # modules that were trained as a whole stand in the base's place instead
+    # modules and rows that were trained as they are stand in the base's place instead
+    config.modules_to_save, config.trainable_token_indices, config.ensure_weight_tying = None, None, False
     inject_adapter_in_model(config, model, low_cpu_mem_usage=True)
     _put_gates(model, gates)
 
@@ -156,9 +157,12 @@ def adapted(
             own = PREFIX + name.replace(".default", "")
             own = own.removesuffix(".weight") if own.endswith(".lora_magnitude_vector.weight") else own
             return _rows(adapter.tensors, own, start, stop)
-        if plain in adapter.whole:
-            return _rows(adapter.tensors, adapter.whole[plain], start, stop)
-        return _rows(base, stored(plain, base), start, stop)
+        learned = stored(plain, base) if adapter.together else plain
+        if learned in adapter.whole:
+            return _rows(adapter.tensors, adapter.whole[learned], start, stop)
+        found = _rows(base, stored(plain, base), start, stop)
+        adapter.replace_(found, learned, start)
+        return found
 
     return Streamed(model, read)
 
