@@ -16,6 +16,7 @@ from tests.whole.test_spec_table import leaves, merged
 
 LOCAL = {"source": {"kind": "local", "path": "there"}}
 HUB = {"source": {"kind": "hub", "repo": "a/b", "revision": "0" * 40}}
+GGUF = {"source": {"kind": "gguf", "path": "there.gguf"}}
 OWN: dict[str, Any] = {}
 BOUNDED = {"parity": {"bounds": {"max_difference": 0.1, "kl": 0.1, "top1": 0.1, "layer": 0.1}}}
 PROJECTED = {"projection": {"max_difference": 0.1, "kl": 0.1, "top1": 0.1, "layer": 0.1}}
@@ -55,6 +56,9 @@ STALE: dict[str, list[tuple[str, dict[str, Any], Any]]] = {
         ("source.hub.repo", HUB, "a/c"),
         ("source.hub.revision", HUB, "1" * 40),
         ("source.hub.remote_code", HUB, True),
+        ("source.gguf.kind", OWN, GGUF),
+        ("source.gguf.path", GGUF, "elsewhere.gguf"),
+        ("source.gguf.accept", GGUF, ["emoji"]),
         ("tokens", OWN, ["<memo>"]),
     ],
     "chat_format": [
@@ -218,6 +222,8 @@ CURRENT: dict[str, list[tuple[str, dict[str, Any], Any]]] = {
         ("source.hub.cache_dir", HUB, "elsewhere"),
         ("source.hub.endpoint", HUB, "https://hub.example.jp"),
         ("source.hub.workers", HUB, 1),
+        ("source.gguf.precision", GGUF, "bfloat16"),
+        ("source.gguf.threads", GGUF, 1),
     ],
     "so8t_model": [("threads", OWN, 1)],
     "adapter": [
@@ -268,7 +274,7 @@ def nested(field: str, value: Any) -> dict[str, Any]:
     """{"source": {"steps": 9}} of source.tiny.steps; a table by type, such as gguf.bounds, is given whole."""
     if field.startswith("bounds."):
         return {"bounds": value}
-    for part in reversed([part for part in field.split(".") if part not in ("tiny", "local", "hub")]):
+    for part in reversed([part for part in field.split(".") if part not in ("tiny", "local", "hub", "gguf")]):
         value = {part: value}
     return value
 
