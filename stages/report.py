@@ -21,13 +21,14 @@ class Spec(SpecModel):
 
 
 def build(inputs: Inputs, out: Path, spec: Spec) -> None:
-    from so8t.report import closing, page, reading
+    from so8t.report import closing, page, reading, redact
 
     place = inputs.place
     if place is None:
         raise AssertionError("report: the engine says where it is built")
-    facts = reading.redacted(place, NAME) if spec.redacted else reading.read(place, NAME)
-    (out / FILE).write_text(page.render(facts), "utf-8", newline="\n")
+    facts = reading.read(place, NAME)
+    shown = redact.redact(facts, reading.fields(place)) if spec.redacted else facts
+    (out / FILE).write_text(page.render(shown), "utf-8", newline="\n")
     for line in closing.closing(facts, place.shown(place.folder(NAME).parent), place.shown(place.folder(NAME) / FILE)):
         print(line, file=sys.stderr)
 

@@ -85,11 +85,20 @@ class Facts:
     parents: tuple[str, ...] = ()
     documents: Mapping[str, Any] = field(default_factory=dict)
     series: Sequence[Mapping[str, Any]] = ()
+    pace: Sequence[Mapping[str, Any]] = ()  # of the training, which no artifact knows
     samples: Sequence[Mapping[str, Any]] = ()
     questions: Mapping[str, str] = field(default_factory=dict)
     dropped: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)  # by file, first ones by reason
     artifacts: str | None = ".."  # where links to artifacts lead, from the page; None: no links
     project: str | None = "../../.."
+
+    def mark(self, name: str) -> str:
+        """Which result a figure is of: profile, stage, short key, and the day on which it came."""
+        stage = next((stage for stage in self.stages if stage.name == name), None)
+        if stage is None or stage.made is None:
+            return ""
+        day = [stage.built.when[:10]] if stage.built else []
+        return " · ".join([self.profile, f"{name} {stage.made.key[:8]}", *day])
 
     def find(self, file: str, *keys: str) -> Any:
         """What a document says; None where it does not."""

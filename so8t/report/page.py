@@ -11,9 +11,10 @@ from jinja2 import DictLoader, Environment, StrictUndefined
 from markupsafe import Markup
 
 from so8t.report import flow, graph, headline, ledger, samples, summary, training, verdicts, words
-from so8t.report.facts import Facts, Figure, Value
+from so8t.report.facts import Facts, Figure
 
 _LOOK = files("so8t.report") / "look"
+_TIMES = 14  # stages in the list of where the time went
 _CLIP = 160  # characters of a spec's value
 
 
@@ -27,7 +28,7 @@ def render(facts: Facts) -> str:
         cards=headline.cards(facts),
         answers=headline.answers(facts),
         picture=graph.draw(facts.stages),
-        path=graph.critical(facts.stages),
+        times=sorted((stage for stage in facts.stages if stage.seconds), key=lambda stage: -stage.seconds)[:_TIMES],
         steps=flow.steps(facts),
         flow=flow.draw(facts),
         charts=training.charts(facts),
@@ -74,7 +75,3 @@ def packages(facts: Facts) -> list[tuple[str, str, list[str]]]:
         for package, version in stage.made.packages.items() if stage.made else ():
             found.setdefault((package, version), []).append(stage.name)
     return [(package, version, stages) for (package, version), stages in sorted(found.items())]
-
-
-def differing(values: tuple[Value, ...]) -> list[Value]:
-    return [value for value in values if value.differs]

@@ -13,7 +13,7 @@ import orjson
 from so8t.engine import contents, plan
 from so8t.engine.plan import Row
 from so8t.formats import records
-from so8t.report import redact, specs
+from so8t.report import specs
 from so8t.report.facts import Built, Facts, Made, StageFacts, Value
 from so8t.spec import profile as profiles
 from so8t.spec import yamltree
@@ -43,7 +43,7 @@ DROPPED = ("raw/quarantined.jsonl", "cleaned/dropped.jsonl", "labelled/quarantin
 SERIES = "adapter/monitoring/series.jsonl"
 SAMPLES = "evaluation/samples.jsonl"
 _EXAMPLES = 3  # of each reason
-_SPOKEN = ("id", "reason", "detail", "source", "of", "jaccard")  # what is shown of a record that left: no text
+_SPOKEN = ("id", "reason", "detail", "source")  # what is shown of a record that left: no text
 
 
 def read(layout: Layout, page: str) -> Facts:
@@ -66,6 +66,7 @@ def read(layout: Layout, page: str) -> Facts:
         ),
         documents=_documents(layout),
         series=tuple(series.read(path)) if (path := _there(layout, SERIES)) else (),
+        pace=_pace(layout, graph.rows),
         samples=samples,
         questions=_questions(layout, samples),
         dropped={file: _examples(_lines(layout, file)) for file in DROPPED},
@@ -120,6 +121,14 @@ def _documents(layout: Layout) -> dict[str, Any]:
     return {**found, "pace": orjson.loads(pace.read_bytes())} if pace.is_file() else found
 
 
+def _pace(layout: Layout, rows: Mapping[str, Row]) -> list[dict[str, Any]]:
+    """How fast the training was, from its log; it lies where the spec says, else beside the state."""
+    adapter = rows.get("adapter")
+    logs = adapter.values.get("monitor", {}).get("logs") if adapter else None
+    path = (layout.project / logs if logs else layout.state / "scratch" / "adapter") / "pace.jsonl"
+    return list(series.read(path)) if path.is_file() else []
+
+
 def _there(layout: Layout, file: str) -> Path | None:
     """Where a file of an artifact lies; None where there is none, or its bytes were let go."""
     path = layout.artifacts / layout.profile / file
@@ -153,14 +162,18 @@ def _first_of_each(lines: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any
     for line in lines:
         seen[line["reason"]] += 1
         if seen[line["reason"]] <= _EXAMPLES:
-            yield {name: line[name] for name in _SPOKEN if name in line}
+            yield {name: line[name] for name in _SPOKEN if name in line and _is_measure(name, line[name])}
 
 
-def redacted(layout: Layout, page: str) -> Facts:
-    """As `read`, without what a stranger must not see."""
+def _is_measure(name: str, value: Any) -> bool:
+    """A detail in words may quote the record; one in figures does not."""
+    return name != "detail" or isinstance(value, dict)
+
+
+def fields(layout: Layout) -> set[str]:
+    """Every name of a field in the spec of any stage."""
     stages = contents.read(layout.project).stages.values()
-    fields = {name for stage in stages for name in _fields(stage.spec.model_json_schema())}
-    return redact.redact(read(layout, page), fields)
+    return {name for stage in stages for name in _fields(stage.spec.model_json_schema())}
 
 
 def _fields(schema: Any) -> Iterator[str]:

@@ -54,6 +54,7 @@ def table(facts: Facts) -> dict[str, Any]:
     return {
         "names": {key: each.found for key, each in names.items()},
         "errors": ERRORS,
+        "markers": facts.find("chat_format/chat_format.json", "thinking", "markers") or (),
         "strings": texts.found,
         "rows": rows,
     }

@@ -37,7 +37,27 @@ def charts(facts: Facts) -> tuple[Chart, ...]:
     if not facts.series:
         return ()
     layers = facts.find("so8t_model/so8t.json", "layers") or ()
-    return tuple(chart for chart in _charts(facts.series, [str(each) for each in layers], _clip(facts)) if chart)
+    found = [*_charts(facts.series, [str(each) for each in layers], _clip(facts)), _speed(facts.pace)]
+    return tuple(chart for chart in found if chart)
+
+
+def _speed(pace: Sequence[Mapping[str, Any]]) -> Chart | None:
+    """A line for each run: one that was killed and went on has two."""
+    rows = [each for each in pace if each.get("tokens_per_second") is not None]
+    runs = sorted({each["run"] for each in rows})
+    if not rows:
+        return None
+    drawn = [
+        Line(
+            f"run {run}",
+            [(each["step"], each["tokens_per_second"]) for each in rows if each["run"] == run],
+            f"s{at % 3}",
+        )
+        for at, run in enumerate(runs)
+    ]
+    keys = [Key(line.name, line.look, Figure(words.number(line.points[-1][1]))) for line in drawn[:_LOOKS]]
+    note = "tokens a second, on the machine that trained; in no artifact"
+    return Chart("Speed", note, lines.draw("Speed", drawn, zero=True), tuple(keys))
 
 
 def _charts(series: Sequence[Mapping[str, Any]], gated: Sequence[str], clip: float | None) -> Iterator[Chart | None]:

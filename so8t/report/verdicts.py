@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from so8t.formats.records import NO_FORMAT
 from so8t.report import headline, words
 from so8t.report.facts import Facts, Figure
 from so8t.report.headline import BASE, FILE, Rate
@@ -89,7 +90,7 @@ def _rate(split: str, record: str, figures: Mapping[str, Any], name: str) -> Rat
 
 def _matrix(split: str, model: str, record: str, figures: Mapping[str, Any]) -> Matrix:
     table = figures["confusion"]
-    columns = tuple(dict.fromkeys(said for row in table.values() for said in row))
+    columns = tuple(dict.fromkeys([*table, NO_FORMAT]))
     rows = tuple((truth, tuple(_cells(truth, row, columns, f"{record}.confusion"))) for truth, row in table.items())
     return Matrix(split, model, figures.get("mode", "thinking"), columns, rows)
 

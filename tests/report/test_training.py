@@ -48,6 +48,22 @@ def test_layers_have_their_own_numbers_and_a_last_value_names_its_record() -> No
     )
 
 
+def test_the_speed_of_each_run_is_a_line_of_its_own() -> None:
+    pace = [
+        {"run": run, "step": step, "tokens_per_second": 1000.0 * run} for run, step in ((1, 1), (1, 9), (2, 5), (2, 12))
+    ]
+    (chart,) = (one for one in training.charts(facts(pace=pace)) if one.title == "Speed")
+
+    assert [(key.name, key.last.text, key.last.file) for key in chart.keys] == [
+        ("run 1", "1,000", ""), ("run 2", "2,000", ""),
+    ]  # fmt: skip
+
+
+def test_a_figure_says_profile_stage_short_key_and_day() -> None:
+    assert facts().mark("cleaned") == "own · cleaned 0cleaned · 2026-11-27"
+    assert facts().mark("ollama") == facts().mark("nothing") == ""
+
+
 def test_without_a_series_there_is_no_chart() -> None:
     assert training.charts(facts(series=())) == ()
 

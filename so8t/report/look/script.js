@@ -65,7 +65,7 @@ const PAGE = 20;
 const [MODEL, SPLIT, WAY, LABEL, SAID, SURE, ID, QUESTION, TEXT, PROBLEM, ERRORS] = Array(11).keys();
 const CHOICES = [["model", MODEL], ["split", SPLIT], ["way", WAY], ["label", LABEL], ["said", SAID]];
 const NO_FORMAT = "(no format)";
-let table = null, found = [], page = 0;
+let table = null, markers = null, found = [], page = 0;
 
 const string = number => number < 0 ? "" : table.strings[number];
 const name = (key, number) => number < 0 ? NO_FORMAT : table.names[key][number];
@@ -102,13 +102,20 @@ function marked(text, wanted) {
   return [...parts, text.slice(from)];
 }
 
+function tagged(text, wanted) {
+  if (!table.markers.length) return marked(text, wanted);
+  return text.split(markers).flatMap(part => table.markers.includes(part)
+    ? [element("span", {class: "tag"}, part), ...(part.startsWith("</") ? ["\n"] : [])]
+    : marked(part, wanted));
+}
+
 function shown(row) {
   const wanted = by("f-text").value.trim().toLowerCase();
   const verdict = element("p", {class: "verdict"}, badge(name("label", row[LABEL])), " → ", badge(name("said", row[SAID])));
   table.errors.forEach((error, at) => { if (row[ERRORS] >> at & 1) verdict.append(" ", element("span", {class: "error"}, error)); });
   const made = element("article", {class: "row"}, verdict,
     element("p", {class: "question", lang: "ja"}, ...marked(string(row[QUESTION]), wanted)),
-    element("pre", {lang: "ja"}, ...marked(string(row[TEXT]) || "(nothing)", wanted)));
+    element("pre", {lang: "ja"}, ...tagged(string(row[TEXT]) || "(nothing)", wanted)));
   if (row[PROBLEM] >= 0) made.append(element("p", {class: "quiet"}, string(row[PROBLEM])));
   const facts = [name("model", row[MODEL]), name("split", row[SPLIT]), name("way", row[WAY])];
   if (row[SURE] !== null) facts.push(`confidence ${row[SURE].toFixed(2)}`);
@@ -145,6 +152,7 @@ function follow(filter) {
 
 function start() {
   table = JSON.parse(by("data").textContent);
+  markers = new RegExp(`(${table.markers.map(each => each.replace(/[^\w\s]/g, "\\$&")).join("|")})`);
   const titles = {model: "all models", split: "all splits", way: "every way", label: "any class", said: "any class"};
   for (const [key] of CHOICES) {
     const values = table.names[key].map((text, at) => [at, text]);

@@ -1,0 +1,113 @@
+"""The door: a real data build, read back with its places, times, losses and questions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import orjson
+import pytest
+
+from so8t.engine.stage import Inputs
+from so8t.report import flow, page, reading
+from so8t.report.facts import Facts
+from so8t.store.layout import Layout
+from stages.report import Spec, build
+from tests.whole.pico import DATA, Pico
+
+pytestmark = pytest.mark.slow
+
+CHILD = {"profile.yaml": "extends: tiny\ndescription: 子のプロファイル\n", "cleaned.yaml": "length:\n  min_chars: 9\n"}
+
+
+@pytest.fixture(scope="module")
+def pico(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Iterator[Pico]:
+    found = Pico(tmp_path_factory.mktemp("report"), root)
+    found.write({"cleaned": {"length": {"min_chars": 4}}})
+    for name, text in CHILD.items():
+        (found.path / "specs" / "child").mkdir(exist_ok=True)
+        (found.path / "specs" / "child" / name).write_text(text, "utf-8")
+    found.build()
+    yield found
+
+
+@pytest.fixture(scope="module")
+def facts(pico: Pico) -> Facts:
+    return reading.read(pico.plan().layout, "report")
+
+
+def test_every_stage_but_the_report_is_told_of_and_those_that_were_built_say_how(facts: Facts) -> None:
+    assert "report" not in [stage.name for stage in facts.stages]
+    built = {stage.name: stage.built.outcome for stage in facts.stages if stage.built}
+    assert built == dict.fromkeys(DATA, "built")
+    assert {stage.name for stage in facts.stages if stage.made} == set(DATA)
+    assert {stage.name for stage in facts.stages if stage.on_request} == {"ollama"}
+
+
+def test_a_value_has_the_line_that_it_is_written_in_and_a_default_has_none(facts: Facts) -> None:
+    values = {value.name: value for stage in facts.stages if stage.name == "cleaned" for value in stage.values}
+
+    assert (values["length.min_chars"].value, values["length.min_chars"].place) == (4, "specs/tiny/cleaned.yaml:2")
+    assert values["length.max_chars"].place == ""
+    assert not any(value.differs for value in values.values())
+
+
+def test_a_child_profile_says_what_differs_from_its_parent(pico: Pico) -> None:
+    child = reading.read(Layout(pico.path, pico.path / "artifacts", "child"), "report")
+
+    assert (child.profile, child.parents, child.description) == ("child", ("tiny",), "子のプロファイル")
+    differing = {
+        f"{stage.name}.{value.name}": value for stage in child.stages for value in stage.values if value.differs
+    }
+    assert list(differing) == ["cleaned.length.min_chars"]
+    found = differing["cleaned.length.min_chars"]
+    assert (found.value, found.parent, found.place) == (9, 4, "specs/child/cleaned.yaml:2")
+
+
+def test_every_record_is_accounted_for_and_an_example_of_a_loss_has_no_text(facts: Facts) -> None:
+    found = {step.stage: step for step in flow.steps(facts)}
+
+    assert [(step.taken, step.given, step.adds_up) for step in found.values()] == [
+        (50, 49, True), (49, 47, True), (47, 47, True), (47, 47, True),
+    ]  # fmt: skip
+    (lost,) = found["raw"].losses
+    assert (lost.count, [sorted(one) for one in lost.examples]) == (1, [["reason", "source"]])
+
+
+def test_the_page_of_a_half_built_profile_is_whole(facts: Facts) -> None:
+    text = page.render(facts)
+
+    assert "50 → 49" in text
+    assert "Nothing was trained" in text
+    assert "</html>" in text
+
+
+def test_an_artifact_whose_bytes_were_let_go_is_told_of_by_its_manifest(pico: Pico) -> None:
+    layout = Layout(pico.path, pico.path / "artifacts", "tiny")
+    seen = orjson.loads(layout.seen("labelled").read_bytes())
+    path = layout.folder("labelled") / "agreement.json"
+    kept = path.read_bytes()
+    layout.seen("labelled").write_bytes(orjson.dumps({**seen, "files": {}, "dropped": True}))
+    path.unlink()
+    try:
+        found = reading.read(layout, "report")
+    finally:
+        path.write_bytes(kept)
+        layout.seen("labelled").write_bytes(orjson.dumps(seen))
+
+    (labelled,) = (stage for stage in found.stages if stage.name == "labelled")
+    assert (labelled.let_go, labelled.made is not None) == (True, True)
+    assert "labelled/agreement.json" not in found.documents
+    assert "its files were let go" in page.render(found)
+
+
+def test_a_redacted_page_has_no_path_of_the_machine_and_the_terminal_still_says_where_it_is(
+    pico: Pico, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    inputs = Inputs({}, place=pico.plan().layout)
+
+    build(inputs, tmp_path, Spec(redacted=True))
+
+    text = (tmp_path / "report.html").read_text("utf-8")
+    assert "pico" not in text and "specs/" not in text
+    assert capsys.readouterr().err.splitlines()[-1].endswith("artifacts/tiny/report/report.html")
