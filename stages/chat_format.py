@@ -61,7 +61,7 @@ def build(inputs: Inputs, out: Path, spec: Spec) -> None:
             proof["accepted"] = owntemplate.check(owntemplate.own(tokenizer), fmt, formats.thinking, spec.accept)
         proof |= _engines(folder, tokenizer, published.auto(folder, remote_code), formats, spec, out, proof["accepted"])
     draft |= {"chat": chat.to_json(fmt), "thinking": thinking.to_json(formats.thinking)}
-    draft |= {"jinja": chat.jinja_template(fmt)}
+    draft |= {"jinja": chat.jinja_template(fmt, thinking.dropping(formats.thinking))}
     _write_json(out / declared.FILE, draft)
     _write_json(out / "vocabulary.json", {"pre_tokenizer": spec.pre_tokenizer, "accept": spec.accept})
     _write_json(out / "proof.json", proof)
@@ -94,12 +94,12 @@ def _engines(
     folder: Path, tokenizer: Any, auto: Any, formats: Formats, spec: Spec, out: Path, accepted: dict[str, str]
 ) -> dict[str, Any]:
     """llama.cpp and Ollama's TEMPLATE over a GGUF of the vocabulary alone, and AutoTokenizer (`auto`) beside."""
-    from so8t.formats import chat, equality, gotemplate, strings
+    from so8t.formats import chat, equality, gotemplate, strings, thinking
     from so8t.gguf import bare, layout
     from so8t.gguf.llamacpp import Model
 
     source = layout.open_source(folder)
-    marks, template = formats.thinking.tokens, chat.jinja_template(formats.chat)
+    marks, template = formats.thinking.tokens, chat.jinja_template(formats.chat, thinking.dropping(formats.thinking))
     vocabulary = layout.read_vocabulary(source, marks, spec.pre_tokenizer or None, template)
     file = out / "vocabulary.gguf"
     bare.write(vocabulary, file)

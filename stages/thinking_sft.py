@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -47,6 +48,8 @@ class Spec(SpecModel):
     """Tags that policy texts may name in braces, each with the text for records without that tag."""
     teacher: TeacherSpec | None = None
     """The endpoint that writes what is missing; without one, an ALLOW record without an answer is dropped."""
+    history: Literal["kept", "dropped"] = "kept"
+    """Thinking that a client sends back in an earlier answer: templates keep it there, or drop it."""
     direct: float = Field(0.0, ge=0, le=1)
     """Share of the conversations of train and validation that are learned a second time as direct answers, without
     thinking; with 0, `think: false` gives no answer."""
@@ -70,7 +73,8 @@ class Spec(SpecModel):
 
 def build(inputs: Inputs, out: Path, spec: Spec) -> None:
     chat_format = chatformat.chat_format(spec.chat)
-    thinking_format = think.reserving(think.FORMATS[spec.format], chat_format.tokens)
+    named = replace(think.FORMATS[spec.format], history=spec.history == "kept")
+    thinking_format = think.reserving(named, chat_format.tokens)
     conversation = ExampleWriter(chat_format, thinking_format, spec.system, spec.direct)
     composer = Composer(
         thinking_format,
@@ -107,7 +111,7 @@ def declaration(chat_format: ChatFormat, thinking_format: ThinkingFormat, system
         "direct": direct,
         "chat": chat.to_json(chat_format),
         "thinking": think.to_json(thinking_format),
-        "jinja": chat.jinja_template(chat_format),
+        "jinja": chat.jinja_template(chat_format, think.dropping(thinking_format)),
     }
 
 

@@ -220,15 +220,18 @@ def frame(fmt: ChatFormat, system: str) -> tuple[str, str, str]:
     return before, fmt.user.suffix + fmt.assistant.prefix, fmt.assistant.suffix
 
 
-def jinja_template(fmt: ChatFormat) -> str:
-    """The same rendering as a Jinja template; all its text stands in expressions, so no white space can be trimmed."""
+def jinja_template(fmt: ChatFormat, final: str = "") -> str:
+    """The same rendering as a Jinja template; all its text stands in expressions, so no white space can be trimmed.
+
+    `final` opens the part of an answer that alone stays in a history; without it, answers stay whole.
+    """
     joiner = _quoted(fmt.joiner)
     turns = "".join(
         f"{{%- {'if' if role == 'user' else 'elif'} message['role'] == '{role}' -%}}"
         "{%- if loop.first or messages[loop.index0 - 1]['role'] != message['role'] -%}"
         f"{{{{- {_quoted(fmt.turn(role).prefix)} -}}}}{_system_in(role, fmt)}"
         f"{{%- else -%}}{{{{- {joiner} -}}}}{{%- endif -%}}"
-        "{{- message['content'] -}}"
+        f"{_content(final) if role == 'assistant' and final else _CONTENT}"
         "{%- if loop.last or messages[loop.index0 + 1]['role'] != message['role'] -%}"
         f"{{{{- {_quoted(fmt.turn(role).suffix)} -}}}}{{%- endif -%}}"
         for role in ("user", "assistant")
@@ -250,6 +253,18 @@ def jinja_template(fmt: ChatFormat) -> str:
         "{%- endif -%}{%- endfor -%}"
         "{%- if add_generation_prompt and messages and messages[-1]['role'] == 'user' -%}"
         f"{{{{- {_quoted(fmt.generation)} -}}}}{{%- endif -%}}"
+    )
+
+
+_CONTENT = "{{- message['content'] -}}"
+
+
+def _content(final: str) -> str:
+    """An answer, of which all before its final part is dropped where it is not the conversation's last message."""
+    mark = _quoted(final)
+    return (
+        f"{{%- if loop.last or {mark} not in message['content'] -%}}{_CONTENT}{{%- else -%}}"
+        f"{{{{- {mark} + (message['content'].split({mark}) | last) -}}}}{{%- endif -%}}"
     )
 
 

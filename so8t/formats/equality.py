@@ -80,7 +80,7 @@ def embedded(engine: Engine, formats: Formats) -> View:
 
     def view(messages: Sequence[Message], think: bool) -> list[int]:
         begun = chat.begun(formats.chat, formats.prefill(messages, think))
-        return _whole(engine, render(suite.trained(messages, formats.thinking)) + begun)
+        return _whole(engine, render(suite.said(messages, formats.thinking)) + begun)
 
     return view
 

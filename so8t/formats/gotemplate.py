@@ -80,7 +80,8 @@ def _answer(thinking: ThinkingFormat | None, direct: bool, lead: str) -> tuple[s
     if thinking is None:
         return "{{ .Content }}", ""
     first, final, end = _text(opening(thinking)), _text(closing(thinking)), _text(thinking.parts[-1].close)
-    thought = f"{{{{ if .Thinking }}}}{first}{{{{ .Thinking }}}}{final}{{{{ else }}}}{final}{{{{ end }}}}"
+    there = ".Thinking" if thinking.history else "and .Thinking $last"
+    thought = f"{{{{ if {there} }}}}{first}{{{{ .Thinking }}}}{final}{{{{ else }}}}{final}{{{{ end }}}}"
     begun = lead + final if direct else CLOSED
     return thought + "{{ .Content }}" + end, "{{ if and $.IsThinkSet (not $.Think) }}" + begun + "{{ end }}"
 

@@ -7,7 +7,7 @@ and `thinking` beside it.  Neighbouring answers are not part of it: Ollama makes
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from so8t.formats import thinking as think
 from so8t.formats.gotemplate import closing, opening
@@ -100,16 +100,22 @@ def _answer(content: str, thinking: str = "") -> Message:
 
 def trained(messages: Sequence[Message], fmt: ThinkingFormat) -> list[Message]:
     """The same conversation as the training sees it: an answer is all that the model writes."""
+    last = len(messages) - 1
     return [
-        {"role": "assistant", "content": _whole(message, fmt)}
+        {"role": "assistant", "content": _whole(message, fmt, fmt.history or at == last)}
         if message["role"] == "assistant"
         else {"role": message["role"], "content": message["content"]}
-        for message in messages
+        for at, message in enumerate(messages)
     ]
 
 
-def _whole(message: Message, fmt: ThinkingFormat) -> str:
-    if "thinking" not in message:
+def said(messages: Sequence[Message], fmt: ThinkingFormat) -> list[Message]:
+    """The same conversation as the model wrote it: every answer with its thinking, which a template may drop."""
+    return trained(messages, replace(fmt, history=True))
+
+
+def _whole(message: Message, fmt: ThinkingFormat, thinks: bool) -> str:
+    if "thinking" not in message or not thinks:
         return think.wrap_final(message["content"], fmt)
     return opening(fmt) + message["thinking"] + closing(fmt) + message["content"] + fmt.parts[-1].close
 

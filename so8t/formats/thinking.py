@@ -69,7 +69,10 @@ class FinalField:
 
 @dataclass(frozen=True)
 class ThinkingFormat:
-    """`markers` are structure (with `whole_lines`, only as a whole line); `reserved` belongs to chat formats."""
+    """`markers` are structure (with `whole_lines`, only as a whole line); `reserved` belongs to chat formats.
+
+    `history`: thinking stands in earlier answers of a conversation; else a template drops it from them.
+    """
 
     name: str
     parts: tuple[Part, ...]
@@ -77,6 +80,7 @@ class ThinkingFormat:
     markers: tuple[str, ...]
     whole_lines: bool
     reserved: tuple[str, ...]
+    history: bool = True
 
     @property
     def tokens(self) -> tuple[str, ...]:
@@ -244,6 +248,11 @@ def active(text: str, fmt: ThinkingFormat) -> str:
     return _lookalike(fmt, "+").sub(lambda found: found[0][:-1], text)
 
 
+def dropping(fmt: ThinkingFormat) -> str:
+    """What opens the part that alone stays of an earlier answer, where a template drops thinking; else nothing."""
+    return "" if fmt.history else fmt.parts[-1].open
+
+
 def structure(text: str, fmt: ThinkingFormat) -> list[str]:
     """Every marker in it, in order."""
     return [found[0] for found in _structure(fmt).finditer(text)]
@@ -270,7 +279,8 @@ def _structure(fmt: ThinkingFormat) -> re.Pattern[str]:
 
 
 def to_json(fmt: ThinkingFormat) -> dict[str, Any]:
-    return asdict(fmt)
+    """What is as usual about the history is left out."""
+    return {key: value for key, value in asdict(fmt).items() if (key, value) != ("history", True)}
 
 
 def from_json(value: dict[str, Any]) -> ThinkingFormat:
@@ -281,4 +291,5 @@ def from_json(value: dict[str, Any]) -> ThinkingFormat:
         markers=tuple(value["markers"]),
         whole_lines=value["whole_lines"],
         reserved=tuple(value["reserved"]),
+        history=value.get("history", True),
     )

@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from so8t.formats import chat, equality, goeval, gotemplate, suite
+from so8t.formats import capability, chat, equality, goeval, gotemplate, suite
+from so8t.formats import thinking as think
 from so8t.formats.chat import CHATML, GEMMA, MISTRAL, ChatFormat
-from so8t.formats.thinking import TAGS
+from so8t.formats.thinking import HEADINGS, TAGS, ThinkingFormat
 
 FORMATS = {
     **chat.PRESETS,
@@ -36,6 +37,24 @@ def test_ollamas_template_writes_what_training_writes(name: str) -> None:
 
         found = goeval.render(go, conversation.messages, think=True)
         assert found == chat.render(messages, fmt, generation_prompt=True), conversation.name
+
+
+@pytest.mark.parametrize("thinking", [TAGS, HEADINGS], ids=["tags", "headings"])
+def test_thinking_is_dropped_from_earlier_answers_by_both_templates(thinking: ThinkingFormat) -> None:
+    dropping = replace(thinking, history=False)
+    render = equality._jinja(chat.jinja_template(CHATML, think.dropping(dropping)))
+    go = gotemplate.template(CHATML, dropping)
+    dropped = set()
+    for conversation in suite.conversations(dropping):
+        written = suite.said(conversation.messages, dropping)
+        expected = chat.render(suite.trained(conversation.messages, dropping), CHATML, generation_prompt=True)
+
+        assert render(written) == expected, conversation.name
+        assert goeval.render(go, conversation.messages, think=True) == expected, conversation.name
+        if expected != chat.render(written, CHATML, generation_prompt=True):
+            dropped.add(conversation.name)
+    assert dropped == {"history with thinking", "mixed history"}  # not "ends with thinking": that one was just written
+    assert capability.tags(go) == capability.tags(gotemplate.template(CHATML, thinking))
 
 
 def test_a_system_in_the_users_turn_is_taken_once_by_ollamas_template() -> None:

@@ -17,6 +17,7 @@ from so8t.engine.stage import Inputs
 from so8t.errors import StageError
 from so8t.formats import chat, suite, thinking
 from so8t.formats.chat import PHI3, ChatFormat
+from so8t.formats.thinking import ThinkingFormat
 from stages import chat_format
 from stages.chat_format import Spec
 from tests.bases import phi35
@@ -36,14 +37,19 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def build(
-    base: Path, root: Path, declared: ChatFormat = PHI3, targets: Sequence[str] = (), **spec: Any
+    base: Path,
+    root: Path,
+    declared: ChatFormat = PHI3,
+    targets: Sequence[str] = (),
+    thinks: ThinkingFormat = thinking.TAGS,
+    **spec: Any,
 ) -> dict[str, Any]:
     inputs = {name: root / name for name in ("base_model", "thinking_sft")}
     for folder in (*inputs.values(), root / "out"):
         folder.mkdir()
     shutil.copytree(base, inputs["base_model"] / "model")
     (inputs["base_model"] / "base.json").write_text('{"remote_code": false}', "utf-8")
-    given = {"system": "短く。", "chat": chat.to_json(declared), "thinking": thinking.to_json(thinking.TAGS)}
+    given = {"system": "短く。", "chat": chat.to_json(declared), "thinking": thinking.to_json(thinks)}
     (inputs["thinking_sft"] / "chat_format.json").write_text(json.dumps(given), "utf-8")
     reads = {"adapter.lora.targets": list(targets)}
     chat_format.build(Inputs(inputs, reads=reads), root / "out", Spec(**spec))
@@ -60,6 +66,16 @@ def test_phi35_is_found_in_its_own_template_and_read_alike_everywhere(published:
     assert found["chat_format"]["system"] == "短く。"
     assert found["proof"] == {"own_template": True, "accepted": {}, "conversations": 34, "strings": 2000}
     assert found["vocabulary"] == {"pre_tokenizer": "", "accept": []}
+
+
+def test_a_history_without_thinking_is_proven_in_every_engine(published: Path, tmp_path: Path) -> None:
+    dropping = replace(thinking.TAGS, history=False)
+
+    found = build(published, tmp_path, thinks=dropping, strings=0)
+
+    assert found["proof"]["conversations"] == 34
+    assert thinking.from_json(found["chat_format"]["thinking"]).history is False
+    assert "split('<final>')" in found["chat_format"]["jinja"]
 
 
 def changed(base: Path, folder: Path, template: str) -> Path:

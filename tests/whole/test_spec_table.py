@@ -82,7 +82,8 @@ def own_chats() -> Iterator[tuple[str, dict[str, Any]]]:
     for role in ("system", "user", "assistant"):
         for side in ("prefix", "suffix"):
             yield f"{role}.{side}", {**OWN_CHAT["chat"], role: {**OWN_CHAT["chat"][role], side: "<|end|>\n"}}
-    others = {"generation": "a", "stop": ["b"], "role_tokens": ["c"], "system_in_user": True, "default_system": "d"}
+    others = {"generation": "a", "stop": ["b"], "role_tokens": ["c"], "default_system": "d"}
+    others |= {"system_in_user": True, "system_last": True}
     for name, value in others.items():
         yield name, {**OWN_CHAT["chat"], name: value}
 
@@ -238,6 +239,7 @@ TABLE: dict[str, list[tuple[str, dict[str, Any], dict[str, Any], str]]] = {
         ("placeholders", {}, {"placeholders": {"domain": "総務"}}, "t"),
         ("teacher", {}, TEACHER, "?"),
         ("direct", {}, {"direct": 1.0}, "t"),
+        ("history", {}, {"history": "dropped"}, "t"),
         *(
             (f"teacher.{name}", TEACHER, {"teacher": {"model": "m", name: value}}, "t")
             for name, value in [("model", "n"), ("temperature", 0.5), ("max_tokens", 99), ("seed", 1), ("attempts", 5)]
