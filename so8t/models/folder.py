@@ -49,6 +49,8 @@ def take(files: Mapping[str, Path], target: Path, remote_code: bool, where: str)
 
 def _instead(files: Mapping[str, Path]) -> str:
     """What a folder without weights has."""
+    if whole.is_downloading(files):
+        return f"has no weights yet: the download did not finish; {whole.AGAIN}"
     if "adapter_config.json" in files:
         return "is a LoRA adapter and not a base: name the model that it was trained on"
     if ggufs := sorted(name for name in files if name.endswith(".gguf")):

@@ -17,7 +17,7 @@ from so8t.weights import header
 _POINTER = b"version https://git-lfs.github.com/spec/"
 _HALVES = (".incomplete", ".part", ".partial", ".crdownload", ".aria2")
 _QUANTISED = ("quantize_config.json", "quant_config.json")  # beside older GPTQ and AWQ checkpoints
-_AGAIN = "download it again (hf download goes on where it stopped)"
+AGAIN = "download it again (hf download goes on where it stopped)"
 
 
 def check(files: Mapping[str, Path], where: str) -> None:
@@ -25,11 +25,17 @@ def check(files: Mapping[str, Path], where: str) -> None:
     _check_pointers(files, where)
     for name in sorted(files):
         if name.endswith(_HALVES):
-            raise StageError(f"base_model: {where}: {name} is a download that did not finish: {_AGAIN}, or remove it")
+            raise StageError(f"base_model: {where}: {name} is a download that did not finish: {AGAIN}, or remove it")
         if name in _QUANTISED:
             check_precision({"quantization_config": {}}, f"{where}: {name}")
     check_precision(_json(files, "config.json"), f"{where}: config.json")
     _check_shards(files, where)
+
+
+def is_downloading(files: Mapping[str, Path]) -> bool:
+    """Whether `hf download` into this folder left something unfinished."""
+    folders = {path.parent / ".cache" / "huggingface" / "download" for path in files.values()}
+    return any(True for folder in folders for _ in folder.rglob("*.incomplete"))
 
 
 def _check_pointers(files: Mapping[str, Path], where: str) -> None:
@@ -49,7 +55,7 @@ def _check_shards(files: Mapping[str, Path], where: str) -> None:
     if missing:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         raise StageError(
-            f"base_model: {where} lacks {missing[0]}{more}, which {INDEX} names: the download did not finish; {_AGAIN}"
+            f"base_model: {where} lacks {missing[0]}{more}, which {INDEX} names: the download did not finish; {AGAIN}"
         )
     for name, path in sorted(files.items()):
         if name.endswith(".safetensors"):
@@ -60,7 +66,7 @@ def _check_length(path: Path, what: str) -> None:
     size, whole = path.stat().st_size, _whole_size(path)
     if size < whole:
         raise StageError(
-            f"base_model: {what} has {size:,} of {whole:,} bytes: the download or the copy did not finish; {_AGAIN}"
+            f"base_model: {what} has {size:,} of {whole:,} bytes: the download or the copy did not finish; {AGAIN}"
         )
 
 

@@ -21,7 +21,7 @@ def folder(pico: Path, tmp_path: Path) -> Path:
 def refusal(folder: Path) -> str:
     target = folder.parent / "taken"
     with pytest.raises(StageError) as caught:
-        folders.take({path.name: path for path in folder.iterdir()}, target, False, "models/phi")
+        folders.take({path.name: path for path in folder.iterdir() if path.is_file()}, target, False, "models/phi")
     assert not target.exists()
     return str(caught.value)
 
@@ -43,6 +43,17 @@ def test_a_download_that_did_not_finish_is_named(folder: Path, ending: str) -> N
     assert refusal(folder) == (
         f"base_model: models/phi: model.safetensors{ending} is a download that did not finish: "
         "download it again (hf download goes on where it stopped), or remove it"
+    )
+
+
+def test_a_folder_that_hf_download_has_not_filled_yet_is_known(folder: Path) -> None:
+    waiting = folder / ".cache" / "huggingface" / "download"
+    waiting.mkdir(parents=True)
+    (folder / SINGLE).rename(waiting / "wHqRv7.3f1a.incomplete")
+
+    assert refusal(folder) == (
+        "base_model: models/phi has no weights yet: the download did not finish; "
+        "download it again (hf download goes on where it stopped)"
     )
 
 

@@ -24,7 +24,8 @@ def test_the_profile_is_small_and_takes_the_bases_own_format(root: Path) -> None
     rows = plan.load(root, "smol").rows
 
     assert rows["base_model"].sources == {"checkpoint": [FILE]}
-    assert rows["thinking_sft"].values["chat"] == "auto"
+    sft = rows["thinking_sft"].values
+    assert (sft["chat"], sft["direct"]) == ("auto", 0)
     train = rows["adapter"].values["train"]
     assert (train["steps"], train["batch"], train["sequence"]) == (120, 4, 320)
 
