@@ -18,6 +18,7 @@ from so8t.errors import StageError
 from so8t.formats import chat, suite, thinking
 from so8t.formats.chat import PHI3, ChatFormat
 from so8t.formats.thinking import ThinkingFormat
+from so8t.models import added
 from stages import chat_format
 from stages.chat_format import Spec
 from tests.bases import phi35
@@ -120,6 +121,15 @@ def test_lora_targets_that_the_base_has_not_are_refused_before_the_training(publ
         "lora.targets: this Phi3ForCausalLM has no module gate_proj, v_proj; its layers have "
         "down_proj (x4), gate_up_proj (x4), o_proj (x4), qkv_proj (x4)"
     )
+
+
+def test_phi35_with_the_markers_as_tokens_is_read_alike_everywhere(published: Path, tmp_path: Path) -> None:
+    """Its special tokens swallow the white space behind them, and llama.cpp has that of markers, too."""
+    tokens = added.add(published, tmp_path / "given", thinking.TAGS.markers)
+    found = build(tmp_path / "given", tmp_path, replace(PHI3, name="auto"), strings=200)
+
+    assert [token.number for token in tokens] == [*range(711, 719)]
+    assert (found["proof"]["accepted"], found["proof"]["conversations"]) == ({}, 34)
 
 
 def test_the_adapters_targets_are_part_of_the_key(root: Path) -> None:
