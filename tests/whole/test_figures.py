@@ -22,6 +22,8 @@ from stages import STAGES, ollama
 from tests.house import DOIT
 from tests.ollama.standin import StandIn
 from tests.ollama.standin_http import running
+from tests.report.test_browser import complaints
+from tests.serve import browser
 
 pytestmark = pytest.mark.slow
 
@@ -142,6 +144,19 @@ def test_every_picture_is_a_picture(built: Path) -> None:
         head = path.read_bytes()[:24]
         width, height = struct.unpack(">II", head[16:])
         assert head[:8] == b"\x89PNG\r\n\x1a\n" and width > 500 and height > 300, (path.name, width, height)
+
+
+def test_the_report_says_all_of_it_in_a_small_file_from_which_nothing_leaves(built: Path, tmp_path: Path) -> None:
+    path = built / "report" / "report.html"
+    text = path.read_text("utf-8")
+
+    assert path.stat().st_size < 8_000_000
+    assert "This proves plumbing, not intelligence." in text
+    for name, stage in STAGES.items():
+        assert stage.on_request or name == "report" or f'id="stage-{name}"' in text
+    with browser.page(tmp_path, path.as_uri(), 1280, 900) as opened:
+        assert opened.value("document.getElementById('count').textContent") == "1–20 of 3,432 answers"
+        assert complaints(opened) == []
 
 
 def test_a_modelfile_names_a_gguf_that_answers_in_the_format(built: Path) -> None:
