@@ -151,13 +151,17 @@ def test_code_is_taken_only_where_the_spec_says_so(served: Path, tmp_path: Path)
     assert (tmp_path / "with" / "modeling_pico.py").exists()
 
 
-def test_a_pinned_repository_is_downloaded_without_pickles_and_code(address, pico: Path, tmp_path: Path) -> None:
+def test_a_pinned_repository_is_downloaded_without_pickles_and_code(
+    address, pico: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     endpoint, asked = address
-    source = pinned(endpoint=endpoint, cache_dir=str(tmp_path / "other drive"))
+    monkeypatch.setenv("OTHER_DRIVE", str(tmp_path / "other drive"))
+    source = pinned(endpoint=endpoint, cache_dir="$OTHER_DRIVE/hub")
 
     model = build(source, tmp_path / "out", scratch=tmp_path / "scratch")
 
     assert content(model) == content(pico)
+    assert (tmp_path / "other drive" / "hub" / "models--acme--pico").is_dir()
     assert not any(path.endswith((".bin", ".py", "README.md")) for path in asked if "/resolve/" in path)
     assert not (tmp_path / "scratch").exists()
 
