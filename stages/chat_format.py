@@ -105,6 +105,7 @@ def _engines(
     bare.write(vocabulary, file)
     with Model(file, context=8) as engine:
         equality.check_markers(engine, formats.thinking)
+        equality.check_answers(engine, tokenizer, formats)
         views = {
             "training": equality.training(tokenizer, formats),
             "pieces": equality.pieces(engine, tokenizer, formats),

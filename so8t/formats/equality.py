@@ -19,6 +19,7 @@ from typing import Any, Protocol
 
 from so8t.errors import StageError
 from so8t.formats import chat, direct, goeval, suite
+from so8t.formats import thinking as think
 from so8t.formats.chat import ChatFormat, Segment
 from so8t.formats.encoding import Encoder
 from so8t.formats.goeval import Refusal
@@ -104,6 +105,29 @@ def check_markers(engine: Engine, thinking: ThinkingFormat) -> None:
             )
 
 
+def check_answers(engine: Engine, tokenizer: Any, formats: Formats) -> None:
+    """What the training learns comes back from the engine as the same text, but for spaces that no reader minds."""
+    encoder, stops = Encoder(tokenizer), set(formats.chat.stop)
+    for conversation in suite.conversations(formats.thinking):
+        messages = suite.trained(conversation.messages, formats.thinking)
+        if messages[-1]["role"] != "assistant":
+            continue
+        encoded = encoder(chat.segments(messages, formats.chat))
+        learned = [number for number, is_learned in zip(encoded.ids, encoded.learned, strict=True) if is_learned]
+        printed = [engine.piece(number, True) for number in learned]
+        back = b"".join(piece for piece in printed if piece.decode("utf-8", "replace") not in stops)
+        texts = back.decode("utf-8", "replace"), messages[-1]["content"]
+        said, written = (think.unspaced(text.strip(" "), formats.thinking) for text in texts)
+        if said != written:
+            part = slice(max(0, _parting(said, written) - 12), _parting(said, written) + 12)
+            raise StageError(
+                f"chat format: the answer of conversation {conversation.name!r}, as the training learns it, comes back "
+                f"from llama.cpp as other text, so that no answer would keep the thinking format\n"
+                f"  learned:   {written[part]!r}\n  llama.cpp: {said[part]!r}\n"
+                "take another base, or a tokenizer.json that keeps texts as they are"
+            )
+
+
 @dataclass(frozen=True)
 class Proof:
     """How many conversations were read, and what differed in those of an accepted kind."""
@@ -179,7 +203,7 @@ def _check_texts(
     return {kind: f"{len(shown_all)} texts, the first of them {shown_all[0]}" for kind, shown_all in differing.items()}
 
 
-def _parting(one: Sequence[int], other: Sequence[int]) -> int:
+def _parting(one: Sequence[Any], other: Sequence[Any]) -> int:
     """Where two sequences part."""
     pairs = enumerate(zip(one, other, strict=False))
     return next((at for at, (left, right) in pairs if left != right), min(len(one), len(other)))

@@ -48,8 +48,11 @@ def _root(fmt: ThinkingFormat, inner: str, final: str) -> Iterator[str]:
     for part in fmt.parts[:-1]:
         yield from (_literal(part.open), inner, _literal(part.close))
     last = fmt.parts[-1]
+    yield _literal(last.open)
+    if not fmt.whole_lines:
+        yield '" "?'  # where a vocabulary reads one behind a marker's token
     for number, (field, rule) in enumerate(zip(fmt.fields, ("label", "confidence", final, final), strict=True)):
-        yield _literal(("\n" if number else last.open) + field.key)
+        yield _literal("\n" * bool(number) + field.key)
         yield rule
     if last.close:
         yield _literal(last.close)

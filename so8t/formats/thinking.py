@@ -201,7 +201,8 @@ def _stop(text: str, start: int, close: str, following: str | None, fmt: Thinkin
 
 
 def _split_final(text: str, start: int, stop: int, fmt: ThinkingFormat) -> Final:
-    content, values, position = text[start:stop], [], 0
+    content, values = text[start:stop], []
+    position = int(content.startswith(f" {fmt.fields[0].key}") and not fmt.whole_lines)  # read behind a marker's token
     for field, following in zip(fmt.fields, (*fmt.fields[1:], None), strict=True):
         if not content.startswith(field.key, position):
             _fail(text, start + position, field.key)
@@ -240,6 +241,13 @@ def reserving(fmt: ThinkingFormat, tokens: Iterable[str]) -> ThinkingFormat:
 def _first_letters(fmt: ThinkingFormat) -> frozenset[str]:
     """What structure begins with; the answer's key follows a line end."""
     return frozenset(("\n", *(token[0] for token in (*fmt.markers, *fmt.reserved))))
+
+
+def unspaced(text: str, fmt: ThinkingFormat) -> str:
+    """Without the space behind an opening marker, which a vocabulary may read there before every text."""
+    for part in fmt.parts:
+        text = text.replace(f"{part.open} ", part.open)
+    return text
 
 
 def active(text: str, fmt: ThinkingFormat) -> str:

@@ -59,7 +59,7 @@ def prove_full(
         if path := files.by_kind.get(kind):
             with llamacpp.Model(path, max(map(len, talks.values())), threads) as model:
                 figures = engines.compare(baked, model.logits, talks)
-            proven[kind] = checked("baked", kind, figures, named)
+                proven[kind] = checked("baked", kind, figures, named, model.vocab_size)
     return proven
 
 
@@ -76,13 +76,19 @@ def prove_quantised(
                 llamacpp.Model(path, longest, threads) as quantised,
             ):
                 figures = engines.compare(full.logits, quantised.logits, talks)
-            proven[kind] = checked("f16", kind, figures, named)
+                proven[kind] = checked("f16", kind, figures, named, full.vocab_size)
     return proven
 
 
-def checked(against: str, kind: str, figures: Figures, named: Mapping[str, TypeBounds]) -> dict[str, Any]:
+def checked(against: str, kind: str, figures: Figures, named: Mapping[str, TypeBounds], words: int) -> dict[str, Any]:
+    """`words` is the size of the vocabulary: a model that chooses among most of it has learned nothing."""
     allowed = bounds.of_type(kind, named)
     advice = f"{_advice(kind)}, or accept it with bounds.{kind} in gguf.yaml"
+    if figures.reference_perplexity > words / 2:
+        advice += (
+            f"; the bounds are about trained models, and this one has learned nothing: its perplexity is "
+            f"{figures.reference_perplexity:,.0f}, with a vocabulary of {words:,}"
+        )
     bounds.check(f"gguf: {against} -> {kind}", figures, bounds.problems(figures, allowed), advice)
     return {"against": against, **figures.apart(), "bounds": allowed.model_dump()}
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from so8t.errors import StageError
+from so8t.formats import published
 from so8t.formats.thinking import ThinkingFormat
 from so8t.models.tokenizer import flags, write_json
 from so8t.weights.embeddings import EMBEDDING, HEAD
@@ -50,7 +51,7 @@ def wanted(which: Which, declared: Callable[[], ThinkingFormat]) -> tuple[str, .
 
 def add(source: Path, target: Path, texts: Sequence[str], remote_code: bool = False) -> tuple[Token, ...]:
     """Leave the checkpoint of `source` in `target`, with these tokens where it has not got them already."""
-    tokens = plan(_tokenizer(source, remote_code), texts)
+    tokens = plan(published.tokenizer(source, remote_code), texts)
     shutil.rmtree(target, ignore_errors=not target.exists())
     target.mkdir(parents=True)
     if tokens:
@@ -58,7 +59,7 @@ def add(source: Path, target: Path, texts: Sequence[str], remote_code: bool = Fa
         _write_tokenizer(source, target, tokens)
     for path in sorted(path for path in source.iterdir() if not (target / path.name).exists()):
         shutil.copyfile(path, target / path.name)
-    check(_tokenizer(target, remote_code), tokens)
+    check(published.tokenizer(target, remote_code), tokens)
     return tokens
 
 
@@ -84,12 +85,6 @@ def check(tokenizer: Any, tokens: Sequence[Token]) -> None:
                     f"base_model: tokens: {token.text} was added as number {token.number}, which is {back!r}, and the "
                     f"tokenizer reads {text!r} as {ids}; leave it out of tokens"
                 )
-
-
-def _tokenizer(folder: Path, remote_code: bool) -> Any:
-    from transformers import AutoTokenizer
-
-    return AutoTokenizer.from_pretrained(str(folder), local_files_only=True, trust_remote_code=remote_code)
 
 
 # ---- rows ------------------------------------------------------------------------------------------------------

@@ -191,6 +191,9 @@ class Splitter:
     # ---- parts that stay, and the lines of label and confidence --------------------------------------------------
 
     def _inner(self) -> bool:
+        if self._number == len(self._fmt.parts) - 2 and not self._fmt.whole_lines:
+            opened = self._steps[self._number].until.removesuffix(self._fmt.fields[0].key)
+            self._pending = self._pending.replace(f"{opened} ", opened, 1)  # as split() does
         step, pending, at = self._steps[self._number], self._pending, 0
         starts = self._starts[self._number]
         while found := starts.search(pending, at):

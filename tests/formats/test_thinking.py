@@ -287,3 +287,14 @@ def test_spaces_behind_an_answer_are_no_part_of_it_where_it_has_an_end() -> None
 
     assert split(compose(thinking, TAGS) + " ", TAGS) == thinking
     assert split(compose(thinking, HEADINGS) + " ", HEADINGS).final.answer == "e "
+
+
+def test_a_space_behind_the_final_parts_marker_is_no_part_of_it() -> None:
+    """Phi-3.5's vocabulary reads one behind every token, and cannot tell whether it was written."""
+    thinking = Thinking("a", "b", "c", Final("ALLOW", 0.5, "d", "e"))
+    written = compose(thinking, TAGS)
+
+    assert split(written.replace("<final>", "<final> "), TAGS) == thinking
+    assert split_final(final_part(written, TAGS).replace("<final>", "<final> "), TAGS) == thinking.final
+    with pytest.raises(FormatError):
+        split(written.replace("<final>", "<final>  "), TAGS)

@@ -272,3 +272,10 @@ def test_spaces_around_an_output_are_swallowed_and_hide_nothing() -> None:
     again = Splitter(TAGS, 10_000)
     with pytest.raises(Broken, match="text after the end"):
         again.feed(" " + GOOD + " <think-task>")
+
+
+def test_a_space_behind_the_final_parts_marker_is_swallowed_however_it_comes() -> None:
+    for text in (GOOD.replace("<final>", "<final> "), GOOD):
+        for seed in range(5):
+            assert run(chunks(text, seed))[:2] == ("締め切りは月末です。", "whole")
+    assert run([GOOD.replace("<final>", "<final>  ")])[1] != "whole"

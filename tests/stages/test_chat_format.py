@@ -21,7 +21,7 @@ from so8t.formats.thinking import ThinkingFormat
 from so8t.models import added
 from stages import chat_format
 from stages.chat_format import Spec
-from tests.bases import phi35
+from tests.bases import phi35, templates
 from tests.gguf import folders
 
 
@@ -86,6 +86,24 @@ def changed(base: Path, folder: Path, template: str) -> Path:
     (folder / "tokenizer_config.json").write_text(json.dumps({**config, "chat_template": template}), "utf-8")
     (folder / "chat_template.jinja").unlink(missing_ok=True)
     return folder
+
+
+def test_a_space_before_the_first_text_of_all_is_read_by_no_engine(published: Path, tmp_path: Path) -> None:
+    """Mistral's third tokenizer reads one there; here a token always stands before, as in its own chats."""
+    base = changed(published, tmp_path / "base", templates.MISTRAL3.replace("{{ bos_token }}", ""))
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        text = (base / name).read_text("utf-8").replace("<|user|>", "[INST]").replace("<|assistant|>", "[/INST]")
+        (base / name).write_text(text.replace('"rstrip": true', '"rstrip": false'), "utf-8")
+    document = json.loads((base / "tokenizer.json").read_bytes())
+    first = {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "first", "split": False}
+    document |= {"normalizer": None, "pre_tokenizer": first}
+    (base / "tokenizer.json").write_text(json.dumps(document), "utf-8")
+
+    found = build(base, tmp_path, replace(PHI3, name="auto"), strings=1000)
+
+    declared = chat.from_json(found["chat_format"]["chat"])
+    assert (declared.name, declared.lead, declared.system_last) == ("own", " ", True)
+    assert found["proof"] == {"own_template": True, "accepted": {}, "conversations": 34, "strings": 1000}
 
 
 def test_a_template_other_than_declared_is_refused_with_the_first_difference(published: Path, tmp_path: Path) -> None:
@@ -165,6 +183,23 @@ def test_a_base_without_an_unknown_token_is_no_crash(tmp_path: Path) -> None:
     (tmp_path / "again").mkdir()
     with pytest.raises(StageError, match=r"^chat format phi3: <\|halt\|> should end an answer and is not a token"):
         build(base, tmp_path / "again", replace(PHI3, stop=("<|halt|>",)))
+
+
+def test_answers_that_come_back_as_other_text_are_refused_before_the_training(tmp_path: Path) -> None:
+    base = folders.build("qwen3", tmp_path / "base")
+    document = json.loads((base / "tokenizer.json").read_bytes())
+    (base / "tokenizer.json").write_text(json.dumps({**document, "normalizer": {"type": "Lowercase"}}), "utf-8")
+
+    with pytest.raises(StageError) as refused:
+        build(base, tmp_path)
+
+    assert str(refused.value) == (
+        "chat format: the answer of conversation 'ends with an answer', as the training learns it, comes back from "
+        "llama.cpp as other text, so that no answer would keep the thinking format\n"
+        "  learned:   '<final>判定: ALLOW\\n確信度: 0'\n"
+        "  llama.cpp: '<final>判定: allow\\n確信度: 0'\n"
+        "take another base, or a tokenizer.json that keeps texts as they are"
+    )
 
 
 def test_markers_that_no_engine_prints_are_refused_before_the_training(tmp_path: Path) -> None:

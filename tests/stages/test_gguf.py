@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 import sys
 from pathlib import Path
@@ -90,6 +91,19 @@ def test_a_passed_bound_fails_the_stage(inputs: Inputs, tmp_path: Path) -> None:
 
     with pytest.raises(StageError, match=r"gguf: f16 -> q8_0: mean KL divergence .* is over 1e-12 \(kl\)"):
         build(inputs, tmp_path / "out", types=("q8_0",), bounds={"q8_0": narrow})
+
+
+def test_random_weights_are_told_from_a_bad_type(inputs: Inputs, tmp_path: Path) -> None:
+    narrow = {"kl": 1e-12, "perplexity": 1, "top1": 0}
+
+    with pytest.raises(StageError) as refused:
+        build(inputs, tmp_path / "out", types=("q8_0",), bounds={"q8_0": narrow})
+
+    assert re.search(
+        r"; the bounds are about trained models, and this one has learned nothing: its perplexity is \d+, "
+        r"with a vocabulary of 400$",
+        str(refused.value),
+    )
 
 
 @pytest.mark.parametrize(
