@@ -53,6 +53,9 @@ class Spec(SpecModel):
     direct: float = Field(0.0, ge=0, le=1)
     """Share of the conversations of train and validation that are learned a second time as direct answers, without
     thinking; with 0, `think: false` gives no answer."""
+    direct_again: float = Field(0.0, ge=0, le=1)
+    """Share of the direct answers that are learned as a second turn, behind a question and answer of another record of
+    the same split: a model that saw single questions alone may think aloud when it is asked again."""
     fractions: Fractions = Fractions()
     """Shares of the held-out splits, by a hash of the text; records that a source pinned stay where they are."""
     near_duplicate_threshold: float | None = Field(0.8, gt=0, le=1)
@@ -75,7 +78,7 @@ def build(inputs: Inputs, out: Path, spec: Spec) -> None:
     chat_format = chatformat.chat_format(spec.chat)
     named = replace(think.FORMATS[spec.format], history=spec.history == "kept")
     thinking_format = think.reserving(named, chat_format.tokens)
-    conversation = ExampleWriter(chat_format, thinking_format, spec.system, spec.direct)
+    conversation = ExampleWriter(chat_format, thinking_format, spec.system, spec.direct, spec.direct_again)
     composer = Composer(
         thinking_format,
         spec.policies,

@@ -8,12 +8,13 @@ SPLITS = ("train", "validation")  # others are held out, and asked both ways as 
 
 
 class Choice:
-    """A larger share takes all records of a smaller one, and some more; it has nothing to do with the splits' hash."""
+    """A larger share takes all records of a smaller one, and some more; choices of other names are independent."""
 
-    def __init__(self, share: float) -> None:
-        self._below = round(share * (1 << 64))
+    def __init__(self, share: float, name: str = "direct") -> None:
+        self._below, self._name = round(share * (1 << 64)), name
 
     def __call__(self, number: str, split: str) -> bool:
         if split not in SPLITS:
             return False
-        return int.from_bytes(blake2b(f"direct {number}".encode(), digest_size=8).digest(), "big") < self._below
+        digest = blake2b(f"{self._name} {number}".encode(), digest_size=8).digest()
+        return int.from_bytes(digest, "big") < self._below

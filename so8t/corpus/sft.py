@@ -9,9 +9,9 @@ the answer that a source gives to it may comply, so that only a source of high t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from pydantic import Field
 
@@ -183,9 +183,16 @@ class ExampleWriter:
     """From a record and its target to the line of thinking_sft.jsonl."""
 
     def __init__(
-        self, chat_format: ChatFormat, thinking_format: ThinkingFormat, system: str, direct: float = 0.0
+        self,
+        chat_format: ChatFormat,
+        thinking_format: ThinkingFormat,
+        system: str,
+        direct: float = 0.0,
+        direct_again: float = 0.0,
     ) -> None:
-        self._chat, self._thinking, self._chosen = chat_format, thinking_format, Choice(direct)
+        self._chat, self._thinking = chat_format, thinking_format
+        self._chosen, self._again = Choice(direct), Choice(direct_again, "direct again")
+        self._last: dict[str, list[dict[str, str]]] = {}  # by split, the turn that was learned directly last
         self._system = [{"role": "system", "content": system}] if system else []
         self._frame = chat.frame(chat_format, system)
 
@@ -209,13 +216,22 @@ class ExampleWriter:
             "made_from": made_from,
         }
         if self._chosen(record["id"], record["split"]):
-            example["direct"] = True
+            example |= self._direct(record, messages)
         if "tags" in record:
             example["tags"] = record["tags"]
         if "harm" in record:
             example["harm"] = record["harm"]
         example["source"] = record["source"]
         return example
+
+    def _direct(self, record: Record, messages: Sequence[dict[str, str]]) -> dict[str, Any]:
+        """That it is learned directly, too; and, if it is chosen for that, behind which turn of another record."""
+        split, (question, answer) = record["split"], messages[-2:]
+        final = think.final_part(answer["content"], self._thinking)
+        before, self._last[split] = self._last.get(split), [question, {**answer, "content": final}]
+        if before is None or "history" in record or not self._again(record["id"], split):
+            return {"direct": True}
+        return {"direct": True, "before": before}
 
     def _opening(self, record: Record) -> list[dict[str, str]]:
         """The policy's system text, the record's own, and earlier turns; an earlier answer is a final part alone."""

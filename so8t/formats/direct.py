@@ -18,7 +18,8 @@ def prefill(fmt: ThinkingFormat) -> str:
     return fmt.parts[-1].open
 
 
-def answered(messages: Sequence[Message], fmt: ThinkingFormat) -> list[Message]:
-    """The same conversation, whose last answer is the final part alone."""
-    *before, last = messages
-    return [*before, {**last, "content": think.final_part(last["content"], fmt)}]
+def answered(messages: Sequence[Message], fmt: ThinkingFormat, before: Sequence[Message] = ()) -> list[Message]:
+    """The same conversation, whose last answer is the final part alone; `before` are turns in front of its own."""
+    *said, last = messages
+    system = next((at for at, message in enumerate(said) if message["role"] != "system"), len(said))
+    return [*said[:system], *before, *said[system:], {**last, "content": think.final_part(last["content"], fmt)}]

@@ -46,7 +46,7 @@ def read(
 def _forms(record: Record, chat_format: ChatFormat, thinking_format: ThinkingFormat) -> Iterator[list[Segment]]:
     yield chat.segments(record["messages"], chat_format)
     if record.get("direct"):
-        messages = direct.answered(record["messages"], thinking_format)
+        messages = direct.answered(record["messages"], thinking_format, record.get("before", ()))
         yield chat.segments(messages, chat_format, prefill=direct.prefill(thinking_format))
 
 

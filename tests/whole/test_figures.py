@@ -113,7 +113,7 @@ def test_answers_without_thinking_are_as_good(built: Path) -> None:
 def test_the_proof_of_ollama_holds_on_these_weights(built: Path, tmp_path: Path) -> None:
     """A server's answers are llama.cpp's own here; the server around them is played by a stand-in."""
     names = ("gguf", "chat_format", "thinking_sft", "modelfile", "evaluation")
-    for name in ("scratch", "out"):
+    for name in ("scratch", "out", "server"):
         (tmp_path / name).mkdir()
     with Model(built / "gguf" / "models" / "so8t-f16.gguf", context=512) as engine:
 

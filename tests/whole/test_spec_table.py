@@ -240,6 +240,7 @@ TABLE: dict[str, list[tuple[str, dict[str, Any], dict[str, Any], str]]] = {
         ("teacher", {}, TEACHER, "?"),
         ("direct", {}, {"direct": 1.0}, "t"),
         ("history", {}, {"history": "dropped"}, "t"),
+        ("direct_again", {"direct": 1.0}, {"direct": 1.0, "direct_again": 1.0}, "t"),
         *(
             (f"teacher.{name}", TEACHER, {"teacher": {"model": "m", name: value}}, "t")
             for name, value in [("model", "n"), ("temperature", 0.5), ("max_tokens", 99), ("seed", 1), ("attempts", 5)]
