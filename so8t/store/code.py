@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import os
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -19,6 +20,7 @@ from so8t.store.digest import Signature, signature
 # The engine carries builds and does not take part in them, and `watch` only tells of them on the side:
 # editing either must never retrain a model.
 MACHINERY = ("so8t.engine", "so8t.spec", "so8t.store", "so8t.errors", "so8t.watch")
+_MACHINERY = tuple(f"{part}." for part in MACHINERY)
 _PYTHON = (".py", ".pyc")
 CONTENTS = "stages"  # the table of contents imports every stage and changes none
 
@@ -100,10 +102,10 @@ def find(name: str, roots: Mapping[str, Path]) -> Path | None:
     top, *rest = name.split(".")
     if top not in roots:
         return None
-    base = roots[top].joinpath(*rest)
-    for path in (base / "__init__.py", base.with_name(base.name + ".py")):
-        if path.is_file():
-            return path
+    base = os.path.join(roots[top], *rest)  # hundreds of names a plan, and most are not modules: no Path for these
+    for path in (os.path.join(base, "__init__.py"), f"{base}.py"):
+        if os.path.isfile(path):  # noqa: PTH113
+            return Path(path)
     return None
 
 
@@ -135,7 +137,7 @@ def _with_parents(name: str) -> Iterator[str]:
 
 
 def _is_machinery(name: str) -> bool:
-    return name == CONTENTS or any(name == part or name.startswith(part + ".") for part in MACHINERY)
+    return name == CONTENTS or f"{name}.".startswith(_MACHINERY)
 
 
 def digest(tree: ast.AST) -> str:

@@ -242,3 +242,23 @@ def test_the_text_is_the_rendering_of_the_messages(changes: dict[str, Any]) -> N
 
 def test_no_system_message_where_the_spec_has_none() -> None:
     assert ExampleWriter(chat.PHI3, TAGS, "")(record(), TARGET)["text"].startswith("<|user|>\n会議")
+
+
+def answered(number: str, question: str, writer: ExampleWriter, **changes: Any) -> dict[str, Any]:
+    thought = Thinking("件", "安全", "方針", Final("ALLOW", 0.9, "理由", f"{question}の答え"))
+    row = {**record(**changes), "id": number, "text": question}
+    return writer(row, Target(compose(thought, TAGS), "given"))
+
+
+def test_a_direct_answer_can_stand_behind_a_turn_of_another_record_of_its_split() -> None:
+    writer = ExampleWriter(chat.PHI3, TAGS, "", 1.0, 1.0)
+
+    first = answered("a", "一", writer)
+    held = answered("b", "二", writer, split="validation")
+    second = answered("c", "三", writer)
+    turns = answered("d", "四", writer, history=[{"role": "user", "content": "前"}])
+
+    final = "<final>判定: ALLOW\n確信度: 0.90\n理由: 理由\n回答: 一の答え</final>"
+    assert [one.get("before") for one in (first, held, turns)] == [None, None, None]
+    assert second["before"] == [{"role": "user", "content": "一"}, {"role": "assistant", "content": final}]
+    assert all(one["direct"] for one in (first, held, second, turns))

@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from so8t.errors import StageError
-from so8t.formats import records
+from so8t.formats import direct, records
 from so8t.formats.chat import PHI3
 from so8t.formats.encoding import Encoded, Encoder
-from so8t.formats.thinking import FORMATS, Final, Thinking, ThinkingFormat, compose
+from so8t.formats.thinking import FORMATS, TAGS, Final, Thinking, ThinkingFormat, compose
 from so8t.train import losses
 from so8t.train.conversations import Conversations, Counts, Rows, collate, pack, read, write
 from tests.formats import untrained
@@ -64,6 +64,22 @@ def test_a_record_that_is_chosen_comes_a_second_time_as_a_direct_answer(fmt: Thi
     given = [words.decode([i for i, on in zip(one.ids, one.learned, strict=True) if not on]) for one in (whole, direct)]
     assert given[0] == "<|user|>\n営業は？<|end|>\n<|assistant|>\n\n"
     assert given[1] == f"<|user|>\n営業は？<|end|>\n<|assistant|>\n{fmt.parts[-1].open}\n"
+
+
+def test_a_direct_answer_is_learned_behind_the_turns_that_its_line_names() -> None:
+    messages = [
+        {"role": "system", "content": "判定します。"},
+        {"role": "user", "content": "二つ目"},
+        {"role": "assistant", "content": compose(Thinking("件", "安全", "方針", Final("DENY", 0.9, "理", "否")), TAGS)},
+    ]
+    before = [{"role": "user", "content": "一つ目"}, {"role": "assistant", "content": "<final>前の答え</final>"}]
+
+    said = direct.answered(messages, TAGS, before)
+
+    assert [each["content"] for each in said] == [
+        *("判定します。", "一つ目", "<final>前の答え</final>", "二つ目"),
+        "<final>判定: DENY\n確信度: 0.90\n理由: 理\n回答: 否</final>",
+    ]
 
 
 def test_nothing_left_says_what_to_do(tmp_path: Path) -> None:
