@@ -65,7 +65,7 @@ def test_gates_changed_nothing_before_training_and_turned_in_it(built: Path) -> 
     before, after = read(built / "so8t_model" / "so8t.json"), read(built / "adapter" / "training.json")
 
     assert (before["identity_bit_equal"], before["orthogonality_error"], before["layers"]) == (True, 0.0, [1, 2])
-    assert after["steps"] == after["planned"] == 1000
+    assert after["steps"] == after["planned"] == 1200
 
 
 def test_merged_and_baked_are_what_was_trained(built: Path) -> None:
