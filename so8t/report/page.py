@@ -10,7 +10,7 @@ from typing import Any
 from jinja2 import DictLoader, Environment, StrictUndefined
 from markupsafe import Markup
 
-from so8t.report import flow, graph, headline, ledger, samples, summary, training, verdicts, words
+from so8t.report import flow, graph, headline, ledger, samples, sources, summary, training, verdicts, words
 from so8t.report.facts import Facts, Figure
 
 _LOOK = files("so8t.report") / "look"
@@ -31,6 +31,9 @@ def render(facts: Facts) -> str:
         times=sorted((stage for stage in facts.stages if stage.seconds), key=lambda stage: -stage.seconds)[:_TIMES],
         steps=flow.steps(facts),
         flow=flow.draw(facts),
+        origins=sources.origins(facts),
+        found=sources.found(facts),
+        differing=[(stage, value) for stage in facts.stages for value in stage.values if value.differs],
         charts=training.charts(facts),
         proofs=ledger.proofs(facts),
         entries=ledger.entries(facts),

@@ -10,6 +10,7 @@ from so8t.report.facts import Facts, Made, StageFacts, Value
 from so8t.store.manifest import File
 
 _SPLITS = ("train", "validation", "test")  # the project's own names
+_COUNTED = ("lines", "records", "blank", "beyond_limit", "quarantined")  # of a source
 _WORDS = ("tiny", "local", "hub")  # kinds of base models
 
 
@@ -93,7 +94,8 @@ def _documents(documents: Mapping[str, Any], splits: Names) -> dict[str, Any]:
     if stats := documents.get("cleaned/stats.json"):
         found["cleaned/stats.json"] = _counted(stats)
     if sources := documents.get("raw/stats.json"):
-        found["raw/stats.json"] = {f"source {at}": each for at, each in enumerate(sources.values(), 1)}
+        counted = [{key: each[key] for key in _COUNTED} for each in sources.values()]
+        found["raw/stats.json"] = {f"source {at}": each for at, each in enumerate(counted, 1)}
     if base := documents.get("base_model/base.json"):
         source = base["source"] if base["source"] in _WORDS else "another"
         found["base_model/base.json"] = {"architecture": "a model", "parameters": base["parameters"], "source": source}

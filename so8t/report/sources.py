@@ -1,0 +1,66 @@
+"""Where the records came from, and what was found in them: sources with their terms, personal data, harmful texts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from so8t.report import words
+from so8t.report.facts import Facts, Figure
+
+FILE = "raw/stats.json"
+_CLEANED = "cleaned/stats.json"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """A source as its declaration names it."""
+
+    name: str
+    terms: str
+    trust: str
+    lines: Figure
+    records: Figure
+
+
+@dataclass(frozen=True)
+class Found:
+    what: str
+    counts: tuple[tuple[str, Figure], ...]
+
+
+def origins(facts: Facts) -> tuple[Origin, ...]:
+    said = _declared(facts)
+    return tuple(
+        _origin(name, counts, said.get(name, {})) for name, counts in (facts.documents.get(FILE) or {}).items()
+    )
+
+
+def _origin(name: str, counts: Mapping[str, Any], said: Mapping[str, str]) -> Origin:
+    lines, records = (Figure(words.number(counts[key]), FILE, f"{name}.{key}") for key in ("lines", "records"))
+    return Origin(name, said.get("terms", ""), said.get("trust", ""), lines, records)
+
+
+def _declared(facts: Facts) -> dict[str, dict[str, str]]:
+    """Terms and trust by a source's name, from the values of raw's spec."""
+    raw = next((stage for stage in facts.stages if stage.name == "raw"), None)
+    entries: dict[str, dict[str, str]] = {}
+    for value in raw.values if raw else ():
+        place, _, key = value.name.rpartition(".")
+        if place.startswith("sources[") and key in ("name", "terms", "trust"):
+            entries.setdefault(place, {})[key] = str(value.value)
+    return {entry["name"]: entry for entry in entries.values() if "name" in entry}
+
+
+def found(facts: Facts) -> tuple[Found, ...]:
+    """What `cleaned` replaced and marked, by kind."""
+    titles = {"pii": "Personal data replaced", "harm": "Marked as harmful"}
+    return tuple(
+        Found(
+            title,
+            tuple((kind, Figure(words.number(count), _CLEANED, f"{key}.{kind}")) for kind, count in counts.items()),
+        )
+        for key, title in titles.items()
+        if (counts := facts.find(_CLEANED, key))
+    )
