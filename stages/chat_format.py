@@ -59,8 +59,11 @@ def build(inputs: Inputs, out: Path, spec: Spec) -> None:
         proof: dict[str, Any] = {"own_template": bool(tokenizer.chat_template), "accepted": {}}
         if tokenizer.chat_template:
             proof["accepted"] = owntemplate.check(owntemplate.own(tokenizer), fmt, formats.thinking, spec.accept)
-        proof |= _engines(folder, tokenizer, published.auto(folder, remote_code), formats, spec, out, proof["accepted"])
-    draft |= {"chat": chat.to_json(fmt), "thinking": thinking.to_json(formats.thinking)}
+        auto = published.auto(folder, remote_code)
+        shown, spaced = _engines(folder, tokenizer, auto, formats, spec, out, proof["accepted"])
+        proof |= shown
+    settled = replace(formats.thinking, spaced=spaced)
+    draft |= {"chat": chat.to_json(fmt), "thinking": thinking.to_json(settled)}
     draft |= {"jinja": chat.jinja_template(fmt, thinking.dropping(formats.thinking))}
     _write_json(out / declared.FILE, draft)
     _write_json(out / "vocabulary.json", {"pre_tokenizer": spec.pre_tokenizer, "accept": spec.accept})
@@ -92,8 +95,11 @@ def _of(tokenizer: Any, named: ChatFormat) -> ChatFormat:
 
 def _engines(
     folder: Path, tokenizer: Any, auto: Any, formats: Formats, spec: Spec, out: Path, accepted: dict[str, str]
-) -> dict[str, Any]:
-    """llama.cpp and Ollama's TEMPLATE over a GGUF of the vocabulary alone, and AutoTokenizer (`auto`) beside."""
+) -> tuple[dict[str, Any], bool]:
+    """llama.cpp and Ollama's TEMPLATE over a GGUF of the vocabulary alone, and AutoTokenizer (`auto`) beside.
+
+    What was proven, and whether answers come back with spaces of the vocabulary's.
+    """
     from so8t.formats import chat, equality, gotemplate, strings, thinking
     from so8t.gguf import bare, layout
     from so8t.gguf.llamacpp import Model
@@ -105,7 +111,7 @@ def _engines(
     bare.write(vocabulary, file)
     with Model(file, context=8) as engine:
         equality.check_markers(engine, formats.thinking)
-        equality.check_answers(engine, tokenizer, formats)
+        spaced = equality.check_answers(engine, tokenizer, formats)
         views = {
             "training": equality.training(tokenizer, formats),
             "pieces": equality.pieces(engine, tokenizer, formats),
@@ -120,7 +126,7 @@ def _engines(
         differing |= equality.check_auto(tokenizer, auto, engine, texts, spec.accept)
     file.unlink()
     found = {**accepted, **proven.differences, **differing}
-    return {"accepted": found, "conversations": proven.conversations, "strings": spec.strings}
+    return {"accepted": found, "conversations": proven.conversations, "strings": spec.strings}, spaced
 
 
 def _write_json(path: Path, value: Any) -> None:

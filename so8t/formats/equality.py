@@ -105,9 +105,12 @@ def check_markers(engine: Engine, thinking: ThinkingFormat) -> None:
             )
 
 
-def check_answers(engine: Engine, tokenizer: Any, formats: Formats) -> None:
-    """What the training learns comes back from the engine as the same text, but for spaces that no reader minds."""
-    encoder, stops = Encoder(tokenizer), set(formats.chat.stop)
+def check_answers(engine: Engine, tokenizer: Any, formats: Formats) -> bool:
+    """What the training learns comes back from the engine as the same text, but for spaces that no reader minds.
+
+    Gives whether there are such spaces.
+    """
+    encoder, stops, spaced = Encoder(tokenizer), set(formats.chat.stop), False
     for conversation in suite.conversations(formats.thinking):
         messages = suite.trained(conversation.messages, formats.thinking)
         if messages[-1]["role"] != "assistant":
@@ -126,6 +129,8 @@ def check_answers(engine: Engine, tokenizer: Any, formats: Formats) -> None:
                 f"  learned:   {written[part]!r}\n  llama.cpp: {said[part]!r}\n"
                 "take another base, or a tokenizer.json that keeps texts as they are"
             )
+        spaced = spaced or texts[0] != texts[1]
+    return spaced
 
 
 @dataclass(frozen=True)

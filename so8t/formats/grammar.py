@@ -44,13 +44,14 @@ def _texts(fmt: ThinkingFormat) -> tuple[Automaton, Automaton]:
 
 
 def _root(fmt: ThinkingFormat, inner: str, final: str) -> Iterator[str]:
-    yield f'" "{{0,{SPACES}}}'
+    if fmt.spaced:
+        yield f'" "{{0,{SPACES}}}'
     for part in fmt.parts[:-1]:
         yield from (_literal(part.open), inner, _literal(part.close))
     last = fmt.parts[-1]
     yield _literal(last.open)
-    if not fmt.whole_lines:
-        yield '" "?'  # where a vocabulary reads one behind a marker's token
+    if fmt.spaced and not fmt.whole_lines:
+        yield '" "?'  # behind a marker's token
     for number, (field, rule) in enumerate(zip(fmt.fields, ("label", "confidence", final, final), strict=True)):
         yield _literal("\n" * bool(number) + field.key)
         yield rule

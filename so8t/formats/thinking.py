@@ -72,6 +72,7 @@ class ThinkingFormat:
     """`markers` are structure (with `whole_lines`, only as a whole line); `reserved` belongs to chat formats.
 
     `history`: thinking stands in earlier answers of a conversation; else a template drops it from them.
+    `spaced`: the base's vocabulary reads spaces before texts, so that an answer may begin with one.
     """
 
     name: str
@@ -81,6 +82,7 @@ class ThinkingFormat:
     whole_lines: bool
     reserved: tuple[str, ...]
     history: bool = True
+    spaced: bool = False
 
     @property
     def tokens(self) -> tuple[str, ...]:
@@ -287,8 +289,9 @@ def _structure(fmt: ThinkingFormat) -> re.Pattern[str]:
 
 
 def to_json(fmt: ThinkingFormat) -> dict[str, Any]:
-    """What is as usual about the history is left out."""
-    return {key: value for key, value in asdict(fmt).items() if (key, value) != ("history", True)}
+    """What is as usual about history and spaces is left out."""
+    usual = {"history": True, "spaced": False}
+    return {key: value for key, value in asdict(fmt).items() if key not in usual or value != usual[key]}
 
 
 def from_json(value: dict[str, Any]) -> ThinkingFormat:
@@ -300,4 +303,5 @@ def from_json(value: dict[str, Any]) -> ThinkingFormat:
         whole_lines=value["whole_lines"],
         reserved=tuple(value["reserved"]),
         history=value.get("history", True),
+        spaced=value.get("spaced", False),
     )

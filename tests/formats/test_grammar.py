@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -168,3 +169,11 @@ def test_an_untrained_model_writes_valid_answers_and_nothing_else(
         )
         assert generated.ended == "stop"
         split(model.detokenize(generated.ids), FORMATS[name])
+
+
+def test_spaces_of_the_vocabularys_are_admitted_where_it_reads_them(models: dict[str, Model]) -> None:
+    output, spaced = TAGGED.replace("<final>", "<final> "), grammar(replace(TAGS, spaced=True))
+
+    assert Judge(models["tags"], spaced).refused(f" {output}") is None
+    assert Judge(models["tags"], spaced).refused(TAGGED) is None
+    assert Judge(models["tags"], written("tags", None)).refused(f" {TAGGED}") == 0

@@ -67,6 +67,13 @@ def test_phi35_is_found_in_its_own_template_and_read_alike_everywhere(published:
     assert found["chat_format"]["system"] == "短く。"
     assert found["proof"] == {"own_template": True, "accepted": {}, "conversations": 34, "strings": 2000}
     assert found["vocabulary"] == {"pre_tokenizer": "", "accept": []}
+    assert found["chat_format"]["thinking"]["spaced"] is True  # llama.cpp prints ` <think-task>`
+
+
+def test_a_vocabulary_that_reads_no_space_before_a_text_lets_no_answer_begin_with_one(tmp_path: Path) -> None:
+    found = build(folders.build("phi3", tmp_path / "base"), tmp_path, strings=0)
+
+    assert "spaced" not in found["chat_format"]["thinking"]
 
 
 def test_a_history_without_thinking_is_proven_in_every_engine(published: Path, tmp_path: Path) -> None:
