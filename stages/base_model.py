@@ -107,7 +107,7 @@ def _from_gguf(inputs: Inputs, out: Path, source: Gguf) -> dict[str, Any]:
     file = base.file_of(inputs.sources["checkpoint"], source)
     with quiet():
         told = base.take(file, out / "model")
-        figures = proven.check(file, out / "model", not told["lossy"], source.accept, source.precision, source.threads)
+        figures = proven.check(file, out / "model", told, source.accept, source.precision, source.threads)
     how = "lossy, not the weights that it was made from" if told["lossy"] else "exactly its weights"
     print(
         f"base_model: {source.path}: {how}; against llama.cpp {proven.STRINGS:,} texts give equal tokens, "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,9 +31,12 @@ TEXTS = {
 
 
 def check(
-    file: Path, folder: Path, exact: bool, accept: Collection[str], precision: Precision, threads: int
+    file: Path, folder: Path, told: Mapping[str, Any], accept: Collection[str], precision: Precision, threads: int
 ) -> Figures:
-    """How far PyTorch over `folder` is from llama.cpp over `file`; beyond the usual bounds it is a StageError."""
+    """How far PyTorch over `folder` is from llama.cpp over `file`; beyond the usual bounds it is a StageError.
+
+    `told` is what `base.take` says of the file.
+    """
     tokenizer = published.tokenizer(folder)
     with Model(file, context=LONGEST, threads=threads) as engine:
         _check_tokens(file.name, tokenizer, engine, accept)
@@ -42,13 +45,18 @@ def check(
         ids = {name: tokenizer(text, truncation=True, max_length=most)["input_ids"] for name, text in TEXTS.items()}
         with engines.torch_model(folder, precision, threads) as computed:
             found = engines.compare(engine.logits, computed, ids)
-    if problems := bounds.problems(found, USUAL_TYPES["f16"] if exact else LOSSY):
+    if problems := bounds.problems(found, _allowed(told)):
         raise StageError(
             f"base_model: PyTorch does not compute from the folder what llama.cpp computes from {file.name}: "
             f"{'; '.join(problems)}; over {found.tokens} tokens, worst in {found.worst}; "
             "take the safetensors of this model"
         )
     return found
+
+
+def _allowed(told: Mapping[str, Any]) -> TypeBounds:
+    """By the coarsest type that the file has."""
+    return LOSSY if told["lossy"] else USUAL_TYPES["bf16" if "BF16" in told["types"] else "f16"]
 
 
 def _check_tokens(name: str, tokenizer: Any, engine: Model, accept: Collection[str]) -> None:

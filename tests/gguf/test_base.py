@@ -94,9 +94,9 @@ def test_the_config_says_what_the_models_own_said(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("name", "kind"), [("llama3", "f32"), ("phi3-long", "f16")])
 def test_pytorch_reads_and_computes_what_llama_cpp_does(name: str, kind: str, tmp_path: Path) -> None:
     file = convert(folders.build(name, tmp_path / "model"), tmp_path / "pico.gguf", kind)
-    base.take(file, tmp_path / "taken")
+    told = base.take(file, tmp_path / "taken")
 
-    figures = proven.check(file, tmp_path / "taken", True, (), "float32", 1)
+    figures = proven.check(file, tmp_path / "taken", told, (), "float32", 1)
 
     assert figures.kl < 1e-7
     assert figures.top1 > 0.99
@@ -110,7 +110,7 @@ def test_every_family_and_type_computes_what_llama_cpp_does(name: str, kind: str
     told = base.take(file, tmp_path / "taken")
     accept = ("decomposed",) if name == "qwen2" else ()  # transformers composes letters for every Qwen 2
 
-    figures = proven.check(file, tmp_path / "taken", not told["lossy"], accept, "float32", 1)
+    figures = proven.check(file, tmp_path / "taken", told, accept, "float32", 1)
 
     assert figures.kl < {"f32": 1e-7, "f16": 1e-6, "bf16": 1e-5, "q8_0": 1e-4}[kind]
 
@@ -265,7 +265,7 @@ def test_an_architecture_without_a_table_is_refused(llama: Path) -> None:
 
 @pytest.mark.slow
 def test_a_tokenizer_or_weights_that_differ_from_the_files_are_not_published(llama: Path, tmp_path: Path) -> None:
-    base.take(llama, tmp_path / "words")
+    told = base.take(llama, tmp_path / "words")
     shutil.copytree(tmp_path / "words", tmp_path / "weights")
     document = json.loads((tmp_path / "words" / "tokenizer.json").read_bytes())
     document["model"]["merges"] = document["model"]["merges"][:1]
@@ -275,9 +275,9 @@ def test_a_tokenizer_or_weights_that_differ_from_the_files_are_not_published(lla
     (tmp_path / "weights" / "config.json").write_text(json.dumps(config), "utf-8")
 
     with pytest.raises(StageError) as of_words:
-        proven.check(llama, tmp_path / "words", True, (), "float32", 1)
+        proven.check(llama, tmp_path / "words", told, (), "float32", 1)
     with pytest.raises(StageError) as of_weights:
-        proven.check(llama, tmp_path / "weights", True, (), "float32", 1)
+        proven.check(llama, tmp_path / "weights", told, (), "float32", 1)
 
     assert str(of_words.value).startswith("base_model: transformers does not read '")
     assert str(of_words.value).endswith(
