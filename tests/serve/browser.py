@@ -32,7 +32,9 @@ class Page:
 
     def __init__(self, url: str) -> None:
         where = urlsplit(url)
-        self._socket = socket.create_connection((where.hostname or "", where.port or 0), timeout=20)
+        self._socket = socket.create_connection(
+            (where.hostname or "", where.port or 0), timeout=120
+        )  # a busy machine is no fault
         key = base64.b64encode(os.urandom(16)).decode()
         self._socket.sendall(
             f"GET {where.path} HTTP/1.1\r\nHost: {where.netloc}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
