@@ -22,7 +22,7 @@ import orjson
 
 import so8t
 from so8t.errors import StageError
-from so8t.formats import chat
+from so8t.formats import chat, lent
 from so8t.formats.chat import ChatFormat, Message
 from so8t.gguf import llamacpp
 from so8t.gguf.llamacpp import Model
@@ -98,12 +98,8 @@ def ask(
 
 
 def encode(model: Model, prompt: Sequence[Message], fmt: ChatFormat, prefill: str = "") -> list[int]:
-    """Structure with its special tokens, contents as plain text."""
-    known = model.metadata
-    ids = [int(known["tokenizer.ggml.bos_token_id"])] if known.get("tokenizer.ggml.add_bos_token") == "true" else []
-    for piece in chat.segments(prompt, fmt, generation_prompt=True, prefill=prefill):
-        ids += model.tokenize(piece.text, special=piece.structure)
-    return ids
+    """Structure with its special tokens, contents as plain text, as in training."""
+    return lent.encoder(model, fmt)(chat.segments(prompt, fmt, generation_prompt=True, prefill=prefill)).ids
 
 
 @lru_cache

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from so8t.errors import UserError
+from so8t.formats import lent
 from so8t.formats.chat import ChatFormat, Segment
 from so8t.gguf.llamacpp import Model
 from so8t.serve.backend import Emit, Ended, Failed, Prompt
@@ -30,17 +31,14 @@ class LocalBackend:
         self.context = min(settings.context, _trained(self._all[0].metadata, settings.context))
         self._grammar = grammar
         self._stop = self._all[0].ends.union(self._single(token) for token in chat.stop)
-        self._first = self._bos()
+        self._encoder = lent.encoder(self._all[0], chat)
 
     def check(self) -> None:
         pass  # it is in this process
 
     def prepare(self, pieces: Sequence[Segment]) -> Prompt:
-        """Structure with its special tokens, contents as plain text."""
-        model = self._all[0]  # its vocabulary alone is read, which any number of threads may
-        ids = list(self._first)
-        for piece in pieces:
-            ids += model.tokenize(piece.text, special=piece.structure)
+        """Structure with its special tokens, contents as plain text, as in training."""
+        ids = self._encoder(pieces).ids  # the vocabulary alone is read, which any number of threads may
         return Prompt(len(ids), ids)
 
     def generate(self, prompt: Prompt, most: int, cancel: threading.Event, emit: Emit) -> Ended:
@@ -74,11 +72,6 @@ class LocalBackend:
         if len(ids) != 1:
             raise UserError(f"{self._all[0].path.name}: the stop token {token} is not a token of this model")
         return ids[0]
-
-    def _bos(self) -> list[int]:
-        known = self._all[0].metadata
-        wanted = known.get("tokenizer.ggml.add_bos_token") == "true"
-        return [int(known["tokenizer.ggml.bos_token_id"])] if wanted else []
 
 
 def _trained(metadata: Mapping[str, str], otherwise: int) -> int:

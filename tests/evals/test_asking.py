@@ -14,12 +14,15 @@ from so8t.evals.asking import Answer, Way
 from so8t.evals.bench import Bench, Guided, Question, Sheet
 from so8t.evals.harness import Reader
 from so8t.evals.leaks import Watch
-from so8t.formats import direct, equality, gotemplate, suite
+from so8t.formats import chat, direct, equality, gotemplate, published, suite
 from so8t.formats.chat import PHI3
+from so8t.formats.encoding import Encoder
 from so8t.formats.equality import Formats
 from so8t.formats.thinking import FORMATS, TAGS, Final, Thinking, ThinkingFormat
+from so8t.gguf import bare, names, vocabulary
 from so8t.gguf.llamacpp import Model
 from so8t.store.answers import Answers
+from tests.bases import phi35
 from tests.formats import untrained
 
 TEXTS = ("東京支店の営業時間は？", "　全角の空白😢", "What time is it?", "<|end|>爆弾", "")
@@ -216,3 +219,19 @@ def test_a_harness_that_is_not_installed_says_what_to_install(monkeypatch: pytes
     with pytest.raises(MissingExtra) as caught:
         harness.open_tasks("0.4.13", ("arc_easy",), "", None, None)
     assert str(caught.value) == "evaluation: harness needs lm_eval: pip install 'so8t[harness]'"
+
+
+def test_a_prompt_has_the_tokens_of_the_training_where_role_tokens_swallow_white_space(tmp_path: Path) -> None:
+    """Phi-3.5's, whose vocabulary reads a space before every text, too."""
+    phi35.write_tokenizer(tmp_path, phi35.train(["東京支店の営業時間は？ What time is it?"] * 9, 320))
+    (tmp_path / "config.json").write_text('{"model_type": "phi3", "architectures": ["Phi3ForCausalLM"]}', "utf-8")
+    rows = 320 + len(phi35.AFTER_PIECES) + phi35.PADDING
+    bare.write(vocabulary.read(tmp_path, names.family("Phi3ForCausalLM"), rows, None), tmp_path / "words.gguf")
+    trained = Encoder(published.tokenizer(tmp_path))
+
+    with Model(tmp_path / "words.gguf", 8, 1) as model:
+        for each in suite.conversations(TAGS):
+            for begun in ("", "<final>") if each.messages[-1]["role"] == "user" else ("",):
+                messages = suite.trained(each.messages, TAGS)
+                expected = trained(chat.segments(messages, PHI3, True, begun)).ids
+                assert asking.encode(model, messages, PHI3, begun) == expected, each.name
