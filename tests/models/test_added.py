@@ -17,7 +17,7 @@ from so8t.errors import StageError
 from so8t.formats.thinking import HEADINGS, TAGS
 from so8t.gguf import bare, layout
 from so8t.gguf.llamacpp import Model
-from so8t.models import added, checkpoint
+from so8t.models import added, checkpoint, facts
 from stages import base_model
 from stages.base_model import Spec
 from tests.gguf import folders
@@ -171,9 +171,9 @@ def test_the_stage_says_what_it_added(pico: Path, sft: Path, tmp_path: Path) -> 
     spec = Spec(source={"kind": "local", "path": "pico"}, tokens=("<memo>", "<final>"))
     (tmp_path / "out").mkdir()
     base_model.build(Inputs({"thinking_sft": sft}, sources), tmp_path / "out", spec)
-    facts = json.loads((tmp_path / "out" / "base.json").read_bytes())
+    told = facts.read(tmp_path / "out")
 
-    assert (facts["added"], facts["vocab_size"]) == ({"<memo>": 420}, 421)
+    assert (told["added"], told["vocab_size"], facts.added(tmp_path / "out")) == ({"<memo>": 420}, 421, (420,))
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["base.json", "model"]
     model = workshop.plain(tmp_path / "out" / "model")
     assert model(input_ids=torch.tensor([[1, 420, 7]])).logits.isfinite().all()

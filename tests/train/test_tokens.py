@@ -24,7 +24,7 @@ from so8t.train import lora as learning
 from so8t.train import optimizer, run
 from so8t.train.job import Job
 from so8t.train.settings import Gates, Lora, Train
-from so8t.weights import bake, gatefiles, lora, merge, reader
+from so8t.weights import bake, gatefiles, lora, merge, reader, streamed
 from tests.gate.families import model as family
 from tests.train.conftest import Place, gates_for
 from tests.train.test_run import changed, contents
@@ -146,6 +146,18 @@ def test_adapter_merged_and_baked_are_the_same_function(learned: Learned) -> Non
 
     assert torch.equal(baked.argmax(-1), logits.argmax(-1))
     assert workshop.apart(logits, merged) < 1e-5 and workshop.apart(logits, baked) < 1e-5
+    assert workshop.apart(logits, streamed_logits(learned.root, ids)) < 1e-5  # what the stages compare with
+
+
+def streamed_logits(root: Path, ids: torch.Tensor) -> torch.Tensor:
+    with (
+        reader.open_folder(root / "base", "base_model") as base,
+        closing(lora.read(root / "adapter", base)) as adapter,
+    ):
+        gates = gatefiles.read(root / "adapter")
+        made = streamed.adapted(root / "base", base, root / "adapter", adapter, gates)
+        hidden = made.hidden(ids, lambda _number, given, layer: layer(given))
+        return made.logits(ids, hidden, 0, made.vocabulary)
 
 
 def test_the_ggufs_rows_are_the_baked_ones(learned: Learned, tmp_path: Path) -> None:
