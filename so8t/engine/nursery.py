@@ -43,8 +43,11 @@ def main(argv: list[str]) -> int:
             return _live(asked["stage"], handles, versions)
         for handle in handles:
             os.close(handle)
-        asking.send(str(child).encode())
-        asking.send(str(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])).encode())
+        try:
+            asking.send(str(child).encode())
+            asking.send(str(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])).encode())
+        except BrokenPipeError:  # doit was killed; the stage's process notices it by itself
+            return 0
 
 
 def _share(packages: Iterable[str], versions: dict[str, str]) -> None:

@@ -18,6 +18,7 @@ import sys
 import threading
 import time
 import traceback
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +44,10 @@ def main(argv: list[str]) -> int:
     except Exception as error:
         message = str(error) if isinstance(error, UserError) else _explain(name, error)
         answer, code = ({"error": message}, 1) if message else ({"bug": traceback.format_exc()}, 2)
-    result.write(json.dumps(answer))
-    result.close()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # what is done cannot be interrupted
+    with suppress(BrokenPipeError):  # doit was killed: nobody hears, and nothing is lost
+        result.write(json.dumps(answer))
+        result.close()
     return code
 
 

@@ -55,7 +55,8 @@ def test_an_interrupt_of_the_whole_group_leaves_finished_stages_finished(house: 
 @pytest.mark.parametrize("args", [(), ("-n", "2")])
 def test_a_signal_to_doit_alone_leaves_no_orphan_at_work(house: House, number: int, args: tuple[str, ...]) -> None:
     house.hold("doubled")
-    doing = house.start(*args, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    with (house.path / "said").open("wb") as said:
+        doing = house.start(*args, stdout=subprocess.DEVNULL, stderr=said)
     house.wait_for("doubled")
     os.kill(doing.pid, number)
     doing.wait(timeout=30)
@@ -63,6 +64,7 @@ def test_a_signal_to_doit_alone_leaves_no_orphan_at_work(house: House, number: i
     house.release("doubled")
 
     assert doing.returncode != 0
+    assert number == signal.SIGINT or "Traceback" not in house.read("said")
     assert house.doit().code == 0
     assert house.read("artifacts/tiny/card/card.txt") == "合計: 12\n"
 
