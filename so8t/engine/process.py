@@ -31,10 +31,10 @@ def main(argv: list[str]) -> int:
     profile, name, *force = argv
     result = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # whatever prints, prints to the story; stdout carries the result alone
-    _die_with_parent()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     answer: dict[str, Any]
     try:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        _die_with_parent()
         outcome = ensure(Path.cwd(), profile, name, force=bool(force))
         answer, code = {"how": outcome.how, "key": outcome.key, "seconds": outcome.seconds}, 0
     except CodeChanged:

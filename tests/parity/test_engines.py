@@ -102,7 +102,7 @@ def test_no_text_is_an_error() -> None:
 )
 def test_passed_bounds_name_step_figure_bound_and_the_next_thing_to_try(kind: str, bound: str, advice: str) -> None:
     with pytest.raises(StageError) as caught:
-        making.checked("baked", kind, FIGURES, {})
+        making.checked("baked", kind, FIGURES, {}, 2048)
 
     assert str(caught.value) == (
         f"gguf: baked -> {kind}: {bound}; over 6,056 tokens of 64 held-out conversations, worst in test:3; {advice}, "
