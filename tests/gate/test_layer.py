@@ -13,6 +13,8 @@ from so8t.gate.kinds import KINDS
 from so8t.gate.layer import Gate
 from tests.gate.families import open_up
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_new_gate_is_exactly_the_identity(kind: str) -> None:

@@ -22,6 +22,8 @@ from so8t.gguf.metadata import Provenance
 from stages import base_model
 from tests.gguf import folders
 
+pytestmark = pytest.mark.slow
+
 SHIFTED = 2**-24  # Gemma's norms are stored plus 1: what float32 cannot hold beside that 1 was lost in the GGUF
 
 

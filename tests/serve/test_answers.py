@@ -13,6 +13,8 @@ from so8t.serve.backend import Failed
 from so8t.serve.scripted import Scripted
 from tests.serve.served import SECRET, Served, in_two, output, says, served, sse
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:

@@ -10,6 +10,8 @@ from so8t.formats.thinking import HEADINGS, TAGS, ThinkingFormat
 from so8t.serve.scripted import Scripted
 from tests.serve.served import SECRET, output, says, served, sse
 
+pytestmark = pytest.mark.slow
+
 ANSWER = "締め切りは月末です。"
 
 

@@ -19,6 +19,8 @@ from so8t.serve.service import Ask
 from so8t.serve.settings import Limits
 from tests.serve.served import SECRET, output, records, served, service, sse, wait_for
 
+pytestmark = pytest.mark.slow
+
 
 class Gate:
     """A model that thinks at once and answers when it is let."""

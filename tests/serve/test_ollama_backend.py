@@ -20,6 +20,8 @@ from tests.ollama.standin import StandIn
 from tests.ollama.standin_http import running
 from tests.serve.served import SECRET, output, served
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def ollama(tmp_path: Path) -> Iterator[StandIn]:

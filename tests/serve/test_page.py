@@ -13,6 +13,8 @@ from so8t.serve.scripted import Scripted
 from tests.serve.browser import Page, page
 from tests.serve.served import SECRET, Served, output, served, wait_for
 
+pytestmark = pytest.mark.slow
+
 LABELS = {
     "経費の締め切りは？": "ALLOW",
     "契約を解除したい": "ESCALATION",

@@ -24,6 +24,8 @@ from stages.chat_format import Spec
 from tests.bases import phi35, templates
 from tests.gguf import folders
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
