@@ -5,7 +5,8 @@
 
 A pattern is relative to the project, with forward slashes, or absolute; it may begin with ~ or python:package, and
 hold environment variables.
-A file's name is its path relative to the project where it lies below it, else the path as it was spelled.
+A file's name is its path relative to the project where it lies below it, else, and for a file of a Python package,
+the path as it was spelled.
 """
 
 # ruff: noqa: PTH100, PTH112, PTH113 - names are lexical (Path.resolve follows links), and a walk is strings
@@ -133,7 +134,8 @@ def _named(project: Path, pattern: spelled.Path, path: str) -> Named:
     whole, root = os.path.abspath(path), os.path.join(os.path.abspath(project), "")
     if not _anchored(pattern.meant):
         return posixpath.normpath(_slashes(path[len(os.path.join(str(project), "")) :])), Path(whole)
-    inside = os.path.normcase(whole).startswith(os.path.normcase(root))
+    packaged = pattern.written.startswith("python:")  # a .venv in the project has the Python's version in its paths
+    inside = not packaged and os.path.normcase(whole).startswith(os.path.normcase(root))
     return _slashes(whole[len(root) :]) if inside else pattern.named(_slashes(whole)), Path(whole)
 
 
