@@ -8,9 +8,8 @@ from doit.cmd_base import DoitCmdBase
 
 from so8t.engine.backend import current_graph
 from so8t.engine.plan import Plan
+from so8t.engine.reading import NOT_INSTALLED
 from so8t.watch import machine
-
-LACKING = "not installed"  # what a plan says of a package's version
 
 
 class Doctor(DoitCmdBase):
@@ -43,7 +42,7 @@ def lacking(plan: Plan) -> Iterator[str]:
     """A line a stage, with the line that installs what it lacks."""
     known = machine.extras("so8t")
     for row in plan.rows.values():
-        missing = [package for package, version in row.packages.items() if version == LACKING]
+        missing = [package for package, version in row.packages.items() if version == NOT_INSTALLED]
         if missing:
             named = sorted({known[package] for package in missing if package in known})
             how = f"; pip install 'so8t[{','.join(named)}]'" if named else ""

@@ -27,6 +27,7 @@ from so8t.store.code import Known
 from so8t.store.digest import TICK_NS, signature
 from so8t.store.layout import MANIFEST
 
+NOT_INSTALLED = "not installed"  # in place of a version
 _VERSION = re.compile(r"^Version:[ \t]*(\S+)", re.MULTILINE)
 
 
@@ -140,7 +141,7 @@ def version(package: str) -> str:
     try:
         found = metadata.distribution(package)
     except metadata.PackageNotFoundError:
-        return "not installed"
+        return NOT_INSTALLED
     stated = _VERSION.search(found.read_text("METADATA") or "")
     return stated[1] if stated else found.version  # which parses the whole text as a mail, a fifth of a plan's time
 

@@ -4,7 +4,7 @@ All forms work on every platform.  A path keeps its spelling wherever it is a na
 another machine.
 """
 
-# ruff: noqa: PTH100, PTH111 - names are lexical, and patterns are no paths
+# ruff: noqa: PTH100, PTH111 - names are lexical, and patterns are not paths
 
 from __future__ import annotations
 

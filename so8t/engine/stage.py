@@ -42,7 +42,7 @@ class Inputs:
     def mark(self, stage: str) -> str:
         """What a picture says of the result that it belongs to, such as `curves 4ad83f10`.
 
-        Profile and date are no part of it: a result is shared by profiles, and the same whenever it is built.
+        Profile and date are not a part of it: a result is shared by profiles, and the same whenever it is built.
         """
         return f"{stage} {self.key[:8]}".rstrip()
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from so8t.report.facts import Facts
-
-BASE = "base"
+from so8t.report.headline import BASE, FILE
 
 
 def closing(facts: Facts, folder: str, page: str) -> Iterator[str]:
@@ -31,7 +30,7 @@ def _modelfiles(facts: Facts) -> list[str]:
 
 def _accuracy(facts: Facts) -> Iterator[str]:
     """Of each split, the file that answers best, and the base where it answers at all."""
-    for split, models in (facts.find("evaluation/scores.json", "splits") or {}).items():
+    for split, models in (facts.find(FILE, "splits") or {}).items():
         tuned = {name: figures["accuracy"] for name, figures in models.items() if name != BASE}
         if tuned:
             best = max(tuned, key=lambda name: tuned[name])

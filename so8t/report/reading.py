@@ -53,7 +53,7 @@ def read(layout: Layout, page: str) -> Facts:
     found = profiles.read(layout.project, layout.profile, table)
     parents = [folder.name for folder in found.chain[1:]]
     above = profiles.read(layout.project, parents[0], table) if parents else None
-    told = _journal(layout)
+    told = journal.by_key(layout)
     rows = [row for row in graph.rows.values() if row.name != page]
     samples = _lines(layout, SAMPLES)
     return Facts(
@@ -95,14 +95,6 @@ def _stage(
 def _made(manifest: Manifest) -> Made:
     given = manifest.fingerprint
     return Made(manifest.key, given.inputs, given.code, given.packages, manifest.files, manifest.accepted)
-
-
-def _journal(layout: Layout) -> dict[str, list[Mapping[str, Any]]]:
-    """What was told of each key, oldest first, by whichever profile."""
-    told: dict[str, list[Mapping[str, Any]]] = {}
-    for entry in journal.read(layout):
-        told.setdefault(entry["key"], []).append(entry)
-    return told
 
 
 def _built(told: Sequence[Mapping[str, Any]], profile: str) -> Built | None:

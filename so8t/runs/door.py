@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +37,7 @@ class Runs:
 
     def all(self) -> list[tuple[Run, Told | None]]:
         """Oldest first."""
-        by_key: dict[str, list[dict[str, Any]]] = {}
-        for entry in journal.read(self.plan.layout):
-            by_key.setdefault(entry["key"], []).append(entry)
+        by_key = journal.by_key(self.plan.layout)
         runs = map(self._in_order, known.known(self.plan.store.manifests()))
         found = [(run, _told(run, by_key)) for run in runs]
         return sorted(found, key=lambda each: each[1].when if each[1] else "")
@@ -56,7 +54,7 @@ class Runs:
         raise UserError(f"{name}: {which}; doit runs lists them")
 
     def _published(self, profile: str) -> Run:
-        layout = type(self.plan.layout)(self.plan.layout.project, self.plan.layout.artifacts, profile)
+        layout = replace(self.plan.layout, profile=profile)
         there = {stage: artifact.inspect(layout, stage).manifest for stage in self.plan.rows}
         parts = {stage: manifest for stage, manifest in there.items() if manifest is not None}
         if not any(stage in parts for stage in known.SCORED):

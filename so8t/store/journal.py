@@ -44,6 +44,14 @@ def read(layout: Layout) -> Iterator[dict[str, Any]]:
         yield from appendlog.read(path, _decode, "not an entry of the journal, but more follow; remove this line")
 
 
+def by_key(layout: Layout) -> dict[str, list[dict[str, Any]]]:
+    """The same, for each key that was told of."""
+    told: dict[str, list[dict[str, Any]]] = {}
+    for entry in read(layout):
+        told.setdefault(entry["key"], []).append(entry)
+    return told
+
+
 def _decode(line: bytes) -> dict[str, Any] | None:
     try:
         entry = json.loads(line)

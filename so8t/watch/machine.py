@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from importlib import metadata
 from pathlib import Path
 
 _GIB = 1 << 30
+_NAME = re.compile(r"[\w.-]+")
 
 
 @dataclass(frozen=True)
@@ -71,10 +73,8 @@ def extras(distribution: str) -> Mapping[str, str]:
     found: dict[str, str] = {}
     for line in metadata.requires(distribution) or ():
         requirement, _, marker = line.partition(";")
-        name = requirement.strip().split("[")[0]
-        for end in "<>=!~ (":
-            name = name.split(end)[0]
+        name = _NAME.match(requirement)
         extra = marker.partition("extra ==")[2].strip().strip("\"'")
-        if extra and extra != "all":
-            found.setdefault(name.lower(), extra)
+        if name and extra and extra != "all":
+            found.setdefault(name[0].lower(), extra)
     return found
