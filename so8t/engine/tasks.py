@@ -7,27 +7,22 @@ Actions build each stage in a process of its own, which `so8t.engine.births` sta
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import os
-import signal
-import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from doit.exceptions import InvalidDodoFile, TaskError, TaskFailed
 
-from so8t.engine import births
+from so8t.engine import building
 from so8t.engine import plan as plans
 from so8t.engine.backend import Backend, Checker, current_graph
-from so8t.engine.births import SPOILED, Born, Fresh
-from so8t.engine.bring import AGAIN, ATTEMPTS
+from so8t.engine.building import Ended
 from so8t.engine.outlook import Outlook
 from so8t.engine.plan import Plan
 from so8t.engine.status import Session
@@ -72,7 +67,7 @@ class Graph:
         return {
             "basename": name,
             "doc": row.doc,
-            "actions": [(run, [self.profile, name])],
+            "actions": [(run, [name])],
             "file_dep": [layout.shown(layout.manifest(up)) for up in row.upstream] + self._sources(name),
             "targets": self._targets(name),
             "uptodate": [Current(name)],
@@ -126,39 +121,21 @@ def clean(name: str, dryrun: bool) -> None:
             displace(layout, name, current_graph().plan.store)
 
 
-def run(profile: str, name: str, task: Any) -> Any:
+def run(name: str, task: Any) -> Any:
     """Bring the stage up to date in a process of its own and say how it went."""
     outlook = current_graph().outlook  # asked for before the stage is built, and so before it is current
-    return _judge(name, *_build(profile, name, forced=getattr(task, "was_current", False)), outlook)
+    forced = getattr(task, "was_current", False)
+    return _judge(building.build(current_graph().plan, name, forced), outlook)
 
 
 def build(name: str) -> int:
     """Bring one stage up to date outside of a doit run; doit's exit codes."""
     graph = current_graph()
-    verdict = _judge(name, *_build(graph.profile, name, forced=False))
+    verdict = _judge(building.build(graph.plan, name))
     if verdict is True:
         return 0
     print(verdict.message, file=sys.stderr)
     return 1 if isinstance(verdict, TaskFailed) else 2
-
-
-def _build(profile: str, name: str, forced: bool) -> tuple[int, bytes]:
-    """In a process of the stage's own: its exit code, and its last word."""
-    fresh, packages = False, current_graph().plan.rows[name].packages
-    for _ in range(ATTEMPTS):
-        child = births.start([profile, name] + ["force"] * forced, packages, fresh)
-        with child.stdin, child.stdout, _Terminable():
-            try:
-                answer = child.stdout.read()
-                code = child.wait()
-            except BaseException:
-                _stop(child)
-                raise
-        if code not in (AGAIN, SPOILED):
-            return code, answer
-        fresh = fresh or code == SPOILED
-    message = f"{name}: its code kept changing; nothing was published, run doit again"
-    return 1, json.dumps({"error": message}).encode()
 
 
 def _leave_with_doit() -> None:
@@ -180,49 +157,9 @@ def _watch(alive: Callable[[], bool]) -> None:
     threading.Thread(target=watch, daemon=True, name="doit watch").start()
 
 
-def _stop(child: Fresh | Born) -> None:
-    """Close the pipe that the child lives on; it has time to leave its work in order."""
-    child.stdin.close()
-    try:
-        child.wait(timeout=12)
-    except subprocess.TimeoutExpired:
-        child.kill()
-
-
-def _judge(name: str, code: int, answer: bytes, outlook: Outlook | None = None) -> Any:
-    try:
-        said = json.loads(answer)
-    except ValueError:  # killed before it had its say
-        said = {}
-    if "how" in said:  # its last word, whatever happened to it after that
-        took = f" in {said['seconds']:.1f} s" if said["how"] != "reused" else ""
-        ahead = f" ({where})" if outlook and (where := outlook.after(name)) else ""
-        print(f"   {name}: {said['how']}{took}{ahead}", file=sys.stderr, flush=True)
+def _judge(ended: Ended, outlook: Outlook | None = None) -> Any:
+    if ended.how:
+        ahead = f" ({where})" if outlook and (where := outlook.after(ended.stage)) else ""
+        print(f"   {ended.line}{ahead}", file=sys.stderr, flush=True)
         return True
-    if "error" in said:
-        return TaskFailed(said["error"])
-    if "bug" in said:
-        return TaskError(f"{name}: a bug in so8t or in the stage; please report it\n{said['bug']}")
-    if code < 0:
-        killed = signal.Signals(-code).name
-        hint = " (out of memory? lower what the stage needs at once)" if killed == "SIGKILL" else ""
-        return TaskFailed(f"{name}: killed by {killed}{hint}; nothing was published, run doit again to go on")
-    return TaskError(f"{name}: ended with exit code {code} and without a word")
-
-
-class _Terminable:
-    """SIGTERM ends the wait like Ctrl-C does, so that doit reports what it finished."""
-
-    def __enter__(self) -> None:
-        self._main = threading.current_thread() is threading.main_thread()
-        if self._main:
-            self._before = signal.signal(signal.SIGTERM, _terminate)
-
-    def __exit__(self, *exc: object) -> None:
-        if self._main:
-            signal.signal(signal.SIGTERM, self._before)
-
-
-def _terminate(number: int, frame: FrameType | None) -> None:
-    sys.stderr.write("terminated: finished stages are safe, run doit again to go on\n")
-    sys.exit(128 + number)
+    return TaskFailed(ended.message) if ended.is_mistake else TaskError(ended.message)

@@ -1,0 +1,98 @@
+"""One stage built in a process of its own, and how that ended: for doit's tasks, and for whole profiles at once."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass
+from types import FrameType
+
+from so8t.engine import births
+from so8t.engine.births import SPOILED, Born, Fresh
+from so8t.engine.bring import AGAIN, ATTEMPTS
+from so8t.engine.plan import Plan
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a stage became current, or the message that says why it did not."""
+
+    stage: str
+    how: str = ""  # reused, restored, built; empty: it failed
+    seconds: float = 0.0
+    message: str = ""
+    is_mistake: bool = True  # of the user's or of the world's; False: a bug
+
+    @property
+    def line(self) -> str:
+        took = f" in {self.seconds:.1f} s" if self.how != "reused" else ""
+        return f"{self.stage}: {self.how}{took}"
+
+
+def build(plan: Plan, name: str, forced: bool = False) -> Ended:
+    """Bring the stage up to date; interrupted, the process has time to leave its work in order."""
+    stage, fresh = [plan.layout.profile, name] + ["force"] * forced, False
+    for _ in range(ATTEMPTS):
+        child = births.start(stage, plan.rows[name].packages, fresh)
+        with child.stdin, child.stdout, _Terminable():
+            try:
+                answer = child.stdout.read()
+                code = child.wait()
+            except BaseException:
+                _stop(child)
+                raise
+        if code not in (AGAIN, SPOILED):
+            return _ended(name, code, answer)
+        fresh = fresh or code == SPOILED
+    return Ended(name, message=f"{name}: its code kept changing; nothing was published, run doit again")
+
+
+def _stop(child: Fresh | Born) -> None:
+    """Close the pipe that the child lives on; it has time to leave its work in order."""
+    child.stdin.close()
+    try:
+        child.wait(timeout=12)
+    except subprocess.TimeoutExpired:
+        child.kill()
+
+
+def _ended(name: str, code: int, answer: bytes) -> Ended:
+    """From its exit code and its last word, which counts whatever happened to it after that."""
+    try:
+        said = json.loads(answer)
+    except ValueError:  # killed before it had its say
+        said = {}
+    if "how" in said:
+        return Ended(name, said["how"], said["seconds"])
+    if "error" in said:
+        return Ended(name, message=said["error"])
+    if "bug" in said:
+        text = f"{name}: a bug in so8t or in the stage; please report it\n{said['bug']}"
+        return Ended(name, message=text, is_mistake=False)
+    if code < 0:
+        killed = signal.Signals(-code).name
+        hint = " (out of memory? lower what the stage needs at once)" if killed == "SIGKILL" else ""
+        text = f"{name}: killed by {killed}{hint}; nothing was published, run doit again to go on"
+        return Ended(name, message=text)
+    return Ended(name, message=f"{name}: ended with exit code {code} and without a word", is_mistake=False)
+
+
+class _Terminable:
+    """SIGTERM ends the wait like Ctrl-C does, so that doit reports what it finished."""
+
+    def __enter__(self) -> None:
+        self._main = threading.current_thread() is threading.main_thread()
+        if self._main:
+            self._before = signal.signal(signal.SIGTERM, _terminate)
+
+    def __exit__(self, *exc: object) -> None:
+        if self._main:
+            signal.signal(signal.SIGTERM, self._before)
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    sys.stderr.write("terminated: finished stages are safe, run doit again to go on\n")
+    sys.exit(128 + number)
