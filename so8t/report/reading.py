@@ -87,17 +87,17 @@ def _stage(
     layout: Layout, row: Row, values: Sequence[Value], told: Mapping[str, Sequence[Mapping[str, Any]]]
 ) -> StageFacts:
     have = artifact.inspect(layout, row.name)
-    made = _made(have.manifest) if have.manifest else None
-    built = _built(told.get(made.key, ()), layout.profile) if made else None
+    made = made_of(have.manifest) if have.manifest else None
+    built = built_of(told.get(made.key, ()), layout.profile) if made else None
     return StageFacts(row.name, row.doc, row.needs, row.on_request, made, tuple(values), built, have.dropped)
 
 
-def _made(manifest: Manifest) -> Made:
+def made_of(manifest: Manifest) -> Made:
     given = manifest.fingerprint
     return Made(manifest.key, given.inputs, given.code, given.packages, manifest.files, manifest.accepted)
 
 
-def _built(told: Sequence[Mapping[str, Any]], profile: str) -> Built | None:
+def built_of(told: Sequence[Mapping[str, Any]], profile: str) -> Built | None:
     own = [entry for entry in told if entry["profile"] == profile]
     if not own:
         return None

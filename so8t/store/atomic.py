@@ -40,6 +40,22 @@ def move(source: Path, target: Path) -> None:
         source.unlink()
 
 
+def replace_folder(source: Path, target: Path) -> None:
+    """Rename a folder into the place of another, which goes; a kill between the two leaves the old one beside it."""
+    old = _part(target)
+    if target.exists():
+        os.replace(target, old)
+    try:
+        os.replace(source, target)
+    except OSError:
+        if old.exists():
+            os.replace(old, target)
+        raise
+    sync(target.parent)
+    if old.exists():
+        shutil.rmtree(old)
+
+
 def sync(path: Path) -> None:
     """Force a file's bytes, or a folder's entries, to the disk."""
     if os.name == "nt" and path.is_dir():

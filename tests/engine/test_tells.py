@@ -11,7 +11,7 @@ from tests.engine.test_rooms import floors
 
 TELL = re.compile(r"^\| [a-z].+? \| (.+?) \| (.+?) \|$", re.MULTILINE)
 NAME = re.compile(r"`([^`\n]+)`")
-DRAWN = re.compile(r"^ (\d) \|  (.+)$", re.MULTILINE)
+DRAWN = re.compile(r"^ ?(\d+) \|  (.+)$", re.MULTILINE)
 
 
 def page(root: Path) -> str:
