@@ -41,6 +41,7 @@ def _document(found: list) -> str:
             "host": told.host if told else None,
             "seconds": told.seconds if told else None,
             "size": run.size,
+            "missed": run.missed.why if run.missed else None,
             "stages": {stage: manifest.key for stage, manifest in run.parts.items()},
             "spec": run.spec,
             "scores": scores,

@@ -21,11 +21,11 @@ from so8t.engine.bring import ATTEMPTS, InputsChanged, Target, bring
 from so8t.engine.plan import Plan, Row
 from so8t.engine.status import Session, Status
 from so8t.errors import Missed, StageError, UserError
-from so8t.store import artifact, journal
+from so8t.store import artifact, journal, missed
 from so8t.store.digest import Signature, signature
 from so8t.store.fingerprint import Fingerprint
 from so8t.store.layout import MANIFEST
-from so8t.store.locks import stage_lock
+from so8t.store.locks import key_lock, stage_lock
 
 _NOT_OURS = (".DS_Store", "Thumbs.db", "desktop.ini")  # what file managers leave
 
@@ -63,33 +63,23 @@ def _attempt(session: Session, name: str, need_bytes: bool, force: bool) -> Outc
     wanted = _wanted(status)
     if status.current and not force and not (need_bytes and status.artifact.dropped):
         return Outcome(name, "reused", wanted.key, 0.0)
-    building = _Building(session, status.row, wanted)
-    anew = force or status.row.outside or plan.layout.forgotten(name).exists()  # nothing outside is in the store
-    target = _target(plan, status.row, wanted)
+    row = status.row
+    building = _Building(session, row, wanted)
+    anew = force or row.outside or plan.layout.forgotten(name).exists()  # nothing outside is in the store
+    target = Target(plan.layout, plan.store, wanted, row.gives, row.ships, row.resumable, row.precious)
     try:
-        how = bring(target, building, anew)
+        with key_lock(plan.layout, name, wanted.key):
+            how = bring(target, building, anew)
     except Missed as error:
-        place = _put_by(target)
-        raise StageError(f"{error}; its figures are in {plan.layout.shown(place)}, which no stage reads") from error
+        kept = missed.put_by(plan.layout, target.work / "out", wanted, row.gives, str(error))
+        journal.append(plan.layout, name, wanted.key, missed.OUTCOME, time.monotonic() - started)
+        raise StageError(kept.sentence(plan.layout)) from error
     shutil.rmtree(plan.layout.missed(name), ignore_errors=True)
     how = "built" if how == "built" else "restored"
     seconds = time.monotonic() - started
     journal.append(plan.layout, name, wanted.key, how, seconds)
-    retain.let_go(Session(plan), status.row)
+    retain.let_go(Session(plan), row)
     return Outcome(name, how, wanted.key, seconds)
-
-
-def _target(plan: Plan, row: Row, wanted: Fingerprint) -> Target:
-    return Target(plan.layout, plan.store, wanted, row.gives, row.ships, row.resumable, row.precious)
-
-
-def _put_by(target: Target) -> Path:
-    """Where people find a result that missed a bound; the one before it goes."""
-    place = target.layout.missed(target.stage)
-    shutil.rmtree(place, ignore_errors=True)
-    place.parent.mkdir(parents=True, exist_ok=True)
-    (target.work / "out").replace(place)
-    return place
 
 
 def _wanted(status: Status) -> Fingerprint:

@@ -11,11 +11,12 @@ from so8t.engine.plan import Plan, Row
 from so8t.engine.sourcefiles import Named
 from so8t.engine.why import Reason, compare
 from so8t.errors import StageError
-from so8t.store import artifact
+from so8t.store import artifact, missed
 from so8t.store.artifact import Artifact
 from so8t.store.digest import DigestMemo, Signature, signature
 from so8t.store.fingerprint import Fingerprint
 from so8t.store.layout import MANIFEST
+from so8t.store.missed import Kept
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,16 @@ class Session:
             return False
         self._current.add(name)
         return True
+
+    def missed(self, name: str) -> Kept | None:
+        """What a build of the stage would give again with all above it current: it missed a bound."""
+        kept = missed.read(self.plan.layout, name)
+        if kept is None or self.plan.layout.forgotten(name).exists():
+            return None
+        if not all(self.is_current(up) for up in self.plan.rows[name].upstream):
+            return None
+        wanted = self.status(name).wanted
+        return kept if wanted is not None and wanted.key == kept.manifest.key else None
 
     def _is_known_stale(self, name: str) -> bool:
         """Stale because of a stage above it, of which nothing has been published since; its own fault is looked at."""

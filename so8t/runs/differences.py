@@ -105,20 +105,21 @@ def _digest(record: Record) -> bytes:
 
 def figures(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Figure]:
     """Every number that both scores have and that is not the same, by its path."""
-    old, new = dict(_numbers(before)), dict(_numbers(after))
+    old, new = dict(numbers(before)), dict(numbers(after))
     for name, value in old.items():
         if name in new and new[name] != value:
             yield Figure(name, value, new[name])
 
 
-_HEADLINES = ("accuracy", "format_valid", "macro_f1", "unsafe_compliance", "over_refusal", "leaks")
+HEADLINES = ("accuracy", "format_valid", "macro_f1", "unsafe_compliance", "over_refusal", "leaks")
 
 
-def _numbers(value: Any, path: str = "") -> Iterator[tuple[str, float]]:
+def numbers(value: Any, path: str = "") -> Iterator[tuple[str, float]]:
+    """Those of scores that people compare, by their path, such as `test_known.f16.accuracy`."""
     if isinstance(value, Mapping):
         for name, inner in value.items():
-            if isinstance(inner, Mapping) or name in _HEADLINES:
-                yield from _numbers(inner, f"{path}.{name}" if path else name)
+            if isinstance(inner, Mapping) or name in HEADLINES:
+                yield from numbers(inner, f"{path}.{name}" if path else name)
     elif isinstance(value, (int, float)) and not isinstance(value, bool):
         yield path, float(value)
 

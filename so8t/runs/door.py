@@ -9,13 +9,15 @@ from typing import Any
 
 import orjson
 
+from so8t.engine import plan as plans
 from so8t.engine.plan import Plan
+from so8t.engine.status import Session
 from so8t.errors import UserError
 from so8t.formats import records
 from so8t.runs import differences, known
 from so8t.runs.differences import Data, Differences
 from so8t.runs.known import Run
-from so8t.store import artifact, journal
+from so8t.store import artifact, journal, missed
 
 RECORDS = ("raw/raw.jsonl", "thinking_sft/thinking_sft.jsonl")  # what came in, and what was learned from
 SHORTEST = 4  # letters of a key that may name a run
@@ -38,36 +40,59 @@ class Runs:
     def all(self) -> list[tuple[Run, Told | None]]:
         """Oldest first."""
         by_key = journal.by_key(self.plan.layout)
-        runs = map(self._in_order, known.known(self.plan.store.manifests()))
+        runs = map(self._in_order, known.known(self.plan.store.manifests(), missed.every(self.plan.layout)))
         found = [(run, _told(run, by_key)) for run in runs]
         return sorted(found, key=lambda each: each[1].when if each[1] else "")
 
     def named(self, name: str) -> Run:
-        """By a profile, which stands for what is published of it, or by the beginning of the run's key."""
+        """By a profile, which stands for what is published of it or missed a bound, or by the beginning of a key."""
         layout = self.plan.layout
         if (layout.artifacts / name).is_dir():
-            return self._published(name)
+            run = self._missed(name) or self._published(name)
+            if run is None:
+                raise UserError(f"{name}: has no scores yet; run doit profile={name}")
+            return run
         found = [run for run, _ in self.all() if len(name) >= SHORTEST and run.key.startswith(name)]
         if len(found) == 1:
             return found[0]
         which = f"{len(found)} runs begin so" if found else "neither a profile with artifacts nor a run's key"
         raise UserError(f"{name}: {which}; doit runs lists them")
 
-    def _published(self, profile: str) -> Run:
+    def _published(self, profile: str) -> Run | None:
         layout = replace(self.plan.layout, profile=profile)
         there = {stage: artifact.inspect(layout, stage).manifest for stage in self.plan.rows}
         parts = {stage: manifest for stage, manifest in there.items() if manifest is not None}
-        if not any(stage in parts for stage in known.SCORED):
-            raise UserError(f"{profile}: has no scores yet; run doit profile={profile}")
-        return Run(parts)
+        return Run(parts) if parts.keys() & known.SCORED else None
+
+    def _missed(self, profile: str) -> Run | None:
+        layout = replace(self.plan.layout, profile=profile)
+        if not any(missed.read(layout, stage) for stage in known.SCORED):
+            return None
+        run = self.current(plans.load(layout.project, profile))
+        return run if run and run.missed else None
+
+    def current(self, plan: Plan) -> Run | None:
+        """The scores that a profile's specs and code ask for, published or, where they missed a bound, put by."""
+        session = Session(plan)
+        parts = {
+            name: have for name in plan.rows if session.is_current(name) and (have := session.artifact(name).manifest)
+        }
+        for stage in (each for each in known.SCORED if each in plan.rows):
+            if stage in parts:
+                return Run(parts)
+            if kept := session.missed(stage):
+                return self._in_order(Run({**parts, stage: kept.manifest}, kept))
+        return None
 
     def _in_order(self, run: Run) -> Run:
         """Its stages as the graph has them; one that the graph has no more comes last."""
         flow = [*self.plan.rows, *run.parts]
-        return Run({stage: run.parts[stage] for stage in sorted(run.parts, key=flow.index)})
+        return replace(run, parts={stage: run.parts[stage] for stage in sorted(run.parts, key=flow.index)})
 
     def path(self, run: Run, name: str) -> Path | None:
         file = run.file(name)
+        if run.missed and name.startswith(f"{run.scored.fingerprint.stage}/"):
+            return run.missed.folder / file.path if file else None
         return self.plan.store.at_hand(file) if file else None
 
     def scores(self, run: Run) -> Mapping[str, Any]:

@@ -8,18 +8,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from so8t.engine.why import flatten
 from so8t.store.manifest import File, Manifest
+from so8t.store.missed import Kept
 
 SCORED = ("evaluation", "adapter_scores")  # the later says more
 
 
 @dataclass(frozen=True)
 class Run:
-    """Artifacts by stage."""
+    """Artifacts by stage; scores that missed a bound were not published, and say why."""
 
     parts: Mapping[str, Manifest]
+    missed: Kept | None = None
 
     @property
     def scored(self) -> Manifest:
@@ -48,19 +51,24 @@ class Run:
         return next((file for file in files if file.path == path), None)
 
 
-def known(manifests: Iterable[Manifest]) -> list[Run]:
+def known(manifests: Iterable[Manifest], missed: Iterable[Kept] = ()) -> list[Run]:
     """Oldest first, as the manifests come; scores of which a later stage knows are no run of their own."""
+    published = list(manifests)
     by_stage: dict[str, list[Manifest]] = {}
-    for manifest in manifests:
+    for manifest in published:
         by_stage.setdefault(manifest.fingerprint.stage, []).append(manifest)
+    found = [*((one, None) for one in published), *((kept.manifest, kept) for kept in missed)]
     runs: list[Run] = []
     for stage in SCORED:
         told = {run.parts[stage].key for run in runs if stage in run.parts}
-        runs += [traced(one, by_stage) for one in by_stage.get(stage, ()) if one.key not in told]
+        for one, kept in found:
+            if one.fingerprint.stage == stage and one.key not in told:
+                told.add(one.key)
+                runs.append(Run(traced(one, by_stage), kept))
     return runs
 
 
-def traced(scored: Manifest, by_stage: Mapping[str, Iterable[Manifest]]) -> Run:
+def traced(scored: Manifest, by_stage: Mapping[str, Iterable[Manifest]]) -> dict[str, Manifest]:
     """Of artifacts with the same content the newest is named; one that the store has let go of is missing."""
     parts, left = {scored.fingerprint.stage: scored}, [scored]
     while left:
@@ -70,7 +78,12 @@ def traced(scored: Manifest, by_stage: Mapping[str, Iterable[Manifest]]) -> Run:
                 if given:
                     parts[stage] = given[-1]
                     left.append(given[-1])
-    return Run(parts)
+    return parts
+
+
+def tuned(models: Mapping[str, Any]) -> str | None:
+    """Of the models in a split's scores, the first that is not the base."""
+    return next((name for name in models if name != "base"), None)
 
 
 def _taken(manifest: Manifest) -> Iterator[tuple[str, dict[str, str]]]:

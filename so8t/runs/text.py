@@ -13,6 +13,7 @@ from so8t.runs import known
 from so8t.runs.differences import Answer, Differences
 from so8t.runs.door import Told
 from so8t.runs.known import Run
+from so8t.runs.spread import Group, Result, Spread, tables
 
 WIDTH = 80
 MANY = 20  # lines of one kind, unless all are asked for
@@ -29,14 +30,15 @@ def table(runs: Sequence[tuple[Run, Told | None, Mapping[str, Any]]]) -> Iterato
         yield f"{run.key[:8]}  {when:16}  {took:>7}  {size(run.size):>8}  {profile:12}  {headline(scores)}"
         shown = [f"{field}={_value(run.spec[field])}" for field in fields if field in run.spec]
         yield from _wrapped(shown, "          ")
+        if run.missed:
+            yield f"          missed: {run.missed.why}"
 
 
 def headline(scores: Mapping[str, Any]) -> str:
     """Of each split, the first model that is not the base."""
     found = []
     for split, models in scores.items():
-        model = next((name for name in models if name != "base"), None)
-        if model:
+        if model := known.tuned(models):
             found.append(f"{split.removeprefix('test_')} {models[model]['accuracy']:.3f}")
     return ", ".join(found)
 
@@ -58,6 +60,50 @@ def report(found: Differences, every: bool) -> Iterator[str]:
     counts = ", ".join(f"{count:,} {kind}" for kind, count in by_kind.most_common())
     moved = [_answer(each) for each in found.answers if each.before != each.after]
     yield from _part(f"answers that differ: {counts}" if counts else "", moved, every)
+
+
+_SHOWN = {"accuracy": "accuracy", "macro_f1": "macro F1", "unsafe_compliance": "unsafe", "over_refusal": "over-refusal"}
+_CELL = 15  # columns: 0.958 ± 0.012, and two before it
+
+
+def sweep(result: Result) -> Iterator[str]:
+    """For each split a line a run, the means over seeds below; then what is not whole."""
+    labels = [result.label(row.member) for row in result.rows] + [_of(result, group) for group in result.groups]
+    across = max(map(width, [*labels, *(f"{split}, {model}" for split, model in tables(result))]))
+    for split, model in tables(result):
+        names = [name for name in _SHOWN if any(f"{split}.{model}.{name}" in row.figures for row in result.rows)]
+        yield _line(f"{split}, {model}", [_SHOWN[name] for name in names], across)
+        for row in result.rows:
+            cells = [_number(row.figures.get(f"{split}.{model}.{name}")) for name in names]
+            yield _line(result.label(row.member), [*cells, "missed"] if row.missed else cells, across)
+        for group in result.groups:
+            cells = [_spread(group.figures.get(f"{split}.{model}.{name}")) for name in names]
+            yield _line(_of(result, group), cells, across)
+        yield ""
+    if result.groups:
+        yield f"means over {' and '.join(result.seeds)}, ± the standard deviation of the sample"
+    for row in result.rows:
+        if row.failed:
+            yield f"{row.member.name}: {row.failed}"
+
+
+def _of(result: Result, group: Group) -> str:
+    missing = f" of {len(group.rows)}" if len(group.scored) < len(group.rows) else ""
+    return f"{result.group_label(group)} mean of {len(group.scored)}{missing}"
+
+
+def _line(label: str, cells: Sequence[str], across: int) -> str:
+    return label + " " * (across - width(label)) + "".join(f"{cell:>{_CELL}}" for cell in cells)
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
+
+def _spread(found: Spread | None) -> str:
+    if found is None:
+        return "–"
+    return _number(found.mean) if found.deviation is None else f"{found.mean:.3f} ± {found.deviation:.3f}"
 
 
 def _signed(one: Any) -> list[tuple[str, tuple[str, ...]]]:

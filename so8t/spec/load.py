@@ -22,13 +22,19 @@ from so8t.spec.yamltree import Node
 
 def load(profile: Profile, models: Mapping[str, type[BaseModel]]) -> dict[str, BaseModel]:
     """The stages' models; SpecError lists the mistakes of all files, sorted by file, line and column."""
+    loaded, mistakes = check(profile, models)
+    if mistakes:
+        raise error(mistakes)
+    return loaded
+
+
+def check(profile: Profile, models: Mapping[str, type[BaseModel]]) -> tuple[dict[str, BaseModel], list[Mistake]]:
+    """The models that are right, and all mistakes."""
     mistakes = [*profile.mistakes, *_strays(profile, models)]
     loaded = {stage: _validate(profile, stage, model, mistakes) for stage, model in models.items()}
     _validate(profile, SETTINGS, Settings, mistakes)
     mistakes += _unknown_stages(profile, models)
-    if mistakes:
-        raise error(mistakes)
-    return {stage: model for stage, model in loaded.items() if model is not None}
+    return {stage: model for stage, model in loaded.items() if model is not None}, mistakes
 
 
 def settings(profile: Profile) -> Settings:
@@ -56,8 +62,10 @@ def _validate(profile: Profile, stage: str, model: type[BaseModel], mistakes: li
 def _name_file(profile: Profile, stage: str, found: Found) -> Mistake:
     """The mistake of a file that does not exist, or that belongs to a profile further up, says so."""
     mistake = found.mistake
-    own = f"{label(profile.project, profile.chain[0])}/"
-    if mistake.mark.file.name.startswith(own) and mistake.mark.line:
+    inherited = any(
+        mistake.mark.file.name.startswith(f"{label(profile.project, above)}/") for above in profile.chain[1:]
+    )
+    if mistake.mark.line and not inherited:
         return mistake
     if found.missing_at_top or not mistake.mark.line:
         return Mistake(_absent(profile, stage).mark, f"{mistake.text} (the file does not exist)")

@@ -5,7 +5,7 @@ artifacts/<profile>/.so8t/work/          private folders of builds under way, na
 artifacts/<profile>/.so8t/seen/          size, times and inode of published files, to spare re-hashing
 artifacts/<profile>/.so8t/missed/        results that missed a bound, by stage: for people, no stage reads them
 artifacts/<profile>/.so8t/{locks,forgotten,scratch,set-aside}/
-artifacts/.so8t/{store,plans}/           shared by profiles
+artifacts/.so8t/{store,plans,locks}/     shared by profiles
 artifacts/.so8t/{digests.json,journal.jsonl}
 """
 
