@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json as json_
+from collections.abc import Sequence
+from pathlib import Path
 
 from doit.cmd_base import DoitCmdBase
 from doit.exceptions import InvalidCommand
@@ -11,7 +13,9 @@ from so8t.commands.runs import JSON
 from so8t.engine.backend import current_graph
 from so8t.errors import UserError
 from so8t.runs import text
+from so8t.runs.differences import Differences
 from so8t.runs.door import Runs
+from so8t.runs.known import Run
 
 
 class Compare(DoitCmdBase):
@@ -25,20 +29,35 @@ class Compare(DoitCmdBase):
     cmd_options = (
         JSON,
         {"name": "every", "long": "all", "type": bool, "default": False, "help": "all lines, not the first 20 of each"},
+        {"name": "html", "long": "html", "type": str, "default": "", "help": "write a page to this file instead"},
     )
 
-    def _execute(self, pos_args: list[str], json: bool = False, every: bool = False) -> int:
+    def _execute(self, pos_args: list[str], json: bool = False, every: bool = False, html: str = "") -> int:
         if len(pos_args) != 2:
             raise InvalidCommand("doit compare takes two runs: doit compare tiny mine")
         runs = Runs(current_graph().plan)
         try:
             before, after = (runs.named(name) for name in pos_args)
             found = runs.compare(before, after)
+            if html:
+                write(Path(html), runs, [(pos_args[0], before), (pos_args[1], after)], found)
         except UserError as error:
             raise InvalidCommand(str(error)) from error
-        if json:
+        except OSError as error:
+            raise InvalidCommand(f"{html}: {error.strerror}") from error
+        if html:
+            self.outstream.write(f"{html}\n")
+        elif json:
             document = {"before": before.key, "after": after.key, **found.as_json()}
             self.outstream.write(json_.dumps(document, ensure_ascii=False, indent=1) + "\n")
         else:
             self.outstream.writelines(f"{line}\n" for line in text.report(found, every))
         return int(found.any)
+
+
+def write(path: Path, runs: Runs, named: Sequence[tuple[str, Run]], found: Differences) -> None:
+    from so8t.report import comparison
+
+    before, after = (comparison.Side(name, run, runs.told(run)) for name, run in named)
+    questions = runs.questions([run for _, run in named], {each.id for each in found.answers})
+    path.write_text(comparison.render(before, after, found, questions), "utf-8", newline="\n")

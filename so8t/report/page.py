@@ -10,10 +10,12 @@ from typing import Any
 from jinja2 import DictLoader, Environment, StrictUndefined
 from markupsafe import Markup
 
+from so8t.engine.why import ABSENT
 from so8t.report import flow, graph, headline, ledger, samples, sources, summary, training, verdicts, words
 from so8t.report.facts import Facts, Figure
 
 _LOOK = files("so8t.report") / "look"
+_PARTS = ("report.html", "comparison.html", "badge.html", "style.css", "script.js")
 _TIMES = 14  # stages in the list of where the time went
 _CLIP = 160  # characters of a spec's value
 
@@ -49,14 +51,14 @@ def render(facts: Facts) -> str:
 
 @lru_cache
 def environment() -> Environment:
-    parts = {name: (_LOOK / name).read_text("utf-8") for name in ("report.html", "style.css", "script.js")}
+    parts = {name: (_LOOK / name).read_text("utf-8") for name in _PARTS}
     found = Environment(
         loader=DictLoader(parts), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     found.globals |= {"css": Markup(parts["style.css"]), "script": Markup(parts["script.js"])}
     found.filters |= {"size": words.size, "seconds": words.seconds, "number": words.number, "shown": shown}
     found.filters |= {"state": graph.state_of, "way": samples.way, "errors": samples.errors}
-    found.tests["figure"] = lambda piece: isinstance(piece, Figure)
+    found.tests |= {"figure": lambda piece: isinstance(piece, Figure), "absent": lambda value: value is ABSENT}
     return found
 
 

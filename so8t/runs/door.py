@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -107,6 +107,20 @@ class Runs:
             tuple(differences.figures(self.scores(before), self.scores(after))),
             tuple(self._answers(before, after)),
         )
+
+    def told(self, run: Run) -> Told | None:
+        return _told(run, journal.by_key(self.plan.layout))
+
+    def questions(self, runs: Iterable[Run], ids: Set[str]) -> dict[str, str]:
+        """What was asked, by record, of the held-out splits that the store still has."""
+        found: dict[str, str] = {}
+        for run in runs:
+            files = run.parts["thinking_sft"].files if "thinking_sft" in run.parts else ()
+            for file in files:
+                path = self.plan.store.at_hand(file) if file.path.startswith("splits/") else None
+                held_out = records.read(path) if path and file.path != "splits/train.jsonl" else ()
+                found.update({one["id"]: one["messages"][-2]["content"] for one in held_out if one["id"] in ids})
+        return found
 
     def _data(self, before: Run, after: Run) -> Iterator[Data]:
         for name in RECORDS:

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
+from so8t.engine.why import ABSENT, Reason
 from so8t.evals import bench
 from so8t.evals.outcomes import Outcome
 from so8t.formats import thinking
 from so8t.formats.records import LABELS, Label
 from so8t.formats.thinking import TAGS, Final, Thinking
+from so8t.report import comparison
 from so8t.report.facts import Built, Facts, Made, StageFacts, Value
-from so8t.store.manifest import File
+from so8t.runs.differences import Answer, Data, Differences, Figure
+from so8t.runs.door import Told
+from so8t.runs.known import Run
+from so8t.store.fingerprint import Fingerprint
+from so8t.store.manifest import File, Manifest
 
 HOSTILE = "</script><img src=x onerror=alert(1)>「経費」の締め切りは？"
 
@@ -134,3 +140,30 @@ def facts(**more: Any) -> Facts:
         "dropped": {"cleaned/dropped.jsonl": [{"id": "gone1", "reason": "language", "detail": {"japanese": 0.1}}]},
     }
     return Facts(**{**usual, **more})
+
+
+def comparison_page() -> str:
+    """Of two runs that differ in one value, one record of each kind, a figure, and answers of both kinds."""
+    differences = Differences(
+        values=(
+            ("adapter", Reason("spec", "lora.r", 16, 64)),
+            ("adapter", Reason("spec", "note", ABSENT, HOSTILE)),
+            ("adapter", Reason("code", "so8t.train.run", "ab" * 16, "cd" * 16)),
+            ("curves", Reason("code", "so8t.train.run", "ab" * 16, "cd" * 16)),
+        ),
+        data=(Data("raw/raw.jsonl", ("new1",), ("old1",), ("other1", "other2")),),
+        figures=(Figure("test.f16.accuracy", 0.75, 0.875), Figure("test.f16.leaks", 0.0, 2.0)),
+        answers=(
+            Answer("test f16 thinking", "r1", "REFUSE", "ALLOW", "REFUSE", ("はい。", f"断ります。{HOSTILE}")),
+            Answer("test q4_k_m thinking", "r1", "REFUSE", "ALLOW", None, ("はい。", "…")),
+            Answer("test f16 thinking", "r2", "ALLOW", "ALLOW", "ALLOW", ("月末です。", "月末までです。")),
+        ),
+    )
+    told = Told("own", "2026-11-27T18:19:03+00:00", "workshop", 3.0)
+    sides = [
+        comparison.Side(
+            name, Run({"evaluation": Manifest(Fingerprint("evaluation", {"n": name}, {}, {}, {}), ())}), told
+        )
+        for name in ("own", "other")
+    ]
+    return comparison.render(sides[0], sides[1], differences, {"r1": f"質問{HOSTILE}"})

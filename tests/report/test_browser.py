@@ -11,7 +11,7 @@ import pytest
 
 from so8t.report import page
 from tests.conftest import ROOT
-from tests.report.made import facts, samples, stage
+from tests.report.made import comparison_page, facts, samples, stage
 from tests.serve import browser
 from tests.serve.browser import Page
 from tests.serve.served import wait_for
@@ -45,6 +45,16 @@ def complaints(opened: Page) -> list[dict[str, Any]]:
     return [each for each in opened.events if each["method"] in said] + [
         {"asked": url} for url in asked if not url.startswith(("file:", "data:"))
     ]
+
+
+def faults(opened: Page, more: str = "") -> list[list[str]]:
+    """What axe-core calls serious or critical."""
+    opened.value(AXE.read_text("utf-8") + ";0")
+    found = opened.value(
+        f"axe.run({{resultTypes: ['violations']{more}}})"
+        ".then(found => found.violations.map(each => [each.id, each.impact, each.nodes[0].html]))"
+    )
+    return [each for each in found if each[1] in ("serious", "critical")]
 
 
 def text_of(opened: Page, name: str) -> str:
@@ -103,19 +113,27 @@ def test_axe_finds_no_serious_fault(opened: Page, theme: str) -> None:
         pytest.skip("axe-core is missing: .ci/browser brings it where npm is")
     look(opened, 1280, theme)
     opened.value("document.querySelectorAll('details').forEach(each => { each.open = true; })")
-    opened.value(AXE.read_text("utf-8") + ";0")
 
     of_theme = ", runOnly: ['color-contrast']" if theme == "dark" else ""  # all else is the same in both
-    found = opened.value(
-        f"axe.run({{resultTypes: ['violations']{of_theme}}})"
-        ".then(found => found.violations.map(each => [each.id, each.impact, each.nodes[0].html]))"
-    )
-
-    assert [each for each in found if each[1] in ("serious", "critical")] == []
+    assert faults(opened, of_theme) == []
 
 
 def test_the_console_is_silent_and_no_request_leaves(opened: Page) -> None:
     assert complaints(opened) == []
+
+
+def test_a_comparison_is_readable_without_scripts_at_every_width(opened: Page, tmp_path: Path) -> None:
+    (tmp_path / "comparison.html").write_text(comparison_page(), "utf-8")
+    opened.call("Page.navigate", url=(tmp_path / "comparison.html").as_uri())
+    wait_for(lambda: opened.value("document.title") == "own and other – so8t comparison")
+
+    for width in (1280, 400):
+        look(opened, width, "dark")
+        assert opened.value("document.documentElement.scrollWidth") <= width
+    assert complaints(opened) == []
+    if AXE.exists():
+        opened.value("document.querySelectorAll('details').forEach(each => { each.open = true; })")
+        assert faults(opened) == []
 
 
 @pytest.mark.soak
