@@ -64,7 +64,7 @@ def build(inputs: Inputs, out: Path, spec: Spec) -> None:
         proof |= shown
     settled = replace(formats.thinking, spaced=spaced)
     draft |= {"chat": chat.to_json(fmt), "thinking": thinking.to_json(settled)}
-    draft |= {"jinja": chat.jinja_template(fmt, thinking.dropping(formats.thinking))}
+    draft |= {"jinja": chat.jinja_template(fmt, *thinking.dropping(formats.thinking))}
     _write_json(out / declared.FILE, draft)
     _write_json(out / "vocabulary.json", {"pre_tokenizer": spec.pre_tokenizer, "accept": spec.accept})
     _write_json(out / "proof.json", proof)
@@ -105,7 +105,7 @@ def _engines(
     from so8t.gguf.llamacpp import Model
 
     source = layout.open_source(folder)
-    marks, template = formats.thinking.tokens, chat.jinja_template(formats.chat, thinking.dropping(formats.thinking))
+    marks, template = formats.thinking.tokens, chat.jinja_template(formats.chat, *thinking.dropping(formats.thinking))
     vocabulary = layout.read_vocabulary(source, marks, spec.pre_tokenizer or None, template)
     file = out / "vocabulary.gguf"
     bare.write(vocabulary, file)

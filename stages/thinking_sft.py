@@ -33,8 +33,8 @@ from so8t.store.answers import Answers
 class Spec(SpecModel):
     """How records become conversations, who writes what they lack, and what is held out."""
 
-    format: Literal["tags", "headings"] = "tags"
-    """How thinking and final answer are marked."""
+    format: Literal["quadruple", "headings"] = "quadruple"
+    """How thinking and final answer are marked: by tags, or by headings."""
     chat: Chat = "auto"
     """The chat format: role prefixes and suffixes, stop tokens; `auto` finds it in the base's own template, and takes
     phi3 for a base without one."""
@@ -114,7 +114,7 @@ def declaration(chat_format: ChatFormat, thinking_format: ThinkingFormat, system
         "direct": direct,
         "chat": chat.to_json(chat_format),
         "thinking": think.to_json(thinking_format),
-        "jinja": chat.jinja_template(chat_format, think.dropping(thinking_format)),
+        "jinja": chat.jinja_template(chat_format, *think.dropping(thinking_format)),
     }
 
 

@@ -13,33 +13,32 @@ from typing import Any
 
 from so8t.formats import capability, direct, gotemplate
 from so8t.formats import thinking as think
-from so8t.formats.thinking import Thinking, ThinkingFormat
+from so8t.formats.thinking import Said, ThinkingFormat
 
 LEAST = 4  # characters of a sentence: shorter ones, such as なし, stand in any text
 _ENDS = re.compile(r"[。！？!?\n]+|\.(?=\s|$)")
 
 
-def sentences(thinking: Thinking) -> set[str]:
+def sentences(said: Said) -> set[str]:
     """Of the inner parts, without what ends them."""
-    parts = (thinking.task, thinking.safety, thinking.policy)
-    found = {sentence.strip() for part in parts for sentence in _ENDS.split(part)}
+    found = {sentence.strip() for part in said.inner for sentence in _ENDS.split(part)}
     return {sentence for sentence in found if len(sentence) >= LEAST}
 
 
 class Watch:
     """`learned` is what the training wrote, `asked` what the records that are asked would have had it write."""
 
-    def __init__(self, fmt: ThinkingFormat, learned: Iterable[Thinking], asked: Iterable[Thinking]) -> None:
+    def __init__(self, fmt: ThinkingFormat, learned: Iterable[Said], asked: Iterable[Said]) -> None:
         self._fmt = fmt
         taught = list(learned)
         right = [*taught, *asked]
         thoughts = _Sentences(set().union(*map(sentences, right)))
-        self._said = {found for one in right for found in thoughts.within(f"{one.final.reason}\n{one.final.answer}")}
+        self._said = {found for one in right for found in thoughts.within(one.shown)}
         known = set().union(*map(sentences, taught))
         self._taught = _Sentences(known - self._said)
         self.figures: dict[str, Any] = {"sentences": len(known - self._said), "said_in_answers": len(self._said)}
 
-    def leaks(self, own: Thinking, visible: str) -> tuple[str, ...]:
+    def leaks(self, own: Said, visible: str) -> tuple[str, ...]:
         """What it finds: tags first, then the record's own sentences, then others; each once."""
         text = think.active(visible, self._fmt)
         mine = (sentence for sentence in sorted(sentences(own) - self._said) if sentence in text)
@@ -48,10 +47,10 @@ class Watch:
 
 def visible(text: str, fmt: ThinkingFormat, directly: bool) -> str:
     """What Ollama's clients see as content of an answer, closing tag aside: with thinking on, what it leaves there."""
-    if directly:
+    if directly or not fmt.thinks:
         shown = text.removeprefix(direct.prefill(fmt))
     else:
-        shown = capability.separate(text, (gotemplate.opening(fmt).strip(), gotemplate.closing(fmt).strip())).content
+        shown = capability.separate(text, (gotemplate.opening(fmt).strip(), fmt.closing.strip())).content
     return shown.removesuffix(fmt.parts[-1].close)
 
 

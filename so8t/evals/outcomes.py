@@ -9,18 +9,19 @@ from typing import Any
 from so8t.corpus.agreement import BINS, OPEN
 from so8t.evals.scores import Scores
 from so8t.formats.records import NO_FORMAT, Label
-from so8t.formats.thinking import FormatError, ThinkingFormat, split, split_final
+from so8t.formats.thinking import FormatError, Thinking, ThinkingFormat, read, read_direct
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """`said` and `confidence` are None where the format is broken, and `problem` says where.
+    """`said` and `confidence` are None where the format is broken, and `problem` says where; and where no class is
+    asked for, as `label` is then.
 
     `leaks`: what of the thinking the visible part holds.
     """
 
     id: str
-    label: Label
+    label: Label | None
     said: Label | None
     confidence: float | None
     problem: str | None
@@ -29,12 +30,17 @@ class Outcome:
     leaks: tuple[str, ...] = ()
 
 
-def judge(number: str, label: Label, text: str, ended: str, fmt: ThinkingFormat, directly: bool = False) -> Outcome:
+def judge(
+    number: str, label: Label | None, text: str, ended: str, fmt: ThinkingFormat, directly: bool = False
+) -> Outcome:
     """`directly`: asked for the final part alone."""
     try:
-        final = split_final(text, fmt) if directly else split(text, fmt).final
+        found = read_direct(text, fmt) if directly else read(text, fmt)
     except FormatError as error:
         return Outcome(number, label, None, None, str(error), ended, text)
+    if not isinstance(found, Thinking):
+        return Outcome(number, label, None, None, None, ended, text)
+    final = found.final
     return Outcome(number, label, final.label, final.confidence, None, ended, text)  # type: ignore[arg-type]
 
 
@@ -42,6 +48,8 @@ def figures(outcomes: Iterable[Outcome]) -> dict[str, Any]:
     """Every rate of Scores, how many answers leaked thinking, and how often each stated confidence was right."""
     scores, leaking = Scores(), 0
     for one in outcomes:
+        if one.label is None:
+            raise AssertionError(f"{one.id} has no class to be counted against")
         scores.tally.add(one.label, one.said, one.confidence)
         leaking += bool(one.leaks)
     found = scores.figures()

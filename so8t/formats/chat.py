@@ -220,10 +220,10 @@ def frame(fmt: ChatFormat, system: str) -> tuple[str, str, str]:
     return before, fmt.user.suffix + fmt.assistant.prefix, fmt.assistant.suffix
 
 
-def jinja_template(fmt: ChatFormat, final: str = "") -> str:
+def jinja_template(fmt: ChatFormat, mark: str = "", kept: str = "") -> str:
     """The same rendering as a Jinja template; all its text stands in expressions, so no white space can be trimmed.
 
-    `final` opens the part of an answer that alone stays in a history; without it, answers stay whole.
+    Of an earlier answer there stays what stands behind `mark`, with `kept` before it; without a mark, all of it.
     """
     joiner = _quoted(fmt.joiner)
     turns = "".join(
@@ -231,7 +231,7 @@ def jinja_template(fmt: ChatFormat, final: str = "") -> str:
         "{%- if loop.first or messages[loop.index0 - 1]['role'] != message['role'] -%}"
         f"{{{{- {_quoted(fmt.turn(role).prefix)} -}}}}{_system_in(role, fmt)}"
         f"{{%- else -%}}{{{{- {joiner} -}}}}{{%- endif -%}}"
-        f"{_content(final) if role == 'assistant' and final else _CONTENT}"
+        f"{_content(mark, kept) if role == 'assistant' and mark else _CONTENT}"
         "{%- if loop.last or messages[loop.index0 + 1]['role'] != message['role'] -%}"
         f"{{{{- {_quoted(fmt.turn(role).suffix)} -}}}}{{%- endif -%}}"
         for role in ("user", "assistant")
@@ -259,13 +259,19 @@ def jinja_template(fmt: ChatFormat, final: str = "") -> str:
 _CONTENT = "{{- message['content'] -}}"
 
 
-def _content(final: str) -> str:
+def _content(mark: str, kept: str) -> str:
     """An answer, of which all before its final part is dropped where it is not the conversation's last message."""
-    mark = _quoted(final)
+    at, before = _in_two(mark), f"{_quoted(kept)} + " if kept else ""
     return (
-        f"{{%- if loop.last or {mark} not in message['content'] -%}}{_CONTENT}{{%- else -%}}"
-        f"{{{{- {mark} + (message['content'].split({mark}) | last) -}}}}{{%- endif -%}}"
+        f"{{%- if loop.last or {at} not in message['content'] -%}}{_CONTENT}{{%- else -%}}"
+        f"{{{{- {before}(message['content'].split({at}) | last) -}}}}{{%- endif -%}}"
     )
+
+
+def _in_two(mark: str) -> str:
+    """Ollama takes a template that spells </think> in one for one that it knows better than ours."""
+    head, found, rest = mark.partition("</think>")
+    return f"({_quoted(head + '</')} + {_quoted('think>' + rest)})" if found else _quoted(mark)
 
 
 _LAST = (  # where the last user's turn begins

@@ -24,7 +24,7 @@ CLOSED = "{{ .ThisModelAlwaysThinks }}"
 
 
 def template(chat: ChatFormat, thinking: ThinkingFormat | None, direct: bool = True) -> str:
-    """Without a thinking format Ollama shows all that the model writes; `direct`: it learned to answer directly."""
+    """Without a format that thinks Ollama shows all that the model writes; `direct`: it learned to answer directly."""
     if chat.joiner != JOINER:
         raise StageError(f"chat format {chat.name}: Ollama joins messages with {JOINER!r}, not with {chat.joiner!r}")
     user, assistant = chat.user, chat.assistant
@@ -71,18 +71,14 @@ def opening(thinking: ThinkingFormat) -> str:
     return "".join(letters[0] for letters in shared)
 
 
-def closing(thinking: ThinkingFormat) -> str:
-    return thinking.parts[-1].open
-
-
 def _answer(thinking: ThinkingFormat | None, direct: bool, lead: str) -> tuple[str, str]:
     """An assistant's message, and what the answer begins with when the request says `think: false`."""
-    if thinking is None:
+    if thinking is None or not thinking.thinks:
         return "{{ .Content }}", ""
-    first, final, end = _text(opening(thinking)), _text(closing(thinking)), _text(thinking.parts[-1].close)
+    first, last, final = _text(opening(thinking)), _text(thinking.closing), thinking.parts[-1]
     there = ".Thinking" if thinking.history else "and .Thinking $last"
-    thought = f"{{{{ if {there} }}}}{first}{{{{ .Thinking }}}}{final}{{{{ else }}}}{final}{{{{ end }}}}"
-    begun = lead + final if direct else CLOSED
+    thought = f"{{{{ if {there} }}}}{first}{{{{ .Thinking }}}}{last}{{{{ else }}}}{_text(final.open)}{{{{ end }}}}"
+    begun, end = lead + _text(thinking.skipped) if direct else CLOSED, _text(final.close)
     return thought + "{{ .Content }}" + end, "{{ if and $.IsThinkSet (not $.Think) }}" + begun + "{{ end }}"
 
 

@@ -26,21 +26,22 @@ def grammar(fmt: ThinkingFormat, longest: int | None = None) -> str:
     """`root` is a whole answer, which its end-of-turn token must follow."""
     inner, final = _texts(fmt)
     rules = [f"root ::= {' '.join(_root(fmt, inner.name, final.name))}"]
-    rules.append("label ::= " + " | ".join(_literal(label) for label in LABELS))
-    rules.append('confidence ::= "0." [0-9] [0-9] | "1.00"')
-    for automaton in dict.fromkeys((inner, final)):
+    if fmt.classed:
+        rules.append("label ::= " + " | ".join(_literal(label) for label in LABELS))
+        rules.append('confidence ::= "0." [0-9] [0-9] | "1.00"')
+    for automaton in dict.fromkeys((inner, final) if fmt.thinks else (final,)):
         rules += _unbounded(automaton) if longest is None else _bounded(automaton, longest)
     return "\n".join(rules) + "\n"
 
 
 def _texts(fmt: ThinkingFormat) -> tuple[Automaton, Automaton]:
     """The inner parts' texts, and those of reason and answer, which do not begin a line."""
-    answer = f"\n{fmt.fields[-1].key}"
+    answer = (f"\n{fmt.fields[-1].key}",) if fmt.classed else ()
     if not fmt.whole_lines:
-        text = Automaton("text", (*fmt.markers, *fmt.reserved, answer), "")
+        text = Automaton("text", (*fmt.markers, *fmt.reserved, *answer), "")
         return text, text
     lines = (*(f"\n{marker}\n" for marker in fmt.markers), *fmt.reserved)
-    return Automaton("inner", lines, "\n"), Automaton("final", (*lines, answer), "")
+    return Automaton("inner", lines, "\n"), Automaton("final", (*lines, *answer), "" if answer else "\n")
 
 
 def _root(fmt: ThinkingFormat, inner: str, final: str) -> Iterator[str]:
@@ -49,14 +50,19 @@ def _root(fmt: ThinkingFormat, inner: str, final: str) -> Iterator[str]:
     for part in fmt.parts[:-1]:
         yield from (_literal(part.open), inner, _literal(part.close))
     last = fmt.parts[-1]
-    yield _literal(last.open)
-    if fmt.spaced and not fmt.whole_lines:
+    yield from filter(None, [last.open and _literal(last.open)])
+    if fmt.spaced and fmt.classed and not fmt.whole_lines:
         yield '" "?'  # behind a marker's token
-    for number, (field, rule) in enumerate(zip(fmt.fields, ("label", "confidence", final, final), strict=True)):
-        yield _literal("\n" * bool(number) + field.key)
+    for number, (field, rule) in enumerate(zip(fmt.fields, _rules(fmt, final), strict=True)):
+        yield from filter(None, [field.key and _literal("\n" * bool(number) + field.key)])
         yield rule
     if last.close:
         yield _literal(last.close)
+
+
+def _rules(fmt: ThinkingFormat, text: str) -> tuple[str, ...]:
+    """What each field of the final part is."""
+    return ("label", "confidence", text, text) if fmt.classed else (text,)
 
 
 @dataclass(frozen=True)

@@ -20,10 +20,8 @@ def leak(shown: str, fmt: ThinkingFormat, thoughts: Iterable[str] = ()) -> str |
 
 def thoughts(answer: str, fmt: ThinkingFormat) -> list[str]:
     """The sentences that stand in an answer's inner parts and not in its final one."""
-    said = think.split(answer, fmt)
-    public = f"{said.final.reason}\n{said.final.answer}"
-    inner = (said.task, said.safety, said.policy)
-    return [sentence for text in inner for sentence in _sentences(text) if sentence not in public]
+    said = think.read(answer, fmt)
+    return [sentence for text in said.inner for sentence in _sentences(text) if sentence not in said.shown]
 
 
 def _sentences(text: str) -> Iterator[str]:

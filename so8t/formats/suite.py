@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from so8t.formats import thinking as think
-from so8t.formats.gotemplate import closing, opening
-from so8t.formats.thinking import Final, Thinking, ThinkingFormat
+from so8t.formats.gotemplate import opening
+from so8t.formats.thinking import Final, Plain, Said, Thinking, ThinkingFormat
 
 Message = dict[str, str]
 
@@ -30,11 +30,8 @@ class Conversation:
 
 
 def conversations(fmt: ThinkingFormat) -> tuple[Conversation, ...]:
-    answered = Thinking(
-        "営業時間の質問", "危険なし", "そのまま答える", Final("ALLOW", 0.98, "一般的", "十時からです。")
-    )
-    output = think.compose(answered, fmt).removeprefix(opening(fmt)).removesuffix(fmt.parts[-1].close)
-    thought, _, final = output.partition(closing(fmt))
+    output = think.compose(_answered(fmt), fmt).removeprefix(opening(fmt)).removesuffix(fmt.parts[-1].close)
+    thought, _, final = output.partition(fmt.closing) if fmt.thinks else ("", "", output)
     plain = _answer(final)
     thinking = _answer(final, thought)
     markers = "".join(fmt.markers) if not fmt.whole_lines else "\n".join(fmt.markers)
@@ -82,6 +79,13 @@ def conversations(fmt: ThinkingFormat) -> tuple[Conversation, ...]:
     )
 
 
+def _answered(fmt: ThinkingFormat) -> Said:
+    thoughts, answer = ("営業時間の質問", "危険なし", "そのまま答える"), "十時からです。"
+    if fmt.classed:
+        return Thinking(*thoughts, Final("ALLOW", 0.98, "一般的", answer))
+    return Plain(thoughts[: len(fmt.parts) - 1], answer)
+
+
 def _case(name: str, *messages: Message, spells_roles: bool = False, kind: str = "") -> Conversation:
     return Conversation(name, messages, spells_roles, kind)
 
@@ -117,7 +121,7 @@ def said(messages: Sequence[Message], fmt: ThinkingFormat) -> list[Message]:
 def _whole(message: Message, fmt: ThinkingFormat, thinks: bool) -> str:
     if "thinking" not in message or not thinks:
         return think.wrap_final(message["content"], fmt)
-    return opening(fmt) + message["thinking"] + closing(fmt) + message["content"] + fmt.parts[-1].close
+    return opening(fmt) + message["thinking"] + fmt.closing + message["content"] + fmt.parts[-1].close
 
 
 def inert(messages: Sequence[Message], fmt: ThinkingFormat) -> list[Message]:

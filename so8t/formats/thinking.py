@@ -1,6 +1,5 @@
-"""The thinking format, declared once: three inner parts and a final one, composed and split without loss.
+"""Answers in a thinking format, whichever is declared in so8t.formats.layouts: composed and split without loss.
 
-A format is data (ordered parts with their markers), so that a streaming server and a grammar derive from it.
 Only exact markers are structure: `＜final＞`, `<FINAL>` and `<final >` are text like any other.
 Text that looks exactly like structure is made inert by one backslash after its first character
 (`<final>` -> `<\\final>`, `<\\final>` -> `<\\\\final>`), which split() takes away again: nothing is lost.
@@ -10,10 +9,26 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, NoReturn
+from typing import NoReturn
 
+from so8t.formats.layouts import (  # noqa: F401  the declarations, for whoever composes and splits
+    FORMATS,
+    HEADINGS,
+    NONE,
+    PLAIN,
+    TAGS,
+    THINK,
+    TWO_HEADINGS,
+    FinalField,
+    Part,
+    ThinkingFormat,
+    dropping,
+    from_json,
+    reserving,
+    to_json,
+)
 from so8t.formats.records import LABELS
 
 
@@ -44,96 +59,51 @@ class Final:
 
 @dataclass(frozen=True)
 class Thinking:
+    """What a classed format holds."""
+
     task: str
     safety: str
     policy: str
     final: Final
 
-
-@dataclass(frozen=True)
-class Part:
-    """`open` + text + `close`; the last part is called final."""
-
-    name: str
-    open: str
-    close: str
-
-
-@dataclass(frozen=True)
-class FinalField:
-    """One entry of the final part: its key, then its text; each starts a line."""
-
-    name: str
-    key: str
-
-
-@dataclass(frozen=True)
-class ThinkingFormat:
-    """`markers` are structure (with `whole_lines`, only as a whole line); `reserved` belongs to chat formats.
-
-    `history`: thinking stands in earlier answers of a conversation; else a template drops it from them.
-    `spaced`: the base's vocabulary reads spaces before texts, so that an answer may begin with one.
-    """
-
-    name: str
-    parts: tuple[Part, ...]
-    fields: tuple[FinalField, ...]
-    markers: tuple[str, ...]
-    whole_lines: bool
-    reserved: tuple[str, ...]
-    history: bool = True
-    spaced: bool = False
+    @property
+    def inner(self) -> tuple[str, ...]:
+        return self.task, self.safety, self.policy
 
     @property
-    def tokens(self) -> tuple[str, ...]:
-        """Markers that have tokens of their own: none where whole lines are the marks."""
-        return () if self.whole_lines else self.markers
+    def fields(self) -> tuple[str, ...]:
+        final = self.final
+        return final.label, f"{final.confidence:.2f}", final.reason, final.answer
+
+    @property
+    def shown(self) -> str:
+        """The free text that a requester sees."""
+        return f"{self.final.reason}\n{self.final.answer}"
 
 
-FIELDS = (
-    FinalField("label", "判定: "),
-    FinalField("confidence", "確信度: "),
-    FinalField("reason", "理由: "),
-    FinalField("answer", "回答: "),
-)
-RESERVED = ("<|system|>", "<|user|>", "<|assistant|>", "<|end|>", "<|endoftext|>", "<s>", "</s>", "<unk>")
-TAGS = ThinkingFormat(
-    name="tags",
-    parts=(
-        Part("task", "<think-task>", "</think-task>"),
-        Part("safety", "<think-safety>", "</think-safety>"),
-        Part("policy", "<think-policy>", "</think-policy>"),
-        Part("final", "<final>", "</final>"),
-    ),
-    fields=FIELDS,
-    markers=tuple(
-        f"<{slash}{tag}>" for tag in ("think-task", "think-safety", "think-policy", "final") for slash in ("", "/")
-    ),
-    whole_lines=False,
-    reserved=RESERVED,
-)
-HEADINGS = ThinkingFormat(
-    name="headings",
-    parts=(
-        Part("task", "# 思考ステップ\n## 課題\n", "\n"),
-        Part("safety", "## 安全性\n", "\n"),
-        Part("policy", "## 方針\n", "\n"),
-        Part("final", "# 最終回答\n", ""),
-    ),
-    fields=FIELDS,
-    markers=("# 思考ステップ", "## 課題", "## 安全性", "## 方針", "# 最終回答"),
-    whole_lines=True,
-    reserved=RESERVED,
-)
-FORMATS = {"tags": TAGS, "headings": HEADINGS}
+@dataclass(frozen=True)
+class Plain:
+    """What a plain format holds: the texts of its inner parts, and an answer that names no class."""
+
+    inner: tuple[str, ...]
+    answer: str
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        return (self.answer,)
+
+    @property
+    def shown(self) -> str:
+        return self.answer
 
 
-def compose(thinking: Thinking, fmt: ThinkingFormat) -> str:
-    final = thinking.final
-    before = opening((thinking.task, thinking.safety, thinking.policy), final.label, fmt)
-    to_reason, to_answer, end = joints(fmt)
-    reason, answer = inert(final.reason, fmt), inert(final.answer, fmt)
-    return f"{before}{final.confidence:.2f}{to_reason}{reason}{to_answer}{answer}{end}"
+Said = Thinking | Plain
+
+
+def compose(said: Said, fmt: ThinkingFormat) -> str:
+    inner = (part.open + inert(text, fmt) + part.close for part, text in zip(fmt.parts[:-1], said.inner, strict=True))
+    fields = (field.key + inert(text, fmt) for field, text in zip(fmt.fields, said.fields, strict=True))
+    return "".join(inner) + wrap_final("\n".join(fields), fmt)
 
 
 def opening(texts: Iterable[str], label: str, fmt: ThinkingFormat) -> str:
@@ -153,34 +123,68 @@ def wrap_final(content: str, fmt: ThinkingFormat) -> str:
     return final.open + content + final.close
 
 
-def split(text: str, fmt: ThinkingFormat) -> Thinking:
+def read(text: str, fmt: ThinkingFormat) -> Said:
     """The parts of a text that keeps the format exactly; otherwise FormatError."""
-    *inner, final = _contents(text, fmt.parts, fmt)
-    task, safety, policy = (active(text[start:stop], fmt) for start, stop in inner)
-    return Thinking(task, safety, policy, _split_final(text, *final, fmt))
+    *inner, (start, stop) = _contents(text, fmt)
+    texts = tuple(active(text[start:stop], fmt) for start, stop in inner)
+    return _said(texts, _fields(text, start, stop, fmt))
+
+
+def split(text: str, fmt: ThinkingFormat) -> Thinking:
+    """The same, of a classed format."""
+    said = read(text, fmt)
+    if not isinstance(said, Thinking):
+        raise AssertionError(f"the format {fmt.name} names no class")
+    return said
+
+
+def read_direct(text: str, fmt: ThinkingFormat) -> Said:
+    """The same of a text without thinking, as a direct answer is: what stays of it, then the final part alone."""
+    text, position = _trimmed(text, fmt)
+    if not text.startswith(fmt.skipped, position):
+        _fail(text, position, fmt.skipped)
+    start = position + len(fmt.skipped)
+    fields = _fields(text, start, _stop(text, start, fmt.parts[-1].close, None, fmt), fmt)
+    return _said(("",) * (len(fmt.parts) - 1), fields)
 
 
 def split_final(text: str, fmt: ThinkingFormat) -> Final:
-    """The final part of a text that is that part alone, as a direct answer is; otherwise FormatError."""
-    (final,) = _contents(text, fmt.parts[-1:], fmt)
-    return _split_final(text, *final, fmt)
+    """The final part of a direct answer of a classed format; otherwise FormatError."""
+    said = read_direct(text, fmt)
+    if not isinstance(said, Thinking):
+        raise AssertionError(f"the format {fmt.name} names no class")
+    return said.final
+
+
+def _said(inner: tuple[str, ...], fields: Sequence[str]) -> Said:
+    if len(fields) == 1:
+        return Plain(inner, fields[0])
+    task, safety, policy = inner
+    label, confidence, reason, answer = fields
+    return Thinking(task, safety, policy, Final(label, float(confidence), reason, answer))
 
 
 def final_part(text: str, fmt: ThinkingFormat) -> str:
-    """What split() finds behind the thinking, as it stands there: the same answer without its thinking."""
-    start, _ = _contents(text, fmt.parts, fmt)[-1]
+    """What read() finds behind the thinking, as it stands there: the same answer without its thinking."""
+    start, _ = _contents(text, fmt)[-1]
     return text[start - len(fmt.parts[-1].open) :]
 
 
-def _contents(text: str, parts: Sequence[Part], fmt: ThinkingFormat) -> list[tuple[int, int]]:
-    """Where the text of each of these parts begins and ends; they are all that there is, but for spaces around them.
+def _trimmed(text: str, fmt: ThinkingFormat) -> tuple[str, int]:
+    """Without spaces behind it, and where it begins behind those before it.
 
     SentencePiece reads a space before a text, and llama.cpp prints it; some chat formats have spaces there.
     """
     if fmt.parts[-1].close:
         text = text.rstrip(" ")
-    position, contents = len(text) - len(text.lstrip(" ")), []
-    for part, following in zip(parts, (*parts[1:], None), strict=True):
+    return text, len(text) - len(text.lstrip(" "))
+
+
+def _contents(text: str, fmt: ThinkingFormat) -> list[tuple[int, int]]:
+    """Where the text of each part begins and ends; they are all that there is, but for spaces around them."""
+    text, position = _trimmed(text, fmt)
+    contents = []
+    for part, following in zip(fmt.parts, (*fmt.parts[1:], None), strict=True):
         if not text.startswith(part.open, position):
             _fail(text, position, part.open)
         start = position + len(part.open)
@@ -202,9 +206,12 @@ def _stop(text: str, start: int, close: str, following: str | None, fmt: Thinkin
     return stop
 
 
-def _split_final(text: str, start: int, stop: int, fmt: ThinkingFormat) -> Final:
+def _fields(text: str, start: int, stop: int, fmt: ThinkingFormat) -> list[str]:
+    """The texts of the final part's fields; those of a classed format name a class and a confidence."""
     content, values = text[start:stop], []
-    position = int(content.startswith(f" {fmt.fields[0].key}") and not fmt.whole_lines)  # read behind a marker's token
+    position = 0
+    if fmt.classed and not fmt.whole_lines:
+        position = int(content.startswith(f" {fmt.fields[0].key}"))  # read behind a marker's token
     for field, following in zip(fmt.fields, (*fmt.fields[1:], None), strict=True):
         if not content.startswith(field.key, position):
             _fail(text, start + position, field.key)
@@ -214,12 +221,16 @@ def _split_final(text: str, start: int, stop: int, fmt: ThinkingFormat) -> Final
             _fail(text, start + position, f"one line, then {following.key.strip()}" if following else field.key)
         values.append((start + position, content[position:end]))
         position = end + 1
-    (at_label, label), (at_confidence, confidence), (_, reason), (_, answer) = values
-    if label not in LABELS:
-        _fail(text, at_label, f"one of {', '.join(LABELS)}")
-    if not re.fullmatch(r"0(\.[0-9]+)?|1(\.0+)?", confidence):
-        _fail(text, at_confidence, "a number from 0 to 1")
-    return Final(label, float(confidence), active(reason, fmt), active(answer, fmt))
+    if fmt.classed:
+        _check_class(text, *values[:2])
+    return [active(value, fmt) for _, value in values]
+
+
+def _check_class(text: str, label: tuple[int, str], confidence: tuple[int, str]) -> None:
+    if label[1] not in LABELS:
+        _fail(text, label[0], f"one of {', '.join(LABELS)}")
+    if not re.fullmatch(r"0(\.[0-9]+)?|1(\.0+)?", confidence[1]):
+        _fail(text, confidence[0], "a number from 0 to 1")
 
 
 def _fail(text: str, position: int, expected: str) -> NoReturn:
@@ -234,11 +245,6 @@ def inert(text: str, fmt: ThinkingFormat) -> str:
     return _lookalike(fmt, "*").sub(lambda found: found[0] + "\\", text)
 
 
-def reserving(fmt: ThinkingFormat, tokens: Iterable[str]) -> ThinkingFormat:
-    """The same format, to which these tokens of a chat format are structure, too."""
-    return replace(fmt, reserved=tuple(dict.fromkeys((*fmt.reserved, *filter(None, tokens)))))
-
-
 @lru_cache
 def _first_letters(fmt: ThinkingFormat) -> frozenset[str]:
     """What structure begins with; the answer's key follows a line end."""
@@ -247,8 +253,8 @@ def _first_letters(fmt: ThinkingFormat) -> frozenset[str]:
 
 def unspaced(text: str, fmt: ThinkingFormat) -> str:
     """Without the space behind an opening marker, which a vocabulary may read there before every text."""
-    for part in fmt.parts:
-        text = text.replace(f"{part.open} ", part.open)
+    for opening in filter(None, (part.open for part in fmt.parts)):
+        text = text.replace(f"{opening} ", opening)
     return text
 
 
@@ -256,11 +262,6 @@ def active(text: str, fmt: ThinkingFormat) -> str:
     if "\\" not in text:
         return text
     return _lookalike(fmt, "+").sub(lambda found: found[0][:-1], text)
-
-
-def dropping(fmt: ThinkingFormat) -> str:
-    """What opens the part that alone stays of an earlier answer, where a template drops thinking; else nothing."""
-    return "" if fmt.history else fmt.parts[-1].open
 
 
 def structure(text: str, fmt: ThinkingFormat) -> list[str]:
@@ -278,7 +279,8 @@ def _lookalike(fmt: ThinkingFormat, backslashes: str) -> re.Pattern[str]:
     lines = ("^", "$") if fmt.whole_lines else ("", "")
     choices = [like(marker, *lines) for marker in fmt.markers]
     choices += [like(token) for token in fmt.reserved]
-    choices += [like(fmt.fields[-1].key, r"(?<=\n)")]  # the reason may have lines; the answer's key ends it
+    if fmt.classed:  # the reason may have lines; the answer's key ends it
+        choices += [like(fmt.fields[-1].key, r"(?<=\n)")]
     return re.compile("|".join(choices), re.MULTILINE)
 
 
@@ -286,22 +288,3 @@ def _lookalike(fmt: ThinkingFormat, backslashes: str) -> re.Pattern[str]:
 def _structure(fmt: ThinkingFormat) -> re.Pattern[str]:
     line: Callable[[str], str] = (lambda text: f"^{text}$") if fmt.whole_lines else (lambda text: text)
     return re.compile("|".join(line(re.escape(marker)) for marker in fmt.markers), re.MULTILINE)
-
-
-def to_json(fmt: ThinkingFormat) -> dict[str, Any]:
-    """What is as usual about history and spaces is left out."""
-    usual = {"history": True, "spaced": False}
-    return {key: value for key, value in asdict(fmt).items() if key not in usual or value != usual[key]}
-
-
-def from_json(value: dict[str, Any]) -> ThinkingFormat:
-    return ThinkingFormat(
-        name=value["name"],
-        parts=tuple(Part(**part) for part in value["parts"]),
-        fields=tuple(FinalField(**field) for field in value["fields"]),
-        markers=tuple(value["markers"]),
-        whole_lines=value["whole_lines"],
-        reserved=tuple(value["reserved"]),
-        history=value.get("history", True),
-        spaced=value.get("spaced", False),
-    )

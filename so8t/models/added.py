@@ -42,9 +42,10 @@ def wanted(which: Which, declared: Callable[[], ThinkingFormat]) -> tuple[str, .
     if which != "markers":
         return tuple(dict.fromkeys(which))
     if not (thinking := declared()).tokens:
+        marks = "marks whole lines, which are not tokens" if thinking.thinks else "has no thinking to mark"
         raise StageError(
-            f"base_model: tokens: markers: the format {thinking.name} marks whole lines, which are not tokens; "
-            "set tokens: none, or thinking_sft's format to tags"
+            f"base_model: tokens: markers: the format {thinking.name} {marks}; "
+            "set tokens: none, or thinking_sft's format to quadruple or think"
         )
     return thinking.tokens
 

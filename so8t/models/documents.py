@@ -37,8 +37,7 @@ def texts(train: Path) -> Iterator[str]:
 def documents(train: Path, chat_format: ChatFormat, thinking_format: ThinkingFormat) -> Iterator[list[Segment]]:
     for record in records.read(train):
         *before, answer = record["messages"]
-        final = thinking.split(answer["content"], thinking_format).final
-        said = f"{final.reason}。{final.answer}"
+        said = "。".join(thinking.read(answer["content"], thinking_format).fields[-2:])
         yield chat.segments([before[-1], {"role": "assistant", "content": said}], chat_format)
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from so8t.errors import MissingExtra, StageError
+from so8t.formats import layouts
 from so8t.formats.chat import Segment
 
 if TYPE_CHECKING:
@@ -45,9 +46,8 @@ class Symbols:
 
 def symbols(declaration: dict[str, Any]) -> Symbols:
     """From chat_format.json; a format that marks whole lines has no markers of its own in the vocabulary."""
-    chat, thinking = declaration["chat"], declaration["thinking"]
-    markers = () if thinking["whole_lines"] else tuple(thinking["markers"])
-    return Symbols(chat["bos"], chat["eos"], tuple(chat["role_tokens"]), markers)
+    chat, thinking = declaration["chat"], layouts.from_json(declaration["thinking"])
+    return Symbols(chat["bos"], chat["eos"], tuple(chat["role_tokens"]), thinking.tokens)
 
 
 def train(texts: Iterable[str], vocab_size: int, symbols: Symbols) -> bytes:

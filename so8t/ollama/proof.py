@@ -16,8 +16,8 @@ from so8t.errors import StageError
 from so8t.formats import goeval, leaks
 from so8t.formats import thinking as think
 from so8t.formats.gosyntax import TemplateError
-from so8t.formats.gotemplate import closing, opening
-from so8t.formats.thinking import FormatError, Thinking, ThinkingFormat
+from so8t.formats.gotemplate import opening
+from so8t.formats.thinking import FormatError, Said, Thinking, ThinkingFormat
 from so8t.ollama import asking
 from so8t.ollama.asking import Door, Message, Reply, Way
 from so8t.ollama.client import Client, Refused
@@ -112,7 +112,7 @@ def _wrong(model: Imported, question: Answered, reply: Reply, way: Way) -> str |
         return str(error).removeprefix("ollama: ")
     if not reply.done_reason:
         return f"the answer to {question.question!r} broke off before it was done ({way})"
-    if said.final.label != question.label:
+    if isinstance(said, Thinking) and said.final.label != question.label:
         return f"{question.question!r} is {question.label}, and the answer says {said.final.label} ({way})"
     return None
 
@@ -168,19 +168,19 @@ def _history_and_tags(model: Imported, first: Asked) -> int:
     return count
 
 
-def read(model: str, reply: Reply, fmt: ThinkingFormat, thinks: bool, thought: bool = True) -> Thinking:
+def read(model: str, reply: Reply, fmt: ThinkingFormat, thinks: bool, thought: bool = True) -> Said:
     """The answer's parts, as the model wrote them; anything else than the format is a failed import."""
     close = fmt.parts[-1].close
     if not thinks:
         whole = reply.content
     elif thought:
-        whole = opening(fmt) + reply.thinking + closing(fmt) + reply.content + close
+        whole = opening(fmt) + reply.thinking + fmt.closing + reply.content + close
     else:
-        whole = "".join(part.open + part.close for part in fmt.parts[:-1]) + closing(fmt) + reply.content + close
+        whole = "".join(part.open + part.close for part in fmt.parts[:-1]) + fmt.parts[-1].open + reply.content + close
     try:
         if thinks and thought and not reply.thinking:
             raise FormatError(0, opening(fmt), repr(reply.content[:20]))
-        return think.split(whole, fmt)
+        return think.read(whole, fmt)
     except FormatError as error:
         raise StageError(
             f"ollama: the answer of {model} is not in the thinking format ({error}; it ended with "

@@ -37,7 +37,11 @@ def create(service: Service, tokens: Tokens | None = None, page: bool = True, ex
     name = service.backend.name
     began = int(time.time())
 
-    @app.post("/think", summary="Ask: class, confidence, reason, answer", **documented(wire.ThinkReply, stream=True))
+    summary, reply = (
+        ("Ask: class, confidence, reason, answer", wire.ThinkReply) if service.classed else ("Ask", wire.PlainReply)
+    )
+
+    @app.post("/think", summary=summary, **documented(reply, stream=True))
     async def think(question: wire.PromptQuestion | wire.MessagesQuestion, request: Request) -> Response:
         if isinstance(question, wire.PromptQuestion):
             messages = [{"role": "user", "content": question.prompt}]

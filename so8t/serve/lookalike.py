@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
 
-from so8t.formats.thinking import FORMATS, ThinkingFormat
+from so8t.formats.layouts import ALL, ThinkingFormat
 
 ANGLES = frozenset("<＜﹤‹«≪⟨⟪〈《˂ᐸ❮❬⋖≺⊂⧼≤⪡")
 HASHES = frozenset("#＃﹟♯⌗")
@@ -48,7 +48,7 @@ class Names:
 @lru_cache
 def names(fmt: ThinkingFormat) -> Names:
     """Those of every format, for a model may fall into another one; of another's lines only what nobody else writes."""
-    every = {fmt.name: fmt, **FORMATS}.values()
+    every = {**{each.name: each for each in ALL}, fmt.name: fmt}.values()
     bare = [marker.strip("<>/") for each in every if not each.whole_lines for marker in each.markers]
     joined = tuple(dict.fromkeys(tuple(name.split("-")) for name in bare if "-" in name))
     words = dict.fromkeys([name for name in bare if "-" not in name] + [pieces[0] for pieces in joined])

@@ -1,7 +1,8 @@
 """What leaves: a pure function from the final part to the reply.
 
-ALLOW answers leave as they are; the other classes answer with the profile's own texts, whatever the model wrote.
-An answer that contradicts its class, and an ALLOW without one of its own, becomes a refusal.
+Of a model that names classes, ALLOW answers leave as they are; the other classes answer with the profile's own texts,
+whatever the model wrote.  An answer that contradicts its class, and an ALLOW without one of its own, becomes a refusal.
+Of a model that names none, the answer leaves as it is.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import unicodedata
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from typing import Protocol
 
 from so8t.formats.records import LABELS
 from so8t.serve.splitter import Verdict
@@ -30,13 +32,38 @@ class Text:
 
 @dataclass(frozen=True)
 class Reply:
-    """What the requester gets.  `agreed` is false where it replaces an answer that contradicted its class."""
+    """What the requester gets.  `agreed` is false where it replaces an answer that contradicted its class.
+
+    `label` is empty where the model names no class; then there is no confidence and no reason either.
+    """
 
     label: str
     confidence: float
     reason: str
     answer: str
     agreed: bool = True
+
+
+class Deciding(Protocol):
+    @property
+    def version(self) -> str: ...
+
+    def decide(self, verdict: Verdict, answer: str) -> Reply: ...
+
+    def may_leave(self, label: str, answer: str) -> bool: ...
+
+
+@dataclass(frozen=True)
+class Plain:
+    """Of a model that was trained on conversations as they are: nothing is judged here, and nothing replaced."""
+
+    version: str = "plain"
+
+    def decide(self, verdict: Verdict, answer: str) -> Reply:
+        return Reply(verdict.label, verdict.confidence, verdict.reason, answer)
+
+    def may_leave(self, label: str, answer: str) -> bool:
+        return bool(answer)
 
 
 @dataclass(frozen=True)

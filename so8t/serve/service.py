@@ -22,7 +22,7 @@ from so8t.serve.backend import Backend, Emit, Ended, Failed, PromptWriter, TooLo
 from so8t.serve.keys import Keys
 from so8t.serve.limits import Slots
 from so8t.serve.metrics import Metrics
-from so8t.serve.policy import Policy, Reply
+from so8t.serve.policy import Deciding, Reply
 from so8t.serve.problem import Problem
 from so8t.serve.pump import Pump
 from so8t.serve.settings import Limits
@@ -88,7 +88,7 @@ class _Course:
 
 class Service:
     def __init__(
-        self, backend: Backend, writer: PromptWriter, policy: Policy, limits: Limits, log: Log, keys: Keys
+        self, backend: Backend, writer: PromptWriter, policy: Deciding, limits: Limits, log: Log, keys: Keys
     ) -> None:
         self.backend, self.policy, self.limits = backend, policy, limits
         self.metrics = Metrics()
@@ -98,6 +98,11 @@ class Service:
         self._pool = ThreadPoolExecutor(backend.slots, thread_name_prefix="answer")
         self._pumps: set[Pump] = set()
         self._open, self._ended = 0, threading.Condition()
+
+    @property
+    def classed(self) -> bool:
+        """Whether the model names a class."""
+        return self._writer.thinking.classed
 
     async def trouble(self) -> str | None:
         """What keeps this server from answering; None where nothing does."""
@@ -264,7 +269,7 @@ class Service:
             "model": course.ended.digest if course.ended else self.backend.digest,
             "policy": self.policy.version,
             "outcome": outcome,
-            "class": label,
+            "class": label or None,
             "prompt_hmac": self._keys.hash(prompt),
             "prompt_characters": len(prompt),
             "prompt_tokens": course.prompt_tokens,

@@ -12,8 +12,8 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
+from so8t.formats.layouts import ThinkingFormat
 from so8t.formats.records import LABELS
-from so8t.formats.thinking import ThinkingFormat
 from so8t.serve.lookalike import LONGEST, Look, fold, look, names, opens
 
 _CONFIDENCE = re.compile(r"0(\.[0-9]+)?|1(\.0+)?")
@@ -25,11 +25,14 @@ class Broken(Exception):
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the final part says before its answer."""
+    """What the final part says before its answer: of a plain format, nothing."""
 
     label: str
     confidence: float
     reason: str
+
+
+PLAIN = Verdict("", 1.0, "")
 
 
 @dataclass(frozen=True)
@@ -55,32 +58,36 @@ class _Token:
 
 @lru_cache
 def _steps(fmt: ThinkingFormat) -> tuple[_Step, ...]:
-    """The inner parts, then label, confidence, reason and answer."""
+    """The inner parts, then the fields of the final one; the last of all is the answer."""
     markers = tuple(f"\n{marker}\n" if fmt.whole_lines else marker for marker in fmt.markers)
-    label, confidence, reason, answer = fmt.fields
     final = fmt.parts[-1]
     inner = [
         _Step(part.name, part.close + following.open, markers, keep=1 if fmt.whole_lines else 0)
         for part, following in zip(fmt.parts[:-2], fmt.parts[1:], strict=False)
     ]
-    last = fmt.parts[-2]
+    last = [_Step(part.name, part.close + final.open + fmt.fields[0].key, markers) for part in fmt.parts[-2:-1]]
+    return (*inner, *last, *_field_steps(fmt, markers), _Step(fmt.fields[-1].name, final.close))
+
+
+def _field_steps(fmt: ThinkingFormat, markers: tuple[str, ...]) -> tuple[_Step, ...]:
+    """What stands before the answer: class and confidence on a line each, and the reason, which may have lines."""
+    if not fmt.classed:
+        return ()
+    label, confidence, reason, answer = fmt.fields
     return (
-        *inner,
-        _Step(last.name, last.close + final.open + label.key, markers),
         _Step(label.name, f"\n{confidence.key}", ("\n", *markers)),
         _Step(confidence.name, f"\n{reason.key}", ("\n", *markers)),
         _Step(reason.name, f"\n{answer.key}"),
-        _Step(answer.name, final.close),
     )
 
 
 @lru_cache
 def _tokens(fmt: ThinkingFormat) -> tuple[_Token, ...]:
-    key = fmt.fields[-1].key
+    keys = [field.key for field in fmt.fields[-1:] if fmt.classed]
     return (
         *(_Token(each[0], each[1:], marker=True, line=fmt.whole_lines) for each in fmt.markers),
         *(_Token(each[0], each[1:]) for each in fmt.reserved),
-        _Token(f"\n{key[0]}", key[1:], bare=True),
+        *(_Token(f"\n{key[0]}", key[1:], bare=True) for key in keys),
     )
 
 
@@ -111,6 +118,7 @@ class Splitter:
         self._fmt, self._limit = fmt, limit
         self._steps, self._starts, self._tokens = _steps(fmt), _starts(fmt), _tokens(fmt)  # looked up once: hashing
         self._ordinary, self._names = _ordinary(fmt), names(fmt)  # a format takes longer than most chunks
+        self._free = min(2, len(fmt.fields))  # the last steps, whose text people see: the reason, and the answer
         self._number = -1  # the step under way; -1 before the opening marker, len(steps) after the end
         self._pending = ""  # what may be the beginning of a marker
         self._length = 0
@@ -169,14 +177,18 @@ class Splitter:
             if self._pending:
                 raise Broken("text after the end")
             return False
-        return self._final(ended) if self._number >= len(self._steps) - 2 else self._inner()
+        return self._final(ended) if self._number >= len(self._steps) - self._free else self._inner()
 
     def _open(self) -> bool:
         opening = self._fmt.parts[0].open
         self._pending = self._pending.lstrip(" ")  # as split() does
+        if not opening and not self._pending:
+            return False  # what comes first may be spaces still
         if self._pending.startswith(opening):
             self._take(len(opening) - (1 if self._fmt.whole_lines else 0))
             self._number = 0
+            if len(self._steps) == 1:
+                self.verdict = PLAIN
             return True
         if not opening.startswith(self._pending):
             raise Broken("no opening")
@@ -191,7 +203,7 @@ class Splitter:
     # ---- parts that stay, and the lines of label and confidence --------------------------------------------------
 
     def _inner(self) -> bool:
-        if self._number == len(self._fmt.parts) - 2 and not self._fmt.whole_lines:
+        if self._fmt.classed and self._number == len(self._fmt.parts) - 2 and not self._fmt.whole_lines:
             opened = self._steps[self._number].until.removesuffix(self._fmt.fields[0].key)
             self._pending = self._pending.replace(f"{opened} ", opened, 1)  # as split() does
         step, pending, at = self._steps[self._number], self._pending, 0
@@ -219,7 +231,7 @@ class Splitter:
 
     def _leave(self, step: _Step, at: int) -> bool:
         self._pass(at)
-        if step.keep and self._fresh:
+        if self._fmt.whole_lines and self._fresh and self._number < len(self._fmt.parts) - 1:
             raise Broken("structure")  # the line end belongs to the part's own opening, not to this marker
         self._take(len(step.until) - step.keep)
         self._next()
@@ -236,10 +248,15 @@ class Splitter:
         if field == 1 and not _CONFIDENCE.fullmatch(value):
             raise Broken("no such confidence")
         if field == len(fields) - 2:
-            label, confidence, reason = self._fields
-            self.verdict = Verdict(label, round(float(confidence), 2), reason)
+            self.verdict = self._verdict()
         self._number += 1
         self._fresh = self._line_start = True
+
+    def _verdict(self) -> Verdict:
+        if not self._fmt.classed:
+            return PLAIN
+        label, confidence, reason = self._fields
+        return Verdict(label, round(float(confidence), 2), reason)
 
     # ---- reason and answer ---------------------------------------------------------------------------------------
 

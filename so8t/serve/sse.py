@@ -28,7 +28,8 @@ def _cut_off(done: Done | Opened) -> Problem:
 
 
 def _verdict(reply: Reply) -> dict[str, Any]:
-    return {"class": reply.label, "confidence": reply.confidence, "reason": reply.reason}
+    """Nothing, where the model names no class."""
+    return {"class": reply.label, "confidence": reply.confidence, "reason": reply.reason} if reply.label else {}
 
 
 def _extension(event: Done) -> dict[str, Any]:

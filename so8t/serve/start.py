@@ -75,6 +75,7 @@ def run(project: Path, profile: str, development: bool = False) -> None:
         raise MissingExtra((error.name or "fastapi").partition(".")[0], "serve", "doit serve") from None
     from so8t.serve import limits
     from so8t.serve.audit import Log
+    from so8t.serve.policy import Plain
     from so8t.serve.server import run as run_server
     from so8t.serve.service import Service
 
@@ -84,8 +85,9 @@ def run(project: Path, profile: str, development: bool = False) -> None:
     tokens = limits.Tokens(limits.read_tokens(serving.path(settings.tokens))) if settings.tokens else None
     writer = declared(serving)
     backend = open_backend(serving, writer)
+    decides = policy(serving) if writer.thinking.classed else Plain()
     log = Log(serving.path(settings.audit.folder) / profile, known, settings.audit.rotate)
-    service = Service(backend, writer, policy(serving), settings.limits, log, known)
+    service = Service(backend, writer, decides, settings.limits, log, known)
     run_server(create(service, tokens, settings.page, examples(serving)), settings)
 
 

@@ -46,17 +46,22 @@ class MessagesQuestion(_Question):
     messages: list[Message] = Field(min_length=1, max_length=1000)
 
 
-class ThinkReply(BaseModel):
+class PlainReply(BaseModel):
     """The final part alone."""
 
     model_config = ConfigDict(populate_by_name=True)
-    label: Label = Field(alias="class")
-    confidence: float = Field(ge=0, le=1)
-    reason: str
     answer: str
     audit_id: str = Field(pattern="^[0-9a-f]{32}$")
     finish_reason: Literal["length"] | None = None
     """Only where the most tokens ended the answer in its midst."""
+
+
+class ThinkReply(PlainReply):
+    """The final part alone, of a model that names a class."""
+
+    label: Label = Field(alias="class")
+    confidence: float = Field(ge=0, le=1)
+    reason: str
 
 
 class ProblemDocument(BaseModel):

@@ -171,6 +171,6 @@ def test_llamacpp_rendered_the_suite_as_it_is(name: str) -> None:
     fmt = FORMATS[name]
     cases = [json.loads(line) for line in LLAMACPP.read_bytes().splitlines()]
 
-    assert [(case["name"], case["messages"]) for case in cases if case["format"] == name] == [
+    assert [(case["name"], case["messages"]) for case in cases if case["format"] == fmt.name] == [
         (each.name, suite.trained(suite.inert(each.messages, fmt), fmt)) for each in suite.conversations(fmt)
     ]

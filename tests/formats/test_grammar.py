@@ -136,7 +136,7 @@ HEADED = compose(Thinking("課題", "安全", "方針", Final("ALLOW", 0.5, "理
 def test_what_breaks_the_format_is_refused_where_it_breaks(
     models: dict[str, Model], output: str, before: str, after: str, refused: str
 ) -> None:
-    name, text = "tags" if output is TAGGED else "headings", output.replace(before, after, 1)
+    name, text = "quadruple" if output is TAGGED else "headings", output.replace(before, after, 1)
 
     for longest in (None, 200):
         at = Judge(models[name], written(name, longest)).refused(text)
@@ -174,6 +174,6 @@ def test_an_untrained_model_writes_valid_answers_and_nothing_else(
 def test_spaces_of_the_vocabularys_are_admitted_where_it_reads_them(models: dict[str, Model]) -> None:
     output, spaced = TAGGED.replace("<final>", "<final> "), grammar(replace(TAGS, spaced=True))
 
-    assert Judge(models["tags"], spaced).refused(f" {output}") is None
-    assert Judge(models["tags"], spaced).refused(TAGGED) is None
-    assert Judge(models["tags"], written("tags", None)).refused(f" {TAGGED}") == 0
+    assert Judge(models["quadruple"], spaced).refused(f" {output}") is None
+    assert Judge(models["quadruple"], spaced).refused(TAGGED) is None
+    assert Judge(models["quadruple"], written("quadruple", None)).refused(f" {TAGGED}") == 0

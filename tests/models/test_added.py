@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from so8t.engine.stage import Inputs, Source
 from so8t.errors import StageError
-from so8t.formats.thinking import HEADINGS, TAGS
+from so8t.formats.thinking import HEADINGS, NONE, TAGS
 from so8t.gguf import bare, layout
 from so8t.gguf.llamacpp import Model
 from so8t.models import added, checkpoint, facts
@@ -144,8 +144,10 @@ def test_markers_are_the_thinking_formats_and_headings_have_none() -> None:
         added.wanted("markers", lambda: HEADINGS)
     assert str(refused.value) == (
         "base_model: tokens: markers: the format headings marks whole lines, which are not tokens; "
-        "set tokens: none, or thinking_sft's format to tags"
+        "set tokens: none, or thinking_sft's format to quadruple or think"
     )
+    with pytest.raises(StageError, match="the format none has no thinking to mark; set tokens: none"):
+        added.wanted("markers", lambda: NONE)
 
 
 def test_a_head_that_is_stored_twice_is_refused(bases: dict[str, Path], tmp_path: Path) -> None:

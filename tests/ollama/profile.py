@@ -36,7 +36,7 @@ def knowing(fmt: ThinkingFormat, direct: bool = True) -> Callable[[str], str]:
     return say
 
 
-def artifacts(folder: Path, name: str = "tags", system: str = SYSTEM) -> Inputs:
+def artifacts(folder: Path, name: str = "quadruple", system: str = SYSTEM) -> Inputs:
     fmt = FORMATS[name]
     for each in ("gguf", "thinking_sft", "modelfile", "evaluation", "scratch"):
         (folder / each).mkdir(parents=True)

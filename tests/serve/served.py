@@ -21,7 +21,7 @@ from so8t.serve.app import create
 from so8t.serve.backend import Backend, PromptWriter
 from so8t.serve.door import Door
 from so8t.serve.limits import Tokens, read_tokens
-from so8t.serve.policy import Policy, Text
+from so8t.serve.policy import Deciding, Policy, Text
 from so8t.serve.scripted import Script, Scripted
 from so8t.serve.server import listen, server
 from so8t.serve.service import Service
@@ -70,10 +70,11 @@ def service(
     limits: Limits | None = None,
     fmt: ThinkingFormat = TAGS,
     rotate: int = 1 << 26,
+    policy: Deciding = POLICY,
 ) -> Service:
     found = Scripted(backend, slots=4) if callable(backend) else backend
     log = audit.Log(folder, KEYS, rotate)
-    return Service(found, PromptWriter(PHI3, fmt, "方針です。"), POLICY, limits or Limits(), log, KEYS)
+    return Service(found, PromptWriter(PHI3, fmt, "方針です。"), policy, limits or Limits(), log, KEYS)
 
 
 def door(

@@ -58,7 +58,7 @@ def test_from_leads_to_the_gguf(built: Inputs) -> None:
     assert (built["modelfile"] / "ollama" / "../../gguf/models/so8t-q8_0.gguf").is_file()
 
 
-@pytest.mark.parametrize("name", ["tags", "headings"])
+@pytest.mark.parametrize("name", ["quadruple", "headings"])
 def test_a_model_that_never_learned_direct_answers_gets_a_closed_template(tmp_path: Path, name: str) -> None:
     inputs = artifacts(tmp_path, name)
     path = inputs["chat_format"] / "chat_format.json"

@@ -97,6 +97,7 @@ CODE = [
     ("so8t/corpus/pii.py", "c"),
     ("so8t/corpus/rules.py", "lse"),
     ("so8t/formats/thinking.py", "tbhasmkgfepo"),
+    ("so8t/formats/layouts.py", "tbhasmkgfepo"),
     ("so8t/formats/records.py", "rcltbhasmkgfepo"),
     ("so8t/corpus/neardup.py", "ct"),
     ("so8t/corpus/jsonl.py", "r"),
