@@ -34,6 +34,7 @@ class Release(DoitCmdBase):
         {"name": "key", "long": "key", "type": str, "default": "", "help": "the private key that signs it"},
         {"name": "keyless", "long": "keyless", "type": bool, "default": False, "help": "sign with an identity, online"},
         {"name": "new_key", "long": "new-key", "type": str, "default": "", "help": "make a key there, no more"},
+        {"name": "data", "long": "data", "type": bool, "default": False, "help": "hand the conversations over, too"},
         {"name": "redacted", "long": "redacted", "type": bool, "default": False, "help": "no chosen names, no texts"},
     )  # fmt: skip
 
@@ -47,10 +48,12 @@ class Release(DoitCmdBase):
         key: str = "",
         keyless: bool = False,
         new_key: str = "",
+        data: bool = False,
         redacted: bool = False,
     ) -> int:
-        from so8t.release import folder, reading, signing
+        from so8t.release import folder, reading, signing, validators
 
+        check_order("release", pos_args)
         plan = current_graph().plan
         layout, forms = plan.layout, tuple(pos_args) or (folder.GGUF,)
         target = layout.project / (out or f"release/{layout.profile}")
@@ -59,7 +62,9 @@ class Release(DoitCmdBase):
                 self.outstream.write(f"{new_key} signs; {signing.new_key(Path(new_key))} is for everybody\n")
                 return 0
             redact = _redact(layout) if redacted else None
-            order = folder.Order(forms, Path(license), publisher, _watts(watts), redact, _sign(key, keyless))
+            order = folder.Order(
+                forms, Path(license), publisher, _watts(watts), redact, _sign(key, keyless), validators.check, data
+            )
             told = folder.write(reading.shelf(layout, plan.store, folder.wanted(forms)), order, target)
         except UserError as error:
             raise InvalidCommand(str(error)) from error
@@ -67,6 +72,12 @@ class Release(DoitCmdBase):
         signed = "signed" if order.sign else "not signed"
         self.outstream.write(f"{layout.shown(target)}: {len(told.files)} files, {size:,} bytes, {signed}\n")
         return 0
+
+
+def check_order(command: str, words: list[str]) -> None:
+    """doit reads options in front of words alone."""
+    if late := [word for word in words if word.startswith("-")]:
+        raise InvalidCommand(f"options come before words: doit {command} {late[0]} ...")
 
 
 def _sign(key: str, keyless: bool) -> Callable[[Path], None] | None:

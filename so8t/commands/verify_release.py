@@ -7,6 +7,8 @@ from pathlib import Path
 from doit.cmd_base import DoitCmdBase
 from doit.exceptions import InvalidCommand
 
+from so8t.commands.release import check_order
+
 _TEXT = {"type": str, "default": ""}
 
 
@@ -27,6 +29,7 @@ class VerifyRelease(DoitCmdBase):
     ) -> int:
         from so8t.release import verifier
 
+        check_order(self.name, pos_args)
         if len(pos_args) != 1:
             raise InvalidCommand("doit verify-release takes one folder: doit verify-release release/tiny")
         code, lines = verifier.report(

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from so8t.release.modelcard import table
-from so8t.release.told import Told
+from so8t.release.told import Told, splits
 from so8t.report import sources, words
 
 
@@ -19,7 +19,8 @@ def _head(told: Told) -> Iterator[str]:
     yield from (
         f"# The data of {told.product.name}",
         "",
-        "What the model was trained and evaluated on. No record of it is in this folder.",
+        "What the model was trained and evaluated on. "
+        f"{'The conversations are in `data/`.' if told.has_data else 'No record of it is in this folder.'}",
         "",
     )  # fmt: skip
 
@@ -56,13 +57,9 @@ def _counts(told: Told) -> Iterator[tuple[str, Mapping[str, Any]]]:
             yield name, stats
 
 
-def splits(told: Told) -> Mapping[str, int]:
-    return told.facts.find("thinking_sft/stats.json", "by_split") or {}
-
-
 def _splits(told: Told) -> Iterator[str]:
     yield from ("## Splits", "")
-    yield from table(("split", "conversations"), [(name, f"{count:,}") for name, count in splits(told).items()])
+    yield from table(("split", "conversations"), [(name, f"{count:,}") for name, count in splits(told.facts).items()])
 
 
 def _classes(told: Told) -> Iterator[str]:

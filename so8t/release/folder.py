@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from so8t.errors import UserError
 from so8t.release import documents, licences, reading, tensors, told, verifier
+from so8t.release.documents import as_json
 from so8t.release.reading import Shelf
 from so8t.release.tensors import Part
 from so8t.release.told import Shipped, Told
@@ -38,6 +38,8 @@ class Order:
     watts: float | None = None
     redact: Callable[[Facts], Facts] | None = None
     sign: Callable[[Path], None] | None = None
+    check: Callable[[Mapping[str, str]], None] | None = None  # of the documents, before anything is in its place
+    data: bool = False  # hand the conversations over, too
 
 
 @dataclass(frozen=True)
@@ -53,8 +55,10 @@ def write(shelf: Shelf, order: Order, out: Path) -> Told:
     """Make the folder anew; a folder there that is not a release is left alone."""
     if out.exists() and not (out / verifier.INDEX).is_file():
         raise UserError(f"release: {out} is there and is not a release; name another folder with --out")
+    if order.data and order.redact:
+        raise UserError("release: --data and --redacted: records tell their sources; name one of them")
     text = _license(shelf, order)
-    taken = list(chosen(shelf, order.forms))
+    taken = [*chosen(shelf, order.forms), *(_conversations(shelf) if order.data else [])]
     out.parent.mkdir(parents=True, exist_ok=True)
     work = out.parent / f".so8t-release-{out.name}"
     shutil.rmtree(work, ignore_errors=True)  # of a run that was killed
@@ -98,6 +102,11 @@ def chosen(shelf: Shelf, forms: Sequence[str]) -> Iterator[Taken]:
             yield Taken("base_model", file, f"base/{file.path.removeprefix('model/')}")
 
 
+def _conversations(shelf: Shelf) -> Iterator[Taken]:
+    for file in shelf.files(reading.SFT, reading.SPLITS):
+        yield Taken(reading.SFT, file, f"data/{Path(file.path).name}")
+
+
 def _is_legal(file: File) -> bool:
     """The terms of the base model, which whoever made it wants to go with it."""
     return file.path.startswith(("model/LICENSE", "model/NOTICE"))
@@ -120,40 +129,43 @@ def _fill(shelf: Shelf, order: Order, taken: Sequence[Taken], license_text: str,
     for one in taken:
         print(f"release: {one.path}", file=sys.stderr)
         entries[one.path] = entry = _take(shelf, one, whole / one.path)
-        kept = one.file.blake3 if entry.pop("as_it_was") else ""
-        shipped.append(Shipped(one.path, entry["size"], entry["sha256"], one.stage, kept))
-    facts = reading.facts(shelf)
-    found = Told(
-        told.product(shelf.spec("gguf"), shelf.spec("base_model")),
-        order.redact(facts) if order.redact else facts,
-        tuple(shipped),
-        order.publisher,
-        order.watts,
-        has_manifests=order.redact is None,
-    )
+        shipped.append(Shipped(one.path, entry["size"], entry["sha256"], one.stage, one.file.blake3))
+    found = _told(shelf, order, shipped)
     texts = {
         "LICENSE": license_text,
         VERIFIER: Path(verifier.__file__).read_text("utf-8"),
         **documents.documents(found),
         **({} if order.redact else _manifests(shelf)),
     }
+    if order.check:
+        order.check(texts)
     for name, text in sorted(texts.items()):
         entries[name] = _write(whole / name, text)
     index = {"format": FORMAT, "name": found.product.name, "files": dict(sorted(entries.items()))}
-    digests = {name: entry["sha256"] for name, entry in entries.items()}
-    digests[verifier.INDEX] = _write(whole / verifier.INDEX, _json(index))["sha256"]
-    _write(whole / verifier.SUMS, verifier.sums_text(digests))
-    every = (*shipped, *(Shipped(name, entries[name]["size"], entries[name]["sha256"]) for name in sorted(texts)))
+    papers = {**{name: entries[name] for name in texts}, verifier.INDEX: _write(whole / verifier.INDEX, as_json(index))}
+    every = (*shipped, *(Shipped(name, entry["size"], entry["sha256"]) for name, entry in papers.items()))
+    _write(whole / verifier.SUMS, verifier.sums_text({file.path: file.sha256 for file in every}))
     return replace(found, files=every)
+
+
+def _told(shelf: Shelf, order: Order, shipped: Sequence[Shipped]) -> Told:
+    facts = reading.facts(shelf)
+    shown = order.redact(facts) if order.redact else facts
+    return Told(
+        told.product(shelf.spec("gguf"), shelf.spec("base_model")),
+        shown,
+        tuple(shipped),
+        order.publisher,
+        order.watts,
+        told.renamed(reading.data(shelf), told.splits(facts), told.splits(shown)),
+        has_data=order.data,
+        has_manifests=order.redact is None,
+    )
 
 
 def _manifests(shelf: Shelf) -> dict[str, str]:
     """As they were published: with them a stage can be built again, and compared byte for byte."""
     return {f"manifests/{stage}.json": shelf.layout.manifest(stage).read_text("utf-8") for stage in shelf.manifests}
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, indent=1) + "\n"
 
 
 def _write(path: Path, text: str) -> dict[str, Any]:
@@ -169,11 +181,11 @@ def _take(shelf: Shelf, one: Taken, target: Path) -> dict[str, Any]:
     source = shelf.path(one.stage, one.file)
     if one.stage == "modelfile":
         text = source.read_text("utf-8")
-        return {**_write(target, _FROM.sub(r"\1./", text)), "as_it_was": False}
+        return _write(target, _FROM.sub(r"\1./", text))
     entry, blake3 = copy(source, target, tensors.read(source))
     if blake3 != one.file.blake3:
         raise UserError(f"release: {one.stage}/{one.file.path} changed while it was copied; run doit release again")
-    return {**entry, "as_it_was": True}
+    return entry
 
 
 def copy(source: Path, target: Path, parts: Sequence[Part]) -> tuple[dict[str, Any], str]:

@@ -25,6 +25,8 @@ openmdw-1.0 openrail++ osl-3.0 postgresql ofl-1.1 ncsa unlicense zlib pddl lgpl-
 noncommercial-research-license llama2 llama3 llama3.1 llama3.2 llama3.3 llama4 grok2-community gemma unknown other
 """
 HUB = frozenset(_NAMES.split())
+_SPDX = ("Apache-2.0", "MIT", "BSD-2-Clause", "BSD-3-Clause", "MPL-2.0", "CC0-1.0", "CC-BY-4.0", "CC-BY-SA-4.0",
+         "CC-BY-NC-4.0", "GPL-3.0-only", "AGPL-3.0-only", "Unlicense", "ISC")  # fmt: skip
 _SAYS = {
     "apache-2.0": "Apache License",
     "mit": "Permission is hereby granted, free of charge",
@@ -42,6 +44,12 @@ def front(identifier: str) -> dict[str, str]:
     if name in HUB:
         return {"license": name}
     return {"license": "other", "license_name": name, "license_link": "LICENSE"}
+
+
+def spdx(identifier: str) -> dict[str, str]:
+    """As a bill of materials names it: by SPDX's own spelling where we know it."""
+    found = next((name for name in _SPDX if name.lower() == identifier.lower()), None)
+    return {"id": found} if found else {"name": identifier}
 
 
 def check(identifier: str, text: str, file: str) -> None:

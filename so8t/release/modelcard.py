@@ -133,7 +133,7 @@ def _data(told: Told) -> Iterator[str]:
         (one.name, one.records.text, one.terms or "not told here", one.trust) for one in sources.origins(told.facts)
     ]
     yield from table(("source", "records", "terms of use", "trust"), [tuple(map(_cell, row)) for row in rows])
-    yield from ("[DATA.md](DATA.md) says more.", "")
+    yield from ("[DATA.md](DATA.md) says more, and `croissant.json` says it to machines.", "")
 
 
 def _evaluation(told: Told) -> Iterator[str]:
@@ -225,8 +225,10 @@ def _origin(told: Told) -> Iterator[str]:
 
 
 def _told_of(told: Told) -> Iterator[str]:
+    yield "`attestations/` says of each stage what it was made from: inputs, values, code and packages (in-toto)."
+    yield "`bom.cdx.json` is the bill of materials (CycloneDX)."
     if told.has_manifests:
-        yield "`manifests/` says of each stage what it was made from: inputs, values, code and packages."
+        yield "`manifests/` holds what the build itself wrote down: with it a stage can be built again, byte for byte."
 
 
 def _cell(text: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,13 +11,17 @@ import orjson
 
 from so8t.engine.why import flatten
 from so8t.errors import UserError
-from so8t.release import chain
+from so8t.release import chain, told
+from so8t.release.told import Data
 from so8t.report import reading
 from so8t.report.facts import Facts, StageFacts, Value
 from so8t.store import artifact, journal
 from so8t.store.cache import Store
+from so8t.store.digest import sha256_of
 from so8t.store.layout import MANIFEST, Layout
 from so8t.store.manifest import File, Manifest
+
+SFT, SPLITS = "thinking_sft", "splits/"
 
 
 @dataclass(frozen=True)
@@ -68,20 +72,28 @@ def shelf(layout: Layout, store: Store, wanted: Iterable[str]) -> Shelf:
 
 def facts(shelf: Shelf) -> Facts:
     """As a report has them, from manifests and the journal alone: no spec, no sample, no host."""
-    told = journal.by_key(shelf.layout)
+    journaled = journal.by_key(shelf.layout)
     found = {name: shelf.document(name) for name in reading.DOCUMENTS}
     return Facts(
         profile=shelf.layout.profile,
-        stages=tuple(_stage(shelf, stage, told) for stage in shelf.manifests),
+        stages=tuple(_stage(shelf, stage, journaled) for stage in shelf.manifests),
         documents={name: document for name, document in found.items() if document is not None},
         artifacts=None,
         project=None,
     )
 
 
-def _stage(shelf: Shelf, name: str, told: Mapping[str, Sequence[Mapping[str, Any]]]) -> StageFacts:
+def data(shelf: Shelf) -> Iterator[Data]:
+    """The splits, each with the digest that others can check with what they have."""
+    counts = told.splits(facts(shelf))
+    for file in shelf.files(SFT, SPLITS) if SFT in shelf.manifests else ():
+        path, name = shelf.path(SFT, file), Path(file.path).stem
+        yield Data(name, Path(file.path).name, file.size, sha256_of(path), counts.get(name, 0))
+
+
+def _stage(shelf: Shelf, name: str, journaled: Mapping[str, Sequence[Mapping[str, Any]]]) -> StageFacts:
     manifest = shelf.manifests[name]
     values = tuple(Value(field, value) for field, value in flatten(dict(manifest.fingerprint.spec)).items())
     ups = tuple(chain.upstream(manifest, shelf.manifests))
-    built = reading.built_of(told.get(manifest.key, ()), shelf.layout.profile)
+    built = reading.built_of(journaled.get(manifest.key, ()), shelf.layout.profile)
     return StageFacts(name, "", ups, made=reading.made_of(manifest), values=values, built=built)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from so8t.report.facts import Facts
@@ -32,7 +32,7 @@ class Product:
 
 @dataclass(frozen=True)
 class Shipped:
-    """A file of the folder, and where it came from: an artifact's file, which it is byte for byte, or none."""
+    """A file of the folder; one that came from an artifact has its stage, and the digest that its file has there."""
 
     path: str
     size: int
@@ -42,12 +42,25 @@ class Shipped:
 
 
 @dataclass(frozen=True)
+class Data:
+    """A split: what it is called, and the file of its conversations."""
+
+    name: str
+    file: str
+    size: int
+    sha256: str
+    conversations: int
+
+
+@dataclass(frozen=True)
 class Told:
     product: Product
     facts: Facts
     files: tuple[Shipped, ...]
     publisher: str = ""
     watts: float | None = None  # what the machine took while it worked, on average; None: nobody measured it
+    data: tuple[Data, ...] = ()
+    has_data: bool = False  # whether they are handed over, too
     has_manifests: bool = True
 
     def ending(self, end: str) -> list[Shipped]:
@@ -86,6 +99,18 @@ class Told:
             split: {model: one for model, one in models.items() if model == "base" or model in (self.types or models)}
             for split, models in found.items()
         }
+
+
+def splits(facts: Facts) -> dict[str, int]:
+    """Conversations of each."""
+    return dict(facts.find("thinking_sft/stats.json", "by_split") or {})
+
+
+def renamed(data: Iterable[Data], own: Iterable[str], shown: Iterable[str]) -> tuple[Data, ...]:
+    """Splits under the names that are shown, which a redaction may have changed."""
+    names = dict(zip(own, shown, strict=True))
+    found = ((one, names[one.name]) for one in data if one.name in names)
+    return tuple(replace(one, name=name, file=f"{name.replace(' ', '-')}.jsonl") for one, name in found)
 
 
 def kind(path: str) -> str:

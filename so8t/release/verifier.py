@@ -62,17 +62,15 @@ def _of_lists(
     text = (folder / SUMS).read_bytes() if (folder / SUMS).is_file() else b""
     if text == sums_text(digests).encode():
         return
+    apart = [name for name, digest in digests.items() if sums.get(name) != digest]
     if not text:
         yield f"{SUMS}: is missing"
-    elif {name for name, digest in digests.items() if sums.get(name) != digest} == {INDEX} and _is_plain(text, sums):
+    elif INDEX in apart and any(there.get(name) == sums.get(name) for name in apart if name in sums):
+        yield f"{INDEX}: not what was released"
+    elif apart == [INDEX] and text == sums_text(sums).encode():
         yield f"{INDEX}: not what was released, or its line in {SUMS} is not"
     else:
-        lines = [name for name, digest in digests.items() if sums.get(name) != digest]
-        yield f"{SUMS}: not what was released" + (f": its line of {lines[0]}" if len(lines) == 1 else "")
-
-
-def _is_plain(text: bytes, sums: Mapping[str, str]) -> bool:
-    return text == sums_text(sums).encode()
+        yield f"{SUMS}: not what was released" + (f": its line of {apart[0]}" if len(apart) == 1 else "")
 
 
 def sums_text(digests: Mapping[str, str]) -> str:

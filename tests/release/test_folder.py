@@ -16,14 +16,14 @@ from tests.release.conftest import FORMS, Profile
 
 
 def names(root: Path) -> list[str]:
-    return [name for name in made.digests(root) if not name.startswith("manifests/")]
+    return [name for name in made.digests(root) if not name.startswith(("manifests/", "attestations/"))]
 
 
 def test_it_holds_what_was_asked_for_and_the_papers(released: Path) -> None:
     assert names(released) == [
         "DATA.md", "LICENSE", "Modelfile.f16", "Modelfile.q4_k_m", "NOTICE", "README.md", "SHA256SUMS", "base/LICENSE",
-        "config.json", "model.safetensors", "model.sig", "pico-f16.gguf", "pico-q4_k_m.gguf", "pico.gbnf",
-        "release.json", "tokenizer.json", "verify_release.py",
+        "bom.cdx.json", "config.json", "croissant.json", "model.safetensors", "model.sig", "pico-f16.gguf",
+        "pico-q4_k_m.gguf", "pico.gbnf", "release.json", "tokenizer.json", "verify_release.py",
     ]  # fmt: skip
 
 
@@ -32,7 +32,7 @@ def test_one_type_brings_its_modelfile_and_no_other(profile: Profile, tmp_path: 
 
     assert names(tmp_path / "out") == [
         "DATA.md", "LICENSE", "Modelfile.q4_k_m", "NOTICE", "README.md", "SHA256SUMS", "base/LICENSE",
-        "pico-q4_k_m.gguf", "pico.gbnf", "release.json", "verify_release.py",
+        "bom.cdx.json", "croissant.json", "pico-q4_k_m.gguf", "pico.gbnf", "release.json", "verify_release.py",
     ]  # fmt: skip
     assert (tmp_path / "out" / "Modelfile.q4_k_m").read_text("utf-8").splitlines()[0] == "FROM ./pico-q4_k_m.gguf"
 

@@ -1,0 +1,140 @@
+"""Documents for machines: other people's validators take them, and refuse them where they are damaged."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from so8t.errors import UserError
+from so8t.release import documents, folder, validators
+from so8t.release.told import Data, Shipped, Told, product, renamed, splits
+from so8t.report import redact
+from so8t.report.facts import Facts
+from tests.release.conftest import Profile
+from tests.report.made import facts
+from tests.report.test_redacted import FIELDS, planted
+
+
+def papers(released: Path) -> dict[str, str]:
+    return {
+        path.relative_to(released).as_posix(): path.read_text("utf-8")
+        for path in sorted(released.rglob("*.json"))
+        if path.name in ("bom.cdx.json", "croissant.json") or path.parent.name == "attestations"
+    }
+
+
+def test_every_validator_takes_every_document(released: Path) -> None:
+    found = papers(released)
+
+    assert len(found) == 14  # a statement for each of eleven stages and one for the release
+    assert {name: list(validators.problems(name, text)) for name, text in found.items()} == {name: [] for name in found}
+
+
+@pytest.mark.parametrize(
+    ("name", "edit"),
+    [
+        ("bom.cdx.json", lambda one: {**one, "metadata": {"component": {"name": "nothing else"}}}),
+        ("croissant.json", lambda one: {**one, "distribution": []}),
+        ("attestations/gguf.intoto.json", lambda one: {**one, "subject": []}),
+        ("attestations/gguf.intoto.json", lambda one: {**one, "predicate": {"madeOf": "thin air"}}),
+    ],
+)
+def test_a_damaged_document_is_refused(released: Path, name: str, edit: Any) -> None:
+    text = json.dumps(edit(json.loads((released / name).read_bytes())))
+
+    with pytest.raises(UserError, match=f"^release: {re.escape(name)} is not valid: "):
+        validators.check({name: text})
+
+
+def test_a_statement_ties_a_stage_to_the_one_above_it(released: Path) -> None:
+    gguf, baked = (
+        json.loads((released / "attestations" / f"{stage}.intoto.json").read_bytes())
+        for stage in ("gguf", "baked_model")
+    )
+
+    taken = {one["name"]: one["digest"] for one in gguf["predicate"]["buildDefinition"]["resolvedDependencies"]}
+    given = {one["name"]: one["digest"] for one in baked["subject"]}
+    assert given.items() <= taken.items()
+    assert gguf["predicate"]["buildDefinition"]["externalParameters"]["spec"]["name"] == "pico"
+
+
+def test_the_bill_says_how_good_the_model_is_and_how_sure_that_is(released: Path) -> None:
+    bom = json.loads((released / "bom.cdx.json").read_bytes())
+
+    card = bom["metadata"]["component"]["modelCard"]
+    assert card["quantitativeAnalysis"]["performanceMetrics"][0] == {
+        "type": "accuracy",
+        "value": "0.833333",
+        "slice": "test, f16",
+        "confidenceInterval": {"lowerBound": "0.5833", "upperBound": "1.0"},
+    }
+    assert card["considerations"]["environmentalConsiderations"]["properties"] == [
+        {"name": "so8t:seconds", "value": "66.0"},
+        {"name": "so8t:kWh", "value": "0.00119"},
+    ]
+    refs = [component["bom-ref"] for component in bom["components"]]
+    assert bom["dependencies"] == [{"ref": "model", "dependsOn": refs}]
+    assert {"file:model.safetensors", "data:train", "pkg:pypi/numpy@2.0"} <= set(refs)
+
+
+def test_the_croissant_leads_to_the_records_that_are_handed_over(profile: Profile, tmp_path: Path) -> None:
+    import mlcroissant
+
+    order = replace(profile.order("q4_k_m"), data=True)
+    folder.write(profile.shelf("q4_k_m"), order, tmp_path / "own")
+
+    (record,) = mlcroissant.Dataset(str(tmp_path / "own" / "croissant.json")).records("train")
+    assert {key: value for key, value in record.items() if key != "train/text"} == {
+        "train/id": b"r0",
+        "train/label": b"ALLOW",
+        "train/confidence": 1.0,
+    }
+    with pytest.raises(UserError, match="records tell their sources"):
+        folder.write(profile.shelf("f16"), replace(order, redact=lambda found: found), tmp_path / "no")
+
+
+# ---- redacted ------------------------------------------------------------------------------------------------
+
+
+def told(found: Facts, own: Facts) -> Told:
+    names = splits(own)
+    data = [Data(name, f"{name}.jsonl", 9, "ab" * 32, count) for name, count in names.items()]
+    spec = {"name": "pico", "license": "mit", "description": "A pico model.", "base": None}
+    files = (Shipped("pico-f16.gguf", 9, "cd" * 32, "gguf", "ef" * 32),)
+    return Told(product(spec, {}), found, files, "", 65.0, renamed(data, names, splits(found)), has_manifests=False)
+
+
+def test_none_of_a_thousand_planted_markers_is_in_the_documents_of_a_redacted_release() -> None:
+    count = itertools.count()
+    markers: Iterator[str] = (f"秘密{next(count)}secret" for _ in itertools.repeat(None))
+    own = planted(facts(), markers)
+
+    whole, redacted = (
+        "\n".join(documents.documents(told(found, own)).values()) for found in (own, redact.redact(own, FIELDS))
+    )
+
+    assert next(count) >= 1000
+    assert len(set(re.findall(r"秘密\d+secret", whole))) >= 40  # they are where the documents would tell them
+    assert re.findall(r"秘密|secret", redacted) == []
+
+
+def test_a_redacted_release_of_files_holds_no_name_that_somebody_chose(profile: Profile, tmp_path: Path) -> None:
+    order = replace(profile.order("f16"), redact=lambda found: redact.redact(found, FIELDS), publisher="")
+    folder.write(profile.shelf("f16"), order, tmp_path / "own")
+
+    texts = {
+        path.name: path.read_text("utf-8")
+        for path in (tmp_path / "own").rglob("*")
+        if path.suffix in (".json", ".md") or path.name == "NOTICE"
+    }
+    assert not (tmp_path / "own" / "manifests").exists()
+    chosen = ("CC-BY-4.0", "data/own.jsonl", "秘密", str(profile.layout.project), "learning_rate")
+    assert [(name, word) for name, text in texts.items() for word in chosen if re.search(rf"\b{word}\b", text)] == []
+    assert "pico" in texts["README.md"]
