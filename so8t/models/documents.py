@@ -22,6 +22,8 @@ from so8t.models.order import dealt
 if TYPE_CHECKING:
     import numpy
 
+IGNORED = -100  # a label of what is not learned
+
 
 def texts(train: Path) -> Iterator[str]:
     """The contents of all messages, for the tokenizer; a system message that repeats counts once."""
@@ -83,7 +85,7 @@ class Batches:
         places = range(step * self._size, (step + 1) * self._size)
         rows = [self._document(self._order(place // self.count)[place % self.count]) for place in places]
         ids = numpy.full((len(rows), max(map(len, rows))), self._fill, dtype=numpy.int64)
-        labels = numpy.full_like(ids, -100)
+        labels = numpy.full_like(ids, IGNORED)
         for at, row in enumerate(rows):
             ids[at, : len(row)] = labels[at, : len(row)] = row
         return ids, labels

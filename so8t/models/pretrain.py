@@ -10,16 +10,20 @@ import math
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from so8t.errors import StageError
-from so8t.models.documents import Batches
+from so8t.models.documents import IGNORED, Batches
 from so8t.store.atomic import sync
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    import numpy
+    from torch import nn
     from torch.optim import Optimizer
+
+    from so8t.models.lanes import Lanes
 
 BETAS = (0.9, 0.95)
 DECAY = 0.01
@@ -41,7 +45,9 @@ class Schedule:
         return self.peak * (0.05 + 0.95 * (1 + math.cos(math.pi * share)) / 2)
 
 
-def pretrain(model: nn.Module, batches: Batches, schedule: Schedule, kept: Path, every: int) -> float:
+def pretrain(
+    model: nn.Module, batches: Batches, schedule: Schedule, kept: Path, every: int, lanes: Lanes | None = None
+) -> float:
     """Train to the end of the schedule and return the last loss; `kept` holds the state after each `every` steps."""
     import torch
 
@@ -49,8 +55,7 @@ def pretrain(model: nn.Module, batches: Batches, schedule: Schedule, kept: Path,
     start, loss = _resume(kept, model, optimizer)
     model.train()
     for step in range(start, schedule.steps):
-        ids, labels = (torch.from_numpy(table) for table in batches[step])
-        loss = _step(model, optimizer, ids, labels, schedule.rate(step))
+        loss = _step(model, optimizer, batches[step], schedule.rate(step), lanes)
         if not math.isfinite(loss):
             raise StageError(
                 f"base_model: the loss is {loss} at step {step + 1} of {schedule.steps}; lower source.learning_rate"
@@ -62,16 +67,48 @@ def pretrain(model: nn.Module, batches: Batches, schedule: Schedule, kept: Path,
     return loss
 
 
-def _step(model: nn.Module, optimizer: Optimizer, ids: Tensor, labels: Tensor, rate: float) -> float:
+Table = tuple["numpy.ndarray", "numpy.ndarray"]  # ids and labels
+
+
+def _step(model: nn.Module, optimizer: Optimizer, table: Table, rate: float, lanes: Lanes | None) -> float:
     import torch
 
     for group in optimizer.param_groups:
         group["lr"] = rate
-    loss = model(input_ids=ids, labels=labels, use_cache=False).loss
-    loss.backward()
+    if lanes:
+        loss = sum(lanes.gradients(deal(table, lanes.count), partial(lane, model)))
+    else:
+        loss = lane(model, (*table, None))
     torch.nn.utils.clip_grad_norm_(model.parameters(), LONGEST_GRADIENT)
     optimizer.step()
     optimizer.zero_grad()
+    return loss
+
+
+Work = tuple["numpy.ndarray", "numpy.ndarray", int | None]  # and what is learned in all lanes
+
+
+def deal(table: Table, lanes: int) -> list[Work]:
+    """The rows in lanes, each as wide as its longest row."""
+    ids, labels = table
+    share, learned = len(ids) // lanes, int((labels[:, 1:] != IGNORED).sum())
+    dealt: list[Work] = []
+    for start in range(0, len(ids), share):
+        rows = slice(start, start + share)
+        width = int((labels[rows] != IGNORED).any(0).nonzero()[0][-1]) + 1
+        dealt.append((ids[rows, :width], labels[rows, :width], learned))
+    return dealt
+
+
+def lane(model: nn.Module, work: Work) -> float:
+    """The gradient of these rows is left in the parameters; their part of the mean loss."""
+    import torch
+
+    *table, learned = work
+    ids, labels = map(torch.from_numpy, table)
+    counted = {} if learned is None else {"num_items_in_batch": learned}
+    loss = model(input_ids=ids, labels=labels, use_cache=False, **counted).loss
+    loss.backward()
     return float(loss.item())
 
 

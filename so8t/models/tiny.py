@@ -7,7 +7,9 @@ so that later scores on held-out records mean something.  `so8t.models.documents
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,14 +18,17 @@ from pydantic import Field, model_validator
 
 from so8t.formats import chat, thinking
 from so8t.models import documents, tokenizer
-from so8t.models.pretrain import Schedule, pretrain
+from so8t.models.pretrain import Schedule, lane, pretrain
 from so8t.models.tokenizer import Symbols
 from so8t.spec.fields import SpecModel, execution
 from so8t.watch.quiet import quiet
 
 if TYPE_CHECKING:
     from sentencepiece import SentencePieceProcessor
+    from torch.nn import Parameter
     from transformers import GenerationConfig, Phi3Config, Phi3ForCausalLM
+
+    from so8t.models.lanes import Compute, Lanes
 
 PROBES = (
     "",
@@ -70,7 +75,11 @@ class Tiny(SpecModel):
     matmul: Literal["highest", "medium"] = "medium"
     """Whether products of float32 matrices may be summed in bfloat16, in torch's words; where that is slower, not."""
     threads: int = Field(2, ge=1, le=256)
-    """Threads of the processor.  It changes the order of sums and so the last bits of every weight."""
+    """Threads of each process.  It changes the order of sums and so the last bits of every weight."""
+    lanes: int = Field(1, ge=1)
+    """Parts of a batch whose gradients are computed alone and summed in order; they change the last bits, too."""
+    processes: Literal["auto"] | int = execution("auto")
+    """Processes that compute the lanes; auto: as the cores allow."""
     checkpoint_every: int = execution(100, ge=1)
     """Steps between the states that a killed run goes on from."""
 
@@ -85,6 +94,10 @@ class Tiny(SpecModel):
             problems.append(f"{self.heads} heads do not divide into groups for {self.kv_heads} kv_heads")
         if self.sequence > self.context:
             problems.append(f"sequence {self.sequence} is longer than context {self.context}")
+        if self.batch % self.lanes:
+            problems.append(f"batch {self.batch} does not divide into {self.lanes} lanes")
+        if self.processes != "auto" and (self.processes < 1 or self.lanes % self.processes):
+            problems.append(f"lanes: {self.lanes} do not divide among {self.processes} processes")
         if problems:
             raise ValueError("; ".join(problems))
         return self
@@ -115,12 +128,33 @@ def build(spec: Tiny, train: Path, declaration: dict[str, Any], out: Path) -> Pa
         model = create(config(spec, pieces, symbols), spec.seed)
         model.generation_config = generation(pieces, symbols, chat_format.stop)
         schedule = Schedule(spec.steps, min(spec.warmup, spec.steps), spec.learning_rate)
-        pretrain(model, batches, schedule, work / "state.safetensors", spec.checkpoint_every)
+        with _lanes(spec, model, work / "lanes") as lanes:
+            pretrain(model, batches, schedule, work / "state.safetensors", spec.checkpoint_every, lanes)
     with quiet():
         model.save_pretrained(str(folder))
     del batches  # Windows removes no file that is mapped
     shutil.rmtree(work)
     return folder
+
+
+def _lanes(spec: Tiny, model: Phi3ForCausalLM, path: Path) -> AbstractContextManager[Lanes | None]:
+    from so8t.models import lanes
+
+    if spec.lanes == 1:
+        return nullcontext()
+    count = lanes.processes(spec.processes, spec.lanes, spec.threads)
+    return lanes.Lanes(model.parameters(), spec.lanes, count, path, _helper, (spec, model.config))
+
+
+@contextmanager
+def _helper(settings: tuple[Tiny, Phi3Config]) -> Iterator[tuple[list[Parameter], Compute]]:
+    """In a process that helps: a model of its own."""
+    from so8t.models.numerics import deterministic
+
+    spec, config = settings
+    with deterministic(spec.threads, matmul=spec.matmul):
+        model = create(config, spec.seed).train()
+        yield list(model.parameters()), partial(lane, model)
 
 
 def config(spec: Tiny, pieces: SentencePieceProcessor, symbols: Symbols) -> Phi3Config:

@@ -136,6 +136,18 @@ def pack(lengths: Sequence[int], room: int) -> list[list[int]]:
     return rows
 
 
+def deal(
+    rows: Sequence[Sequence[tuple[numpy.ndarray, numpy.ndarray]]], lanes: int, micro_batch: int, fill: int
+) -> list[list[dict[str, Tensor]]]:
+    """A step's rows in lanes, each in passes through the model."""
+    share = len(rows) // lanes
+    passes = range(0, share, micro_batch)
+    return [
+        [collate(rows[lane + at : lane + at + micro_batch], fill) for at in passes]
+        for lane in range(0, len(rows), share)
+    ]
+
+
 def collate(rows: Sequence[Sequence[tuple[numpy.ndarray, numpy.ndarray]]], fill: int) -> dict[str, Tensor]:
     """One batch: ids, labels, and `sequence`, each token's conversation in its row from 1 on, 0 at padding.
 

@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import orjson
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import TrainerState
 
 from so8t.gate import attach
 from so8t.gate.layer import Gate
-from so8t.models import loading, order
+from so8t.models import lanes, loading, order
+from so8t.models.lanes import Lanes
 from so8t.models.numerics import deterministic
 from so8t.store.atomic import sync
 from so8t.train import callbacks, checkpoints, lora, losses, optimizer, series, splits
 from so8t.train.checkpoints import Stop
-from so8t.train.conversations import Conversations, collate
+from so8t.train.conversations import Conversations, Rows, collate
 from so8t.train.job import Job, Result
 from so8t.train.preflight import preflight
 from so8t.train.probes import Probes
@@ -30,6 +31,7 @@ from so8t.train.sampling import Audience, Sampler, Unwatched
 from so8t.train.series import Series
 from so8t.train.splits import Data
 from so8t.train.trainer import GatedTrainer, Recipe, save_weights
+from so8t.watch.quiet import quiet
 from so8t.weights import gatefiles
 
 STATE = "trainer_state.json"
@@ -124,8 +126,36 @@ def _train(
         sampler = Sampler(trainer, probes, samples, _due(job, trainer.recipe.steps), audience)
         for callback in _callbacks(job, trainer, gates, data, sampler, stop):
             trainer.add_callback(callback)
-        with stop.listening():
+        with stop.listening(), dealt(job, trainer):
             trainer.train(resume_from_checkpoint=str(start) if start else None)
+
+
+@contextmanager
+def dealt(job: Job, trainer: GatedTrainer) -> Iterator[None]:
+    """The trainer's steps are computed in lanes, if the spec has more than one."""
+    train = trainer.recipe.train
+    if train.lanes == 1:
+        yield
+        return
+    count = lanes.processes(train.processes, train.lanes, train.threads) if trainer.args.device.type == "cpu" else 1
+    _say(f"{train.lanes} lanes in {count} {'process' if count == 1 else 'processes'}")
+    learning, path = lora.trainable(trainer.learner).values(), trainer.folder / "lanes"
+    settings = (job, trainer.recipe, trainer.folder)
+    with Lanes(learning, train.lanes, count, path, _helper, settings) as trainer.lanes:
+        yield
+    trainer.lanes = None
+
+
+@contextmanager
+def _helper(settings: tuple[Job, Recipe, Path]) -> Iterator[tuple[list[nn.Parameter], lanes.Compute]]:
+    """In a process that helps: a model of its own, and the same trainer, which is asked for lanes alone."""
+    job, recipe, folder = settings
+    device = torch.device("cpu")
+    with deterministic(job.train.threads, device, job.train.matmul), quiet():
+        learner, gates = model(job, device)
+        trainer = GatedTrainer(learner, Rows(Conversations(folder / "rows")), recipe, gates, folder)
+        prepared = trainer.accelerator.prepare_model(learner)
+        yield list(lora.trainable(learner).values()), partial(trainer.lane, prepared)
 
 
 def _callbacks(

@@ -106,14 +106,21 @@ class Train(SpecModel):
     seed: int = Field(0, ge=0)
     """Of the first weights, the order of rows and dropout."""
     threads: int = Field(2, ge=1, le=256)
-    """Threads of the processor.  It changes the order of sums and so the last bits of every weight."""
+    """Threads of each process.  It changes the order of sums and so the last bits of every weight."""
+    lanes: int = Field(1, ge=1)
+    """Parts of a batch whose gradients are computed alone and summed in order; they change the last bits, too."""
+    processes: Literal["auto"] | int = execution("auto")
+    """Processes that compute the lanes, each with a base of its own; auto: as the cores allow, none more on a GPU."""
     device: Literal["auto", "cpu"] = execution("auto")
     """auto: a GPU if there is one."""
 
     @model_validator(mode="after")
     def _divides(self) -> Train:
-        if self.batch % self.micro_batch:
-            raise ValueError(f"batch {self.batch} is not a multiple of micro_batch {self.micro_batch}")
+        if self.batch % (self.micro_batch * self.lanes):
+            lanes = f" in each of {self.lanes} lanes" if self.lanes > 1 else ""
+            raise ValueError(f"batch {self.batch} is not a multiple of micro_batch {self.micro_batch}{lanes}")
+        if self.processes != "auto" and (self.processes < 1 or self.lanes % self.processes):
+            raise ValueError(f"lanes: {self.lanes} do not divide among {self.processes} processes")
         return self
 
 

@@ -21,9 +21,10 @@ from transformers import PrinterCallback, Trainer, TrainingArguments
 from so8t.errors import StageError
 from so8t.gate import attach
 from so8t.gate.layer import Gate
+from so8t.models.lanes import Lanes
 from so8t.models.order import Order
 from so8t.train import checkpoints, losses, optimizer
-from so8t.train.conversations import Rows, collate
+from so8t.train.conversations import Rows, collate, deal
 from so8t.train.lora import is_gate, trainable
 from so8t.train.pet import PHASES, Phase, phase
 from so8t.train.settings import Gates, Pet, Train
@@ -57,6 +58,16 @@ class Parts:
     tokens: int = 0
 
 
+@dataclass(frozen=True)
+class Work:
+    """A lane of a step."""
+
+    step: int  # from 0
+    lane: int
+    whole: losses.Totals
+    passes: list[dict[str, Tensor]]
+
+
 class GatedTrainer(Trainer):
     """Its loss is a mean over the whole step, so that neither micro-batches nor processes change it."""
 
@@ -67,15 +78,18 @@ class GatedTrainer(Trainer):
         self.parts = self._no_parts(torch.device("cpu"))
         self.gradient_norms: dict[str, Tensor] = {}
         self.rates: list[float] = []  # each group's learning rate in the step that was done last
+        self.lanes: Lanes | None = None
         self.watch_forward: Callable[[Mapping[str, Tensor]], AbstractContextManager[None]] | None = None
         self._whole: losses.Totals | None = None
         self._first = True
         self._staging: Path | None = None
+        train, fill = recipe.train, recipe.fill
+        whole_steps: Any = partial(deal, lanes=train.lanes, micro_batch=train.micro_batch, fill=fill)
         super().__init__(
             model=model,
             args=_arguments(recipe, folder),
             train_dataset=rows,
-            data_collator=partial(collate, fill=recipe.fill),
+            data_collator=whole_steps if train.lanes > 1 else partial(collate, fill=fill),
         )
         self.remove_callback(PrinterCallback)
         self.model_accepts_loss_kwargs = True  # the loss is scaled for the whole step already
@@ -89,14 +103,15 @@ class GatedTrainer(Trainer):
     def get_batch_samples(self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device) -> Any:
         batches, items = super().get_batch_samples(epoch_iterator, num_batches, device)
         if batches:
-            whole = losses.totals(batches)
+            passes = [each for lane in batches[0] for each in lane] if self.recipe.train.lanes > 1 else batches
+            whole = losses.totals(passes)
             if self.args.world_size > 1:
                 whole = losses.Totals(
                     *(self.accelerator.gather(n.to(device)).sum() for n in (whole.learned, whole.triples))
                 )
             self._whole, self._first = whole, True
             self.parts = self._no_parts(device)
-            self.parts.tokens = sum(int((batch["sequence"] != 0).sum()) for batch in batches)
+            self.parts.tokens = sum(int((batch["sequence"] != 0).sum()) for batch in passes)
         return batches, items
 
     @staticmethod
@@ -133,10 +148,30 @@ class GatedTrainer(Trainer):
         self.parts.total += loss.detach()
         return loss
 
-    def training_step(self, *given: Any, **named: Any) -> Tensor:
-        with attach.shared(self.so8_gates.values()):
-            done: Tensor = super().training_step(*given, **named)
-        return done
+    def training_step(self, model: nn.Module, inputs: Any, *given: Any, **named: Any) -> Tensor:
+        if not self.lanes:
+            with attach.shared(self.so8_gates.values()):
+                done: Tensor = super().training_step(model, inputs, *given, **named)
+            return done
+        assert self._whole
+        works = [Work(self.state.global_step, lane, self._whole, passes) for lane, passes in enumerate(inputs)]
+        tokens = self.parts.tokens
+        found = self.lanes.gradients(works, partial(self.lane, model))
+        task, pet, orthogonality, total = (torch.tensor(sum(part)) for part in zip(*found, strict=True))
+        self.parts = Parts(task, pet, orthogonality, total, tokens)
+        return self.parts.total
+
+    def lane(self, model: nn.Module, work: Work) -> tuple[float, ...]:
+        """A lane's gradient, and its part of the losses: the same in whichever process."""
+        train = self.recipe.train
+        self.state.global_step = work.step
+        self._whole, self._first, self.parts = work.whole, work.lane == 0, self._no_parts(torch.device("cpu"))
+        torch.manual_seed((train.seed << 32) % (1 << 62) + work.step * train.lanes + work.lane)  # of dropout
+        for inputs in work.passes:
+            with attach.shared(self.so8_gates.values()):
+                super().training_step(model, inputs, work.whole.learned)
+        parts = self.parts
+        return tuple(float(part) for part in (parts.task, parts.pet, parts.orthogonality, parts.total))
 
     # ---- the optimiser
 
@@ -199,7 +234,9 @@ def load_weights(model: Any, folder: Path) -> None:
 
 
 def accumulation(train: Train) -> int:
-    """Micro-batches in a step, for each process of the run."""
+    """Micro-batches in a step, for each process that torchrun started; lanes see to theirs by themselves."""
+    if train.lanes > 1:
+        return 1
     together = train.micro_batch * int(os.environ.get("WORLD_SIZE", "1"))
     if train.batch % together:
         raise StageError(
@@ -218,7 +255,7 @@ def _arguments(recipe: Recipe, folder: Path) -> TrainingArguments:
     return TrainingArguments(
         output_dir=str(folder),
         max_steps=recipe.steps,
-        per_device_train_batch_size=train.micro_batch,
+        per_device_train_batch_size=train.batch if train.lanes > 1 else train.micro_batch,
         gradient_accumulation_steps=accumulation(train),
         learning_rate=train.learning_rate,
         lr_scheduler_type={"cosine": "cosine", "linear": "linear", "constant": "constant_with_warmup"}[train.schedule],

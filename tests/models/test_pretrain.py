@@ -115,6 +115,17 @@ def test_how_often_it_keeps_its_state_changes_nothing(pico: Path, sft: Path, tmp
     assert digests(tiny.build(spec, sft / "splits" / "train.jsonl", declaration(), tmp_path)) == digests(pico)
 
 
+@pytest.mark.soak
+def test_one_two_and_four_processes_make_the_same_weights_and_other_lanes_others(sft: Path, tmp_path: Path) -> None:
+    made = {}
+    for lanes, processes in ((4, 1), (4, 2), (4, 4), (2, 2)):
+        spec = Tiny(**{**PICO, "lanes": lanes, "processes": processes})
+        folder = tiny.build(spec, sft / "splits" / "train.jsonl", declaration(), tmp_path / f"{lanes}-{processes}")
+        made[lanes, processes] = digests(folder)
+
+    assert made[4, 1] == made[4, 2] == made[4, 4] != made[2, 2]
+
+
 def test_another_seed_makes_other_weights(pico: Path, sft: Path, tmp_path: Path) -> None:
     folder = tiny.build(Tiny(**{**PICO, "seed": 1}), sft / "splits" / "train.jsonl", declaration(), tmp_path)
 

@@ -48,6 +48,7 @@ STALE: dict[str, list[tuple[str, dict[str, Any], Any]]] = {
         ("source.tiny.seed", OWN, 1),
         ("source.tiny.matmul", OWN, "highest"),
         ("source.tiny.threads", OWN, 1),
+        ("source.tiny.lanes", OWN, 2),
         ("source.local.kind", OWN, LOCAL),
         ("source.local.path", LOCAL, "elsewhere"),
         ("source.local.name", LOCAL, "acme/pico"),
@@ -109,6 +110,7 @@ STALE: dict[str, list[tuple[str, dict[str, Any], Any]]] = {
         ("train.optimizer", OWN, "adamw8bit"),
         ("train.seed", OWN, 1),
         ("train.threads", OWN, 1),
+        ("train.lanes", OWN, 2),
         ("validation.every", OWN, 9),
         ("validation.conversations", OWN, 9),
         ("validation.patience", OWN, 9),
@@ -219,6 +221,7 @@ STALE: dict[str, list[tuple[str, dict[str, Any], Any]]] = {
 CURRENT: dict[str, list[tuple[str, dict[str, Any], Any]]] = {
     "base_model": [
         ("source.tiny.checkpoint_every", OWN, 9),
+        ("source.tiny.processes", OWN, 1),
         ("source.hub.cache_dir", HUB, "elsewhere"),
         ("source.hub.endpoint", HUB, "https://hub.example.jp"),
         ("source.hub.workers", HUB, 1),
@@ -228,6 +231,7 @@ CURRENT: dict[str, list[tuple[str, dict[str, Any], Any]]] = {
     "so8t_model": [("threads", OWN, 1)],
     "adapter": [
         ("train.micro_batch", OWN, 2),
+        ("train.processes", OWN, 1),
         ("train.gradient_checkpointing", OWN, True),
         ("train.device", OWN, "cpu"),
         ("checkpoints.steps", OWN, 9),
