@@ -217,12 +217,14 @@ def _ask(bench: Bench, spec: Spec, files: Mapping[str, Path], directly: bool) ->
 def _scores(sheet: Sheet, kinds: Sequence[str], given: Reference, spec: Spec) -> tuple[dict[str, Any], list[str]]:
     """By split and model; and what is too far from PyTorch."""
     from so8t.evals import bench, fidelity
+    from so8t.evals.flips import flips
 
     scores, problems = {}, []
     for split, by_model in sheet.free.items():
         scores[split] = found = bench.scores(by_model, spec.bootstrap.draws, spec.bootstrap.seed, BASE)
         for kind in kinds:
             found[kind]["pytorch"] = beside = fidelity.compare(by_model[kind], given, split, kind, spec.bounds)
+            found[kind]["flips"] = flips(by_model, kind, given, split)
             problems += fidelity.problems(split, kind, len(by_model[kind]), beside)
             if sheet.direct:
                 draws, seed = spec.bootstrap.draws, spec.bootstrap.seed

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import orjson
 from pydantic import AfterValidator, Field, model_validator
@@ -25,7 +25,9 @@ from so8t.stream import uncached
 
 if TYPE_CHECKING:
     from so8t.formats.equality import Formats
+    from so8t.formats.records import Record
     from so8t.gguf.layout import SourceModel
+    from so8t.gguf.making import Talks
 
 FOLDER = "models"
 
@@ -108,10 +110,10 @@ class Spec(SpecModel):
 
 def build(inputs: Inputs, out: Path, spec: Spec) -> dict[str, File]:
     """Gives the digests that were taken while files were written."""
-    from so8t.corpus.conversations import heldout, token_ids
+    from so8t.corpus.conversations import heldout
     from so8t.formats import grammar
     from so8t.formats.equality import Formats
-    from so8t.gguf import layout, llamacpp, making
+    from so8t.gguf import cost, layout, llamacpp, making
     from so8t.watch.quiet import quiet
 
     given = declared.read(inputs["chat_format"])
@@ -126,20 +128,40 @@ def build(inputs: Inputs, out: Path, spec: Spec) -> dict[str, File]:
         files = making.make(source, vocabulary, origin, spec.types, out / FOLDER, _quantiser(inputs, spec))
         checked = _same_tokens(files.by_kind[spec.types[0]], folder, formats, words.accept)
         found = heldout(inputs["thinking_sft"], spec.parity.splits, spec.parity.conversations, "gguf: parity.splits")
-        talks = token_ids(found, folder, formats.chat, engines.longest(source.config, spec.parity.tokens))
+        talks = _talks(found, folder, formats, engines.longest(source.config, spec.parity.tokens))
         with engines.torch_model(folder, spec.parity.precision, spec.threads) as baked:
             proven = making.prove_full(files, baked, talks, spec.bounds, spec.threads)
         proven |= making.prove_quantised(files, talks, spec.bounds, spec.threads)
+        costs = cost.of_files(files.by_kind, files.reference, quantise.FULL)
     for path in set((out / FOLDER).iterdir()) - set(files.by_kind.values()):
         path.unlink()
     (out / FOLDER / f"{spec.name}.gbnf").write_text(grammar.grammar(formats.thinking), "utf-8", newline="\n")
-    types = {kind: proven[kind] for kind in spec.types}
+    types = {kind: proven[kind].figures for kind in spec.types}
     facts = {"name": spec.name, "engine": llamacpp.version(), "conversations": checked, "types": types}
-    (out / "parity.json").write_bytes(orjson.dumps(facts, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
-    worst = ", ".join(f"{kind} {figures['kl']:.1e}" for kind, figures in proven.items())
+    _write(out / "parity.json", facts)
+    _write(out / "ledger.json", {"types": {kind: {**costs[kind], **proven[kind].spread} for kind in spec.types}})
+    worst = ", ".join(f"{kind} {each.figures['kl']:.1e}" for kind, each in proven.items())
     print(f"gguf: mean KL divergence {worst}; {checked} conversations give equal tokens", file=sys.stderr)
     paths = {kind: f"{FOLDER}/{files.by_kind[kind].name}" for kind in files.digests}
     return {path: File(path, *astuple(files.digests[kind])) for kind, path in paths.items()}
+
+
+def _write(path: Path, facts: Mapping[str, Any]) -> None:
+    path.write_bytes(orjson.dumps(facts, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+
+
+def _talks(found: Mapping[str, Sequence[Record]], folder: Path, formats: Formats, longest: int) -> Talks:
+    """Token ids as training has them, and which part of the conversation each of them predicts."""
+    from so8t.corpus.conversations import token_ids
+    from so8t.formats import published, sections
+    from so8t.formats.encoding import Encoder
+    from so8t.gguf.making import Talks
+
+    ids = token_ids(found, folder, formats.chat, longest)
+    encoder = Encoder(published.tokenizer(folder))
+    talks = zip(ids, (record["messages"] for records in found.values() for record in records), strict=True)
+    parts = {name: sections.following(each, encoder, formats.chat, formats.thinking) for name, each in talks}
+    return Talks(ids, {name: parts[name][:longest] for name in ids})
 
 
 def _same_tokens(file: Path, folder: Path, formats: Formats, accepted: Sequence[str]) -> int:
@@ -200,7 +222,7 @@ STAGE = Stage(
     spec=Spec,
     build=build,
     takes=("baked_model/model/", "thinking_sft/splits/", declared.TAKEN, declared.VOCABULARY),
-    gives=(f"{FOLDER}/", "parity.json"),
+    gives=(f"{FOLDER}/", "parity.json", "ledger.json"),
     sources=lambda spec: {"imatrix": [spec.imatrix]} if spec.imatrix else {},
     packages=("orjson", "blake3", "gguf", "cyllama", "torch", "transformers", "tokenizers", "sentencepiece"),
     ships=(f"{FOLDER}/*",),

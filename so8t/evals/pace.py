@@ -15,13 +15,15 @@ LOG = "pace.json"
 
 
 def figures(answers: Sequence[Answer]) -> dict[str, Any]:
-    """Tokens per second once the first is there, of one answer alone; milliseconds to the first token."""
+    """Tokens per second, of prompts up to the first token and of answers from there on; milliseconds to the first."""
     later = sum(max(one.tokens - 1, 0) for one in answers)
     seconds = sum(one.seconds - one.first for one in answers if one.tokens > 1)
     first = [one.first * 1000 for one in answers]
+    read = sum(one.first for one in answers)
     return {
         "answers": len(answers),
         "prompt_tokens": sum(one.prompt_tokens for one in answers),
+        "prompt_tokens_per_second": round(sum(one.prompt_tokens for one in answers) / read, 1) if read else None,
         "tokens": sum(one.tokens for one in answers),
         "tokens_per_second": round(later / seconds, 1) if seconds else None,
         "first_token_ms": {

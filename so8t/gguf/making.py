@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from so8t.gguf import encode, llamacpp, writer
 from so8t.gguf.layout import SourceModel
+from so8t.gguf.llamacpp import Model
 from so8t.gguf.metadata import Provenance
+from so8t.gguf.quantise import FULL
 from so8t.gguf.vocabulary import Vocabulary
-from so8t.parity import bounds, engines
+from so8t.parity import bounds
 from so8t.parity.bounds import TypeBounds
 from so8t.parity.engines import Logits
 from so8t.stream.pipeline import Written
@@ -19,7 +21,6 @@ from so8t.stream.pipeline import Written
 if TYPE_CHECKING:
     from so8t.parity.figures import Figures
 
-FULL = ("f32", "f16", "bf16")  # compared with PyTorch; the others with f16
 Quantise = Callable[[Path, Path, str], None]  # f16 file, target, type
 
 
@@ -50,34 +51,60 @@ def make(
     return Files(paths, reference, {kind: digests[kind] for kind in kinds if kind in digests})
 
 
+@dataclass(frozen=True)
+class Talks:
+    """Held-out conversations by name: token ids, and for each the part of the conversation that it predicts."""
+
+    ids: Mapping[str, Sequence[int]]
+    sections: Mapping[str, Sequence[str]]
+
+    @property
+    def longest(self) -> int:
+        return max(map(len, self.ids.values()))
+
+
+@dataclass(frozen=True)
+class Proven:
+    """How near a type is: figures beside their bounds, and how the divergence is spread."""
+
+    figures: dict[str, Any]
+    spread: dict[str, Any]
+
+
 def prove_full(
-    files: Files, baked: Logits, talks: Mapping[str, Sequence[int]], named: Mapping[str, TypeBounds], threads: int
-) -> dict[str, Any]:
-    """Figures of the unquantised types against PyTorch; a bound that is passed is a StageError."""
-    proven: dict[str, Any] = {}
+    files: Files, baked: Logits, talks: Talks, named: Mapping[str, TypeBounds], threads: int
+) -> dict[str, Proven]:
+    """The unquantised types against PyTorch; a bound that is passed is a StageError."""
+    proven: dict[str, Proven] = {}
     for kind in FULL:
         if path := files.by_kind.get(kind):
-            with llamacpp.Model(path, max(map(len, talks.values())), threads) as model:
-                figures = engines.compare(baked, model.logits, talks)
-                proven[kind] = checked("baked", kind, figures, named, model.vocab_size)
+            with llamacpp.Model(path, talks.longest, threads) as model:
+                proven[kind] = _prove("baked", kind, baked, model, talks, named)
     return proven
 
 
-def prove_quantised(
-    files: Files, talks: Mapping[str, Sequence[int]], named: Mapping[str, TypeBounds], threads: int
-) -> dict[str, Any]:
-    """Figures of the other types against f16."""
-    proven: dict[str, Any] = {}
-    longest = max(map(len, talks.values()))
+def prove_quantised(files: Files, talks: Talks, named: Mapping[str, TypeBounds], threads: int) -> dict[str, Proven]:
+    """The other types against f16."""
+    proven: dict[str, Proven] = {}
     for kind, path in files.by_kind.items():
         if kind not in FULL:
             with (
-                llamacpp.Model(files.reference, longest, threads) as full,
-                llamacpp.Model(path, longest, threads) as quantised,
+                llamacpp.Model(files.reference, talks.longest, threads) as full,
+                llamacpp.Model(path, talks.longest, threads) as quantised,
             ):
-                figures = engines.compare(full.logits, quantised.logits, talks)
-                proven[kind] = checked("f16", kind, figures, named, full.vocab_size)
+                proven[kind] = _prove("f16", kind, full.logits, quantised, talks, named)
     return proven
+
+
+def _prove(
+    against: str, kind: str, reference: Logits, model: Model, talks: Talks, named: Mapping[str, TypeBounds]
+) -> Proven:
+    from so8t.parity.figures import figures
+    from so8t.parity.spread import compared, spread
+
+    parts = compared(reference, model.logits, talks.ids)
+    found = checked(against, kind, figures(parts), named, model.vocab_size)
+    return Proven(found, {"against": against, **spread(parts, talks.sections)})
 
 
 def checked(against: str, kind: str, figures: Figures, named: Mapping[str, TypeBounds], words: int) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from so8t import external
 from so8t.errors import StageError
 from so8t.gguf import encode
 
+FULL = ("f32", "f16", "bf16")  # not quantised: compared with PyTorch, and the others with f16
 # llama.cpp's numbers of file types, by the names that llama-quantize takes
 TYPES = {
     "q4_0": 2,

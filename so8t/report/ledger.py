@@ -9,7 +9,8 @@ from typing import Any
 from so8t.report import words
 from so8t.report.facts import Facts, Figure
 
-_MERGED, _BAKED, _GGUF = "merged_model/merge.json", "baked_model/parity.json", "gguf/parity.json"
+_MERGED, _BAKED = "merged_model/merge.json", "baked_model/parity.json"
+_GGUF, _LEDGER = "gguf/parity.json", "gguf/ledger.json"
 _ALIKE = ("max_difference", "kl", "kl_max", "top1", "worst_layer_deviation")
 _APART = ("kl", "kl_p99", "kl_max", "top1", "perplexity_change")
 _BOUNDED_AS = {"worst_layer_deviation": "layer", "perplexity_change": "perplexity"}
@@ -60,7 +61,7 @@ class Type:
     bits: Figure
     kept: tuple[Kept, ...]
     accuracy: tuple[tuple[str, Figure, str], ...]
-    speed: str = ""
+    speed: str = ""  # of prompts and of answers
 
 
 def proofs(facts: Facts) -> tuple[Proof, ...]:
@@ -108,17 +109,29 @@ def types(facts: Facts) -> tuple[Type, ...]:
 
 def _type(facts: Facts, name: str, figures: Mapping[str, Any]) -> Type:
     size = _size(facts, name)
-    weights = facts.find("base_model/base.json", "parameters")
-    bits = f"{8 * size / weights:.1f}" if size and weights else words.NOTHING
-    speed = facts.find("pace", "models", name, "tokens_per_second")
     return Type(
         name,
         Figure(words.size(size) if size else words.NOTHING, "gguf/manifest.json", "files"),
-        Figure(bits, "gguf/manifest.json", "files"),
+        _bits(facts, name, size),
         _kept(figures, _GGUF, f"types.{name}", _APART),
         tuple(_accuracies(facts, name)),
-        f"{speed:,.0f} tokens/s" if speed else "",
+        _speed(facts, name),
     )
+
+
+def _bits(facts: Facts, name: str, size: int) -> Figure:
+    """Of the tensors, as the ledger counts them; of the whole file where there is no ledger."""
+    counted = facts.find(_LEDGER, "types", name, "bits_per_weight")
+    if counted is not None:
+        return Figure(f"{counted:.2f}", _LEDGER, f"types.{name}.bits_per_weight")
+    weights = facts.find("base_model/base.json", "parameters")
+    return Figure(f"{8 * size / weights:.1f}" if size and weights else words.NOTHING, "gguf/manifest.json", "files")
+
+
+def _speed(facts: Facts, name: str) -> str:
+    pace = facts.find("pace", "models", name) or {}
+    found = [pace.get("prompt_tokens_per_second"), pace.get("tokens_per_second")]
+    return " / ".join(f"{each:,.0f}" if each else words.NOTHING for each in found) if any(found) else ""
 
 
 def _size(facts: Facts, name: str) -> int:

@@ -11,7 +11,7 @@ from jinja2 import DictLoader, Environment, StrictUndefined
 from markupsafe import Markup
 
 from so8t.engine.why import ABSENT
-from so8t.report import flow, graph, headline, ledger, samples, sources, summary, training, verdicts, words
+from so8t.report import flow, graph, headline, ledger, samples, sources, spread, summary, training, verdicts, words
 from so8t.report.facts import Facts, Figure
 
 _LOOK = files("so8t.report") / "look"
@@ -40,6 +40,10 @@ def render(facts: Facts) -> str:
         proofs=ledger.proofs(facts),
         entries=ledger.entries(facts),
         types=ledger.types(facts),
+        parts=spread.parts(facts),
+        kl=spread.COLUMNS,
+        flips=spread.flips(facts),
+        tensors=spread.tensors(facts),
         lines=verdicts.lines(facts),
         matrices=verdicts.matrices(facts),
         first=samples.ordered(facts.samples)[: samples.FIRST],

@@ -36,6 +36,7 @@ DOCUMENTS = (
     "merged_model/merge.json",
     "baked_model/parity.json",
     "gguf/parity.json",
+    "gguf/ledger.json",
     "modelfile/check.json",
     "evaluation/scores.json",
 )

@@ -87,7 +87,8 @@ def _documents(documents: Mapping[str, Any], splits: Names) -> dict[str, Any]:
     """Those that the page reads, without what somebody named or wrote."""
     found = {name: _plain(document) for name, document in documents.items()}
     if scores := documents.get("evaluation/scores.json"):
-        found["evaluation/scores.json"] = {"splits": {splits(name): each for name, each in scores["splits"].items()}}
+        by_split = {splits(name): _scores(each) for name, each in scores["splits"].items()}
+        found["evaluation/scores.json"] = {"splits": by_split}
     if stats := documents.get("thinking_sft/stats.json"):
         counts = {splits(name): count for name, count in stats["by_split"].items()}
         found["thinking_sft/stats.json"] = {**_counted(stats), "by_split": counts}
@@ -101,6 +102,14 @@ def _documents(documents: Mapping[str, Any], splits: Names) -> dict[str, Any]:
         found["base_model/base.json"] = {"architecture": "a model", "parameters": base["parameters"], "source": source}
     found.pop("chat_format/chat_format.json", None)
     return found
+
+
+def _scores(by_model: Mapping[str, Any]) -> dict[str, Any]:
+    """Without the records that changed their class: an id is what somebody chose."""
+    return {
+        model: {**figures, "flips": {**flips, "records": ()}} if (flips := figures.get("flips")) else figures
+        for model, figures in by_model.items()
+    }
 
 
 def _counted(stats: Mapping[str, Any]) -> dict[str, Any]:

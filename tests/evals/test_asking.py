@@ -171,6 +171,7 @@ def test_the_pace_is_that_of_an_answer_alone() -> None:
     assert pace.figures(answers) == {
         "answers": 3,
         "prompt_tokens": 35,
+        "prompt_tokens_per_second": 21.9,
         "tokens": 32,
         "tokens_per_second": 10.0,
         "first_token_ms": {"median": 500.0, "p90": 900.0},

@@ -6,6 +6,7 @@ from typing import Any
 
 from so8t.engine.why import ABSENT, Reason
 from so8t.evals import bench
+from so8t.evals.flips import flips
 from so8t.evals.outcomes import Outcome
 from so8t.formats import thinking
 from so8t.formats.records import LABELS, Label
@@ -72,6 +73,28 @@ APART = {
     "top1": 0.9929,
     "perplexity_change": -0.0022,
 }
+SPREAD = {
+    "tokens": 4803,
+    "kl": {"mean": 0.0002878, "median": 0.0001, "p95": 0.0011, "p99": 0.0027, "p99_9": 0.0094, "max": 0.0127},
+    "delta_p": {"mean": -0.0004, "rms": 0.0051},
+    "top1": 0.9929,
+    "perplexity_ratio": 0.9978,
+}
+LEDGER = {
+    "against": "f16",
+    "size": 1_954_080,
+    "weights": 2_885_888,
+    "bits_per_weight": 5.2714,
+    **SPREAD,
+    "sections": {
+        "prompt": {**SPREAD, "tokens": 4000, "share": 0.9},
+        "class": {**SPREAD, "tokens": 803, "share": 0.1, "delta_p": None, "perplexity_ratio": None},
+    },
+    "tensors": {
+        "output.weight": {"type": "Q6_K", "error": 0.01757},
+        "blk.0.attn_qkv.weight": {"type": "Q4_K", "error": 0.07149},
+    },
+}
 SERIES = [
     {
         "step": step,
@@ -97,6 +120,8 @@ SERIES = [
 
 def documents() -> dict[str, Any]:
     by_model = {"base": outcomes(0, broken=True), "f16": outcomes(2), "q4_k_m": outcomes(3)}
+    scores = bench.scores(by_model, 100, 0, "base")
+    scores["q4_k_m"]["flips"] = flips(by_model, "q4_k_m", {}, "test")
     return {
         "raw/stats.json": {
             "own": {"lines": 15, "records": 14, "blank": 1, "beyond_limit": 0, "quarantined": {}},
@@ -118,7 +143,8 @@ def documents() -> dict[str, Any]:
             "conversations": 34,
             "types": {"f16": {**APART, "bounds": {"kl": 0.001, "perplexity": 0.01, "top1": 0.98}}, "q4_k_m": APART},
         },
-        "evaluation/scores.json": {"splits": {"test": bench.scores(by_model, 100, 0, "base")}},
+        "gguf/ledger.json": {"types": {"q4_k_m": LEDGER}},
+        "evaluation/scores.json": {"splits": {"test": scores}},
     }
 
 

@@ -172,6 +172,7 @@ def test_times_are_in_a_log_outside_the_artifact(built: Path, inputs: Inputs) ->
     assert list(found) == ["base", "f16", "f16-direct", "q8_0", "q8_0-direct"]
     assert found["f16"]["answers"] == found["f16-direct"]["answers"] == 12
     assert found["f16"]["tokens_per_second"] > 0
+    assert found["f16"]["prompt_tokens_per_second"] > 0
     assert found["f16"]["first_token_ms"]["median"] > 0
 
 

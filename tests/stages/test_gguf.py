@@ -70,6 +70,20 @@ def test_every_type_is_a_file_with_its_figures(inputs: Inputs, tmp_path: Path) -
     }
     assert found["types"]["f16"]["kl"] < 1e-6
     assert found["types"]["f16"]["conversations"] == 3
+    ledger = json.loads((tmp_path / "out" / "ledger.json").read_bytes())["types"]
+    assert {kind: entry["bits_per_weight"] > 16 for kind, entry in ledger.items()} == {
+        "f16": True,
+        "q8_0": False,
+        "q4_k_m": False,
+    }
+    for kind, entry in ledger.items():
+        assert (entry["against"], entry["tokens"]) == (found["types"][kind]["against"], found["types"][kind]["tokens"])
+        assert sum(part["tokens"] for part in entry["sections"].values()) == entry["tokens"]
+        assert entry["kl"]["mean"] == pytest.approx(found["types"][kind]["kl"], rel=1e-3, abs=1e-8)
+    assert list(ledger["q8_0"]["sections"]) == ["prompt", "answer"]  # an answer that does not keep the format
+    errors = {kind: [each["error"] for each in ledger[kind]["tensors"].values()] for kind in ("q8_0", "q4_k_m")}
+    assert "tensors" not in ledger["f16"]
+    assert 0.004 < max(errors["q8_0"]) < 0.01 < max(errors["q4_k_m"]) < 0.1
 
 
 def test_equal_inputs_give_equal_bytes_whatever_the_threads(inputs: Inputs, tmp_path: Path) -> None:
