@@ -45,6 +45,9 @@ def build(inputs: Inputs, out: Path, spec: Spec) -> None:
             tallies[source.name] = ingest(source, rows, spec.bad_input == "strict", kept, aside)
     stats = {name: tally.plain() for name, tally in tallies.items()}
     (out / "stats.json").write_bytes(orjson.dumps(stats, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+    for name, tally in tallies.items():
+        for what, said in tally.read_as.items():
+            print(f"raw: {name}: {what} read as {said}", file=sys.stderr)
     _report(tallies)
 
 
@@ -53,7 +56,8 @@ def _report(tallies: dict[str, Tally]) -> None:
     if not records:
         reasons = sum((t.quarantined for t in tallies.values()), Counter())
         raise DataError(f"no source gave a record: {_counted(reasons) or 'every file is empty'}")
-    print(f"raw: {records:,} records from {len(tallies)} sources, {aside:,} lines quarantined", file=sys.stderr)
+    unit = "lines" if any(tally.unit == "line" for tally in tallies.values()) else "records"
+    print(f"raw: {records:,} records from {len(tallies)} sources, {aside:,} {unit} quarantined", file=sys.stderr)
 
 
 def _counted(reasons: Counter[str]) -> str:
@@ -66,5 +70,5 @@ STAGE = Stage(
     build=build,
     gives=("raw.jsonl", "quarantined.jsonl", "stats.json"),
     sources=lambda spec: patterns(spec.sources),
-    packages=("orjson",),
+    packages=("charset-normalizer", "orjson", "pyarrow", "python-calamine"),
 )

@@ -13,7 +13,7 @@ from so8t.formats.records import Record
 
 Step = Callable[[Record], Record]
 
-_PLAIN = ("text", "system", "reason", "answer")
+_PLAIN = ("text", "system", "reason", "answer", "rejected")
 _OPTIONAL = (*_PLAIN[1:], "history", "thinking")
 _MANY_KANJI = 20  # Chinese has no kana; a short Japanese title need not have any either
 _PLACEHOLDER = re.compile("〔[^〕]{2,8}〕")

@@ -12,11 +12,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from so8t.corpus.rows import Rows
+from so8t.corpus.rows import Rows, Unit
+from so8t.corpus.turns import Tools
 from so8t.engine.stage import Source
 from so8t.formats.records import Label
 from so8t.spec.fields import SpecModel
 
+Format = Literal["ours", "alpaca", "sharegpt", "openai", "prompt_completion", "preference"]
 SPLIT = r"^[a-z][a-z0-9_]{0,39}$"  # a split's name becomes a file's name
 _DAY = r"^\d{4}-\d{2}-\d{2}$"
 
@@ -29,7 +31,8 @@ class Fields(SpecModel):
     """Our field -> the dotted path to it in their record, such as `data.prompt` or `turns.0.content`."""
 
     text: str | None = None
-    """The user's message."""
+    """The user's message, or a template of several fields, such as `"{instruction}\\n\\n{input}"`, in which a paragraph
+    whose fields are all empty is left out."""
     messages: str | None = None
     """A conversation instead of `text`: its last user turn is the text, an assistant's reply to it the answer,
     what came before it system and history.  Turns are {role, content} or {from, value}."""
@@ -43,6 +46,8 @@ class Fields(SpecModel):
     """Why the label holds."""
     answer: str | None = None
     """The answer to the user."""
+    rejected: str | None = None
+    """An answer that is worse than `answer`, kept for preference tuning: a text, or turns that end with it."""
     thinking: str | None = None
     """An object of exactly the texts task, safety and policy."""
     split: str | None = None
@@ -60,7 +65,10 @@ class Fields(SpecModel):
 
 
 OUR_NAMES = Fields(
-    **{name: name for name in ("text", "system", "history", "label", "reason", "answer", "thinking", "split", "tags")}
+    **{
+        name: name
+        for name in ("text", "system", "history", "label", "reason", "answer", "rejected", "thinking", "split", "tags")
+    }
 )
 
 
@@ -101,8 +109,13 @@ class Declared(SpecModel):
     """Where it came from."""
     retrieved: Annotated[str, BeforeValidator(_day), Field(pattern=_DAY)] | None = None
     """The day it was fetched, as 2026-11-01."""
+    format: Format | None = None
+    """How their records are written; without it and without `fields`, the keys of the first records say it."""
     fields: Fields | None = None
-    """How their fields are called.  Without it, fields of our own names are taken; with it, only what it names."""
+    """How their fields are called, instead of a format; only what it names is taken."""
+    tools: Tools = "quarantine"
+    """Calls of tools and their results in a conversation.  quarantine: such a record is bad input; flatten: these turns
+    are left out; keep: they become text, `<tool_call>` of the assistant and `<tool_response>` of the user."""
     labels: dict[str, Label] = Field(default={})
     """Their labels -> ours, such as `harmful: REFUSE`; a label that is not listed is bad input."""
     constants: Constants = Constants()
@@ -116,6 +129,8 @@ class Declared(SpecModel):
     def _one_origin_each(self) -> Declared:
         named = self.fields.model_dump(exclude_none=True) if self.fields else {}
         given = self.constants.model_dump(exclude_none=True, exclude={"tags"}) | ({"split": 1} if self.split else {})
+        if self.fields and self.format:
+            raise ValueError("give either format or fields")
         if both := sorted(named.keys() & given.keys()):
             raise ValueError(f"{', '.join(both)}: either a field of theirs or one value for all records")
         if self.constants.answer is not None and "messages" in named:
@@ -131,8 +146,8 @@ class Declared(SpecModel):
         raise NotImplementedError(f"{type(self).__name__} does not say how its rows are read")
 
 
-def provenance(source: Declared) -> Callable[[str, int], dict[str, Any]]:
-    """The function from a file and a line to the record's `source`."""
+def provenance(source: Declared) -> Callable[[str, int, Unit], dict[str, Any]]:
+    """The function from a file and a line or record to the record's `source`."""
     after: dict[str, Any] = {"terms": source.terms, "trust": source.trust}
     after |= {key: value for key in ("url", "retrieved") if (value := getattr(source, key)) is not None}
-    return lambda file, line: {"name": source.name, "file": file, "line": line, **after}
+    return lambda file, number, unit: {"name": source.name, "file": file, unit: number, **after}

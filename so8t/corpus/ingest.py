@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import IO, Any
 
+from so8t.corpus import formats
 from so8t.corpus.declared import Declared, provenance
 from so8t.corpus.mapping import content, identify
-from so8t.corpus.rows import Defect, Rows
+from so8t.corpus.rows import Defect, Row, Rows, Unit
 from so8t.errors import DataError, StageError
 from so8t.formats.records import LABELS, line
 
@@ -23,6 +27,8 @@ class Tally:
     beyond_limit: int = 0
     quarantined: Counter[str] = field(default_factory=Counter)
     labels: Counter[str] = field(default_factory=Counter)
+    unit: Unit = "line"
+    read_as: dict[str, str] = field(default_factory=dict)  # what was found out about the files, and the records in them
 
     @property
     def lines(self) -> int:
@@ -47,16 +53,18 @@ class Tally:
             "beyond_limit": self.beyond_limit,
             "labels": {label: self.labels[label] for label in (*LABELS, "none") if self.labels[label]},
             "files": self.files,
+            **({"read_as": self.read_as} if self.read_as else {}),
         }
 
 
 def ingest(source: Declared, found: Rows, strict: bool, kept: IO[bytes], aside: IO[bytes]) -> Tally:
     """Write the source's records to `kept` and, unless strict, its unusable lines to `aside`."""
-    tally = Tally(files=dict.fromkeys(found.files, 0))
+    tally = Tally(files=dict.fromkeys(found.files, 0), read_as=dict(found.read_as))
+    source, rows = _understood(source, found, tally)
     convert, origin = content(source), provenance(source)
-    for file, number, data in found.rows:
-        tally.files[file] = number
-        if data == b"":
+    for row in rows:
+        tally.files[row.file], tally.unit = row.number, row.unit
+        if row.data == b"":
             tally.blank += 1
             continue
         if tally.records == source.limit:
@@ -65,17 +73,17 @@ def ingest(source: Declared, found: Rows, strict: bool, kept: IO[bytes], aside: 
                 continue
             break
         try:
-            ours = convert(found.parse(data))
+            ours = convert(found.parse(row.data))
             ours = {"id": identify(ours), **ours}
         except Defect as defect:
             if strict:
                 raise DataError(
-                    f"{file}:{number}: {defect.detail}; fix the line, or set bad_input: quarantine"
+                    f"{row.place}: {defect.detail}; fix the {row.unit}, or set bad_input: quarantine"
                 ) from None
             tally.quarantined[defect.reason] += 1
-            aside.write(line(_aside(source, file, number, defect) | found.raw(data)))
+            aside.write(line(_aside(source, row, defect) | found.raw(row.data)))
             continue
-        ours["source"] = origin(file, number)
+        ours["source"] = origin(row.file, row.number, row.unit)
         kept.write(line(ours))
         tally.records += 1
         tally.labels[ours.get("label", "none")] += 1
@@ -83,10 +91,28 @@ def ingest(source: Declared, found: Rows, strict: bool, kept: IO[bytes], aside: 
     return tally
 
 
-def _aside(source: Declared, file: str, number: int, defect: Defect) -> dict[str, Any]:
+def _understood(source: Declared, found: Rows, tally: Tally) -> tuple[Declared, Iterator[Row]]:
+    """The source with the fields that its first records show, and all of its rows."""
+    rows = iter(found.rows)
+    if source.fields:
+        return source, rows
+    seen: list[Row] = []
+    records: list[Mapping[str, Any]] = []
+    while len(records) < formats.LOOKED_AT and len(seen) < 4 * formats.LOOKED_AT and (row := next(rows, None)):
+        seen.append(row)
+        with suppress(Defect):
+            if row.data != b"" and isinstance(value := found.parse(row.data), dict):
+                records.append(value)
+    decision = formats.decide(source, records)
+    if decision.said:
+        tally.read_as["records"] = decision.said
+    return source.model_copy(update={"fields": decision.fields, "format": None}), chain(seen, rows)
+
+
+def _aside(source: Declared, row: Row, defect: Defect) -> dict[str, Any]:
     return {
-        "source": {"name": source.name, "file": file},
-        "line": number,
+        "source": {"name": source.name, "file": row.file},
+        row.unit: row.number,
         "reason": defect.reason,
         "detail": defect.detail,
     }

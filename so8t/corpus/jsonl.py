@@ -1,50 +1,27 @@
-"""The kind `jsonl`, files that others wrote: every line counted, every defect named, bounded memory.
+"""JSONL files that others wrote: every line counted, every defect named, bounded memory.
 
-Plain, .gz and .zst files are read.  A line is `Line(number, data)`; `parse` gives its value or raises `Defect`.
+A line is `Line(number, data)`; `parse` gives its value or raises `Defect`.
 A plain file that was cut between two lines looks whole; a compressed one does not, and is an error.
 """
 
 from __future__ import annotations
 
 import base64
-import gzip
 import io
 import json
-import zlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import orjson
-from pydantic import Field
 
-from so8t.corpus.declared import Declared, Paths
+from so8t.corpus.opened import CHUNK, blamed, opened
 from so8t.corpus.rows import Defect, Row, Rows
-from so8t.engine.stage import Source
-from so8t.errors import DataError, MissingExtra
 
 BOM = b"\xef\xbb\xbf"
 MAX_DEPTH = 254  # orjson reads 1024 levels, but writes no more than these
-_CHUNK = 1 << 20
-_ZSTD_FEED = 1 << 8  # 4 bytes may unpack to 128 KiB, so that a large feed could fill the memory
-
-
-class JsonlSource(Declared):
-    """JSONL files of this machine: plain, .gz or .zst."""
-
-    kind: Literal["jsonl"] = "jsonl"
-    paths: Paths = Field(min_length=1)
-    """Files relative to the project; *, ? and ** match names, and each pattern must match a file."""
-
-    def patterns(self) -> list[str]:
-        return self.paths
-
-    def open(self, files: Sequence[Source], scratch: Path, max_line: int) -> Rows:
-        rows = (Row(file.name, *line) for file in files for line in lines(file.path, file.name, max_line))
-        return Rows(tuple(file.name for file in files), rows, parse, raw)
 
 
 class TooLong(NamedTuple):
@@ -59,27 +36,23 @@ class Line(NamedTuple):
     data: bytes | TooLong  # without BOM and line end; b"" for a blank line
 
 
+def rows(path: Path, name: str, max_line: int) -> Rows:
+    """The file as a source gives it."""
+    return Rows((name,), (Row(name, *line) for line in lines(path, name, max_line)), parse, raw)
+
+
 def lines(path: Path, name: str, max_line: int) -> Iterator[Line]:
     """The lines of a file from outside; `name` is what messages call it."""
     number = 0
-    try:
-        with _opened(path) as stream:
-            while data := stream.readline(max_line + 1):
-                number += 1
-                if len(data) > max_line and not data.endswith(b"\n"):
-                    yield Line(number, _skip(stream, data))
-                    continue
-                if number == 1:
-                    data = data.removeprefix(BOM)
-                yield Line(number, data.rstrip())
-    except EOFError as error:
-        raise DataError(
-            f"{name}:{number + 1}: the compressed file ends too early, after {number} whole lines; get it again"
-        ) from error
-    except (gzip.BadGzipFile, zlib.error, _Corrupt) as error:
-        raise DataError(f"{name}:{number + 1}: cannot decompress: {error}; get the file again") from error
-    except OSError as error:
-        raise DataError(f"{name}: cannot read: {error.strerror or error}") from error
+    with blamed(name, lambda: f"{name}:{number + 1}", lambda: f"{number} whole lines"), opened(path) as stream:
+        while data := stream.readline(max_line + 1):
+            number += 1
+            if len(data) > max_line and not data.endswith(b"\n"):
+                yield Line(number, _skip(stream, data))
+                continue
+            if number == 1:
+                data = data.removeprefix(BOM)
+            yield Line(number, data.rstrip())
 
 
 def parse(data: bytes | TooLong) -> Any:
@@ -150,66 +123,5 @@ def _skip(stream: io.BufferedIOBase, start: bytes) -> TooLong:
         body = data.rstrip(b"\n")
         digest.update(body)
         size += len(body)
-        data = b"" if data.endswith(b"\n") else stream.readline(_CHUNK)
+        data = b"" if data.endswith(b"\n") else stream.readline(CHUNK)
     return TooLong(size, digest.hexdigest())
-
-
-class _Corrupt(Exception):
-    """zstandard's error under a name that needs no import of it."""
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[io.BufferedIOBase]:
-    with io.BufferedReader(io.FileIO(path), _CHUNK) as file:
-        if path.suffix == ".gz":
-            if not file.peek(1):
-                raise EOFError
-            with gzip.GzipFile(fileobj=file) as stream:
-                yield stream
-        elif path.suffix == ".zst":
-            yield io.BufferedReader(_Zstd(file), _CHUNK)
-        else:
-            yield file
-
-
-class _Zstd(io.RawIOBase):
-    """A .zst file as a stream; zstandard's own reader takes a truncated frame for the end of the file."""
-
-    def __init__(self, file: io.BufferedIOBase) -> None:
-        try:
-            import zstandard
-        except ImportError:
-            raise MissingExtra("zstandard", "collect", "reading a .zst file") from None
-        self._error = zstandard.ZstdError
-        self._frames = zstandard.ZstdDecompressor()
-        self._frame = self._frames.decompressobj()
-        self._file = file
-        self._fed = b""
-        self._ready = memoryview(b"")
-        self._inside = True  # an empty file is a truncated one
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        while not self._ready:
-            if not (fed := self._fed or self._file.read(_ZSTD_FEED)):
-                if self._inside:
-                    raise EOFError
-                return 0
-            self._ready = memoryview(self._decompress(fed))
-        size = min(len(buffer), len(self._ready))
-        buffer[:size] = self._ready[:size]
-        self._ready = self._ready[size:]
-        return size
-
-    def _decompress(self, fed: bytes) -> bytes:
-        if self._frame.eof:
-            self._frame = self._frames.decompressobj()
-        try:
-            data = self._frame.decompress(fed)
-        except self._error as error:
-            raise _Corrupt(error) from error
-        self._inside = not self._frame.eof
-        self._fed = self._frame.unused_data if self._frame.eof else b""
-        return data

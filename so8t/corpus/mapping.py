@@ -11,32 +11,16 @@ from typing import Any
 
 import orjson
 
+from so8t.corpus import turns
 from so8t.corpus.declared import OUR_NAMES, SPLIT, Declared, Fields
 from so8t.corpus.rows import Defect
+from so8t.corpus.turns import Tools, Turn, divide, kind, string
 from so8t.formats.records import LABELS, Record
 
-ROLES = {
-    "system": "system",
-    "developer": "system",
-    "user": "user",
-    "human": "user",
-    "assistant": "assistant",
-    "gpt": "assistant",
-    "model": "assistant",
-}
-_ORDER = ("text", "system", "history", "label", "reason", "answer", "thinking", "split", "tags")
+_ORDER = ("text", "system", "history", "label", "reason", "answer", "rejected", "thinking", "split", "tags")
 _THINKING = ("task", "safety", "policy")
 _is_split = re.compile(SPLIT).fullmatch
-
-_KINDS = {
-    type(None): "null",
-    bool: "a boolean",
-    int: "a number",
-    float: "a number",
-    str: "a string",
-    list: "an array",
-    dict: "an object",
-}
+_PLACE = re.compile(r"\{([^{}]+)\}")
 
 Get = Callable[[Any], Any]
 Check = Callable[[Any, str], Any]
@@ -45,14 +29,17 @@ Check = Callable[[Any, str], Any]
 def content(source: Declared) -> Callable[[Any], Record]:
     """The function that turns one of the source's records into all of ours but `id` and `source`."""
     fields = source.fields or OUR_NAMES
-    read_text = _text(fields.text) if fields.text else _conversation(str(fields.messages))
+    if fields.text:
+        read_text = _text(fields.text, fields.answer, source.tools)
+    else:
+        read_text = _conversation(str(fields.messages), source.tools)
     constants = _constants(source)
     readers = _readers(source, fields, constants)
     tags = source.constants.tags
 
     def convert(theirs: Any) -> Record:
         if not isinstance(theirs, dict):
-            raise Defect("not an object", f"the record is {_kind(theirs)}, not an object")
+            raise Defect("not an object", f"the record is {kind(theirs)}, not an object")
         ours = read_text(theirs)
         for field, get, check in readers:
             value = get(theirs)
@@ -83,11 +70,12 @@ def _constants(source: Declared) -> dict[str, Any]:
 
 def _readers(source: Declared, fields: Fields, constants: Mapping[str, Any]) -> list[tuple[str, Get, Check]]:
     checks: dict[str, Check] = {
-        "system": _string,
-        "history": _turns,
+        "system": string,
+        "history": turns.read,
         "label": _labels(source.labels),
-        "reason": _string,
-        "answer": _string,
+        "reason": string,
+        "answer": _answer,
+        "rejected": _rejected,
         "thinking": _thinking,
         "split": _split,
         "tags": _tags,
@@ -96,74 +84,63 @@ def _readers(source: Declared, fields: Fields, constants: Mapping[str, Any]) -> 
     return [(field, _getter(path), checks[field]) for field, path in paths.items() if path]
 
 
-def _text(path: str) -> Callable[[Any], Record]:
-    get = _getter(path)
+def _text(path: str, answer: str | None, tools: Tools) -> Callable[[Any], Record]:
+    get, reply = _getter(path), _getter(answer) if answer else None
 
     def read(theirs: Any) -> Record:
-        text = get(theirs)
+        text, said = get(theirs), reply(theirs) if reply else None
+        if _are_turns(text) or _are_turns(said):
+            return _in_turns(text, path, said, str(answer), tools)
         if text is None:
             raise Defect("no text", f"no text: {path} is missing")
-        if not _string(text, "text").strip():
+        if not string(text, "text").strip():
             raise Defect("no text", f"no text: {path} is empty")
         return {"text": text}
 
     return read
 
 
-def _conversation(path: str) -> Callable[[Any], Record]:
+def _in_turns(text: Any, path: str, said: Any, answer: str, tools: Tools) -> Record:
+    """A prompt or an answer that is itself a list of turns; an answer that holds the user's holds the prompt, too."""
+    before, after = _as_turns(text, path, "user", tools), _as_turns(said, answer, "assistant", tools)
+    whole = after if any(turn["role"] == "user" for turn in after) else before + after
+    return divide(whole, path)
+
+
+def _are_turns(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and isinstance(value[0], dict)
+
+
+def _as_turns(value: Any, path: str, role: str, tools: Tools) -> list[Turn]:
+    if _are_turns(value):
+        return turns.read(value, path, system=True, tools=tools)
+    return [{"role": role, "content": string(value, path)}] if value else []
+
+
+def _answer(value: Any, field: str) -> str | None:
+    """None for turns: they were divided with the text."""
+    return None if _are_turns(value) else string(value, field)
+
+
+def _rejected(value: Any, field: str) -> str:
+    """A text, or the end of a conversation whose end nobody should learn."""
+    if not _are_turns(value):
+        return string(value, field)
+    found = turns.read(value, field, system=True)
+    if not found or found[-1]["role"] != "assistant":
+        raise Defect("bad conversation", f"{field} does not end with a turn of the assistant")
+    return found[-1]["content"]
+
+
+def _conversation(path: str, tools: Tools) -> Callable[[Any], Record]:
     get = _getter(path)
 
     def read(theirs: Any) -> Record:
         if (found := get(theirs)) is None:
             raise Defect("no text", f"no text: {path} is missing")
-        return _divide(_turns(found, path, system=True), path)
+        return divide(turns.read(found, path, system=True, tools=tools), path)
 
     return read
-
-
-def _divide(turns: list[dict[str, str]], path: str) -> Record:
-    """[system] history... user [assistant] -> our fields."""
-    ours: Record = {}
-    if turns and turns[0]["role"] == "system":
-        ours["system"] = turns.pop(0)["content"]
-    if any(turn["role"] == "system" for turn in turns):
-        raise Defect("bad conversation", f"{path} has a system turn after its first turn")
-    last = max((at for at, turn in enumerate(turns) if turn["role"] == "user"), default=None)
-    if last is None:
-        raise Defect("no text", f"no text: {path} has no user turn")
-    if len(turns) > last + 2:
-        raise Defect("bad conversation", f"{path} has {len(turns) - last - 1} replies to its last user turn")
-    ours["text"] = turns[last]["content"]
-    if last:
-        ours["history"] = turns[:last]
-    if len(turns) > last + 1:
-        ours["answer"] = turns[last + 1]["content"]
-    return ours
-
-
-def _turns(value: Any, field: str, system: bool = False) -> list[dict[str, str]]:
-    if not isinstance(value, list):
-        raise Defect("wrong type", f"{field} is {_kind(value)}, not a list of turns")
-    return [_turn(turn, f"{field}.{at}", system) for at, turn in enumerate(value)]
-
-
-def _turn(value: Any, field: str, system: bool) -> dict[str, str]:
-    if not isinstance(value, dict):
-        raise Defect("wrong type", f"{field} is {_kind(value)}, not a turn of role and content")
-    theirs = value.get("role", value.get("from"))
-    role = ROLES.get(theirs) if isinstance(theirs, str) else None
-    if role is None or (role == "system" and not system):
-        raise Defect("bad conversation", f"{field} has the role {theirs!r}; known are {', '.join(ROLES)}")
-    text = _string(value.get("content", value.get("value")), f"{field}.content")
-    if not text.strip():
-        raise Defect("bad conversation", f"{field} is empty")
-    return {"role": role, "content": text}
-
-
-def _string(value: Any, field: str) -> str:
-    if not isinstance(value, str):
-        raise Defect("wrong type", f"{field} is {_kind(value)}, not a string")
-    return value
 
 
 def _labels(theirs: Mapping[str, str]) -> Callable[[Any, str], str | None]:
@@ -172,7 +149,7 @@ def _labels(theirs: Mapping[str, str]) -> Callable[[Any, str], str | None]:
     def check(value: Any, field: str) -> str | None:
         if theirs and isinstance(value, int):  # a class of `datasets` is a number
             value = _written(value)
-        if not _string(value, field):
+        if not string(value, field):
             return None
         if value not in known:
             raise Defect("unknown label", f"{field} is {_shown(value)}; known are {', '.join(known)}")
@@ -183,32 +160,32 @@ def _labels(theirs: Mapping[str, str]) -> Callable[[Any, str], str | None]:
 
 def _thinking(value: Any, field: str) -> dict[str, str]:
     if not isinstance(value, dict):
-        raise Defect("wrong type", f"{field} is {_kind(value)}, not an object")
+        raise Defect("wrong type", f"{field} is {kind(value)}, not an object")
     if set(value) != set(_THINKING):
         raise Defect("bad thinking", f"{field} must hold exactly {', '.join(_THINKING)}")
     return {part: _filled(value[part], f"{field}.{part}") for part in _THINKING}
 
 
 def _filled(value: Any, field: str) -> str:
-    if not (text := _string(value, field)).strip():
+    if not (text := string(value, field)).strip():
         raise Defect("bad thinking", f"{field} is empty")
     return text
 
 
 def _split(value: Any, field: str) -> str:
-    if (split := _string(value, field)) and not _is_split(split):
+    if (split := string(value, field)) and not _is_split(split):
         raise Defect("bad split", f"{field} is {_shown(split)}; use a-z, 0-9 and _, at most 40, a letter first")
     return split
 
 
 def _tags(value: Any, field: str) -> dict[str, str]:
     if not isinstance(value, dict):
-        raise Defect("wrong type", f"{field} is {_kind(value)}, not an object")
+        raise Defect("wrong type", f"{field} is {kind(value)}, not an object")
     return {name: _tag(tag, f"{field}.{name}") for name, tag in value.items() if tag is not None}
 
 
 def _tag(value: Any, field: str) -> str:
-    return _written(value) if isinstance(value, int) else _string(value, field)
+    return _written(value) if isinstance(value, int) else string(value, field)
 
 
 def _written(value: int) -> str:
@@ -224,10 +201,32 @@ def _getter(path: str | Mapping[str, str]) -> Get:
     if not isinstance(path, str):
         getters = {name: _getter(at) for name, at in path.items()}
         return lambda record: {name: get(record) for name, get in getters.items()}
+    if "{" in path:
+        return _template(path)
     if "." not in path:
         return methodcaller("get", path)
     parts = path.split(".")
     return lambda record: reduce(_descend, parts, record)
+
+
+def _template(template: str) -> Get:
+    """Texts joined as the template says; a paragraph goes if its fields are all empty, and all does if none is left."""
+    paragraphs = [(each, {path: _getter(path) for path in _PLACE.findall(each)}) for each in template.split("\n\n")]
+
+    def read(record: Any) -> str | None:
+        filled = [
+            _filled_in(each, {path: get(record) for path, get in getters.items()}) for each, getters in paragraphs
+        ]
+        return "\n\n".join(each for each in filled if each) or None
+
+    return read
+
+
+def _filled_in(paragraph: str, values: Mapping[str, Any]) -> str:
+    texts = {path: "" if value is None else string(value, path).strip() for path, value in values.items()}
+    if texts and not any(texts.values()):
+        return ""
+    return _PLACE.sub(lambda found: texts[found[1]], paragraph)
 
 
 def _descend(value: Any, part: str) -> Any:
@@ -236,7 +235,3 @@ def _descend(value: Any, part: str) -> Any:
     if isinstance(value, list) and part.isdecimal() and int(part) < len(value):
         return value[int(part)]
     return None
-
-
-def _kind(value: Any) -> str:
-    return _KINDS.get(type(value), f"a {type(value).__name__}")

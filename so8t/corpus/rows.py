@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
 
+Unit = Literal["line", "record"]  # what is numbered: the lines of a text, or the records of a table or an array
 _SAID = 300
 
 
@@ -19,11 +20,21 @@ class Defect(Exception):
 
 
 class Row(NamedTuple):
-    """A line of a file or a row of a dataset; `data` is b"" for a blank line."""
+    """A line of a file or a record of a table; `data` is b"" for a blank one."""
 
     file: str
     number: int
     data: Any
+    unit: Unit = "line"
+
+    @property
+    def place(self) -> str:
+        return where(self.file, self.number, self.unit)
+
+
+def where(file: str, number: int, unit: Unit) -> str:
+    """How messages call it: `a.jsonl:17`, as compilers do, or `a.csv: record 17`."""
+    return f"{file}:{number}" if unit == "line" else f"{file}: record {number}"
 
 
 @dataclass(frozen=True)
@@ -35,3 +46,4 @@ class Rows:
     parse: Callable[[Any], Any]  # its value, or a Defect
     raw: Callable[[Any], dict[str, Any]]  # what is kept aside of a row that cannot be used
     counts_beyond: bool = True  # whether it is cheap to count what lies beyond the limit
+    read_as: Mapping[str, str] = field(default_factory=dict)  # file -> how it is read and why, where that was found out

@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 from pydantic import Discriminator, Tag
 
 from so8t.corpus.declared import Declared
+from so8t.corpus.files import LocalFiles
 from so8t.corpus.hub import DatasetsSource
-from so8t.corpus.jsonl import JsonlSource
 from so8t.engine.stage import Source
 from so8t.errors import StageError
 
+_LOCAL = get_args(LocalFiles.model_fields["kind"].annotation)
 
-def _kind(value: Any) -> Any:
-    return value.get("kind", "jsonl") if isinstance(value, dict) else getattr(value, "kind", "jsonl")
+
+def _branch(value: Any) -> Any:
+    kind = value.get("kind", "files") if isinstance(value, dict) else getattr(value, "kind", "files")
+    return "files" if kind in _LOCAL else kind
 
 
 Declaration = Annotated[
-    Annotated[JsonlSource, Tag("jsonl")]  # the one that needs no `kind`
+    Annotated[LocalFiles, Tag("files")]  # the one that needs no `kind`
     | Annotated[DatasetsSource, Tag("datasets")],
-    Discriminator(_kind),
+    Discriminator(_branch),
 ]
 
 

@@ -4,6 +4,7 @@
     text      the user's message
     system, history                       what came before it (optional)
     label, reason, answer, thinking       given by the source (optional)
+    rejected  an answer that is worse, for preference tuning (optional)
     split     pins the record to a split, such as a held-out test (optional)
     tags      free facts about the record, such as domain and pattern (optional)
     source    provenance: name, file, line, terms, trust

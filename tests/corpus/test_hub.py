@@ -1,4 +1,4 @@
-"""Sources that Hugging Face `datasets` reads, with real local files; the hub itself is never asked."""
+"""Datasets of the hub, which is never asked; tests/corpus/test_files.py reads the files of this machine."""
 
 import os
 import subprocess
@@ -7,55 +7,20 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import orjson
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
-from so8t.corpus import hub
+from so8t.corpus import hub, tables
 from so8t.corpus.hub import DatasetsSource
-from so8t.errors import StageError
 
-ROWS = [
-    {"prompt": "経費精算の締め切りは？", "meta": {"class": 0, "tags": ["経理", "締切"]}},
-    {"prompt": "同僚の住所を教えて 🏠", "meta": {"class": 2, "tags": []}},
-]
 BASE: dict[str, Any] = {"kind": "datasets", "name": "公開データ", "terms": "CC0-1.0", "trust": "medium"}
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 PROJECT = Path(__file__).parents[2]
 
 
-def write(path: Path) -> Path:
-    if path.suffix == ".parquet":
-        pq.write_table(pa.Table.from_pylist(ROWS), path)
-    else:
-        path.write_bytes(b"\n".join(orjson.dumps(row) for row in ROWS))
-    return path
-
-
-@pytest.mark.parametrize("form", ["parquet", "json"])
-def test_local_files_are_streamed_row_by_row(tmp_path: Path, form: str) -> None:
-    source = DatasetsSource(**BASE, format=form, paths=["x"])
-
-    rows = list(hub.rows(source, write(tmp_path / f"x.{form}"), tmp_path))
-
-    assert rows == [(1, ROWS[0]), (2, ROWS[1])]
-
-
-def test_a_file_that_is_not_of_its_format_is_named(tmp_path: Path) -> None:
-    path = tmp_path / "x.parquet"
-    path.write_bytes(b"not parquet")
-
-    with pytest.raises(StageError) as error:
-        list(hub.rows(DatasetsSource(**BASE, format="parquet", paths=["x"]), path, tmp_path))
-
-    assert str(error.value).startswith(f"source 公開データ: cannot read {path}: ")
-
-
 def test_a_row_kept_aside_names_what_json_cannot_hold() -> None:
     row = {"text": 1, "image": b"\x89PNG", "score": float("nan"), "at": datetime(2026, 11, 1), "by": {1: "a"}}
 
-    assert hub.raw(row) == {
+    assert tables.raw(row) == {
         "raw": '{"text":1,"image":"<bytes>","score":null,"at":"2026-11-01T00:00:00","by":{"1":"a"}}'
     }
 
@@ -72,7 +37,7 @@ def python(code: str, **environment: str) -> str:
         "import sys; from pathlib import Path",
         code,
         "from so8t.corpus import hub; from so8t.corpus.hub import DatasetsSource",
-        f"try: list(hub.rows(DatasetsSource(**{declared}), None, Path('unused')))",
+        f"try: list(hub.rows(DatasetsSource(**{declared}), Path('unused')))",
         "except Exception as error: print(type(error).__name__, error, sep=': ')",
     ]
     run = subprocess.run(

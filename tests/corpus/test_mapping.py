@@ -4,15 +4,15 @@ from typing import Any
 
 import pytest
 
-from so8t.corpus.jsonl import JsonlSource
+from so8t.corpus.files import LocalFiles
 from so8t.corpus.mapping import content, identify
 from so8t.corpus.rows import Defect
 
 THINKING = {"task": "締め切りを答える", "safety": "危険はない", "policy": "方針1に従う"}
 
 
-def source(**values: Any) -> JsonlSource:
-    return JsonlSource(name="faq", paths=["x"], terms="t", trust="low", **values)
+def source(**values: Any) -> LocalFiles:
+    return LocalFiles(name="faq", paths=["x"], terms="t", trust="low", **values)
 
 
 def taken(record: Any, **values: Any) -> dict[str, Any]:
@@ -126,9 +126,10 @@ def test_a_conversation_is_divided_at_its_last_user_turn(turns: list[Any], expec
             "m has 2 replies to its last user turn",
         ),
         (
-            [turn("tool", "a")],
+            [turn("narrator", "a")],
             "bad conversation",
-            "m.0 has the role 'tool'; known are system, developer, user, human, assistant, gpt, model",
+            "m.0 has the role 'narrator'; known are system, developer, user, human, prompter, assistant, gpt, chatgpt, "
+            "model, bot",
         ),
     ],
 )
@@ -165,7 +166,8 @@ def test_a_conversation_that_cannot_be_divided_says_why(turns: Any, reason: str,
         (
             {"text": "a", "history": [turn("system", "b")]},
             "bad conversation",
-            "history.0 has the role 'system'; known are system, developer, user, human, assistant, gpt, model",
+            "history.0 has the role 'system'; known are system, developer, user, human, prompter, assistant, gpt, "
+            "chatgpt, model, bot",
         ),
         ({"text": "a", "thinking": "b"}, "wrong type", "thinking is a string, not an object"),
         ({"text": "a", "thinking": {"task": "b"}}, "bad thinking", "thinking must hold exactly task, safety, policy"),

@@ -11,9 +11,9 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from so8t.corpus.declared import Declared, provenance
+from so8t.corpus.files import LocalFiles
 from so8t.corpus.hub import DatasetsSource
 from so8t.corpus.ingest import ingest
-from so8t.corpus.jsonl import JsonlSource
 from so8t.corpus.rows import Defect, Row, Rows
 from so8t.corpus.sources import Declaration, check_named_once, patterns
 from so8t.engine.sourcefiles import expand
@@ -25,7 +25,7 @@ BASE = {"name": "社内FAQ", "terms": "CC-BY-4.0", "trust": "high"}
 HUB = {**BASE, "kind": "datasets", "repo": "owner/name", "revision": "0123456789abcdef0123456789abcdef01234567"}
 
 
-def declare(**values: object) -> JsonlSource | DatasetsSource:
+def declare(**values: object) -> LocalFiles | DatasetsSource:
     return TypeAdapter(Declaration).validate_python({**BASE, **values})
 
 
@@ -35,8 +35,9 @@ def problems(values: dict[str, object]) -> list[str]:
     return [problem["msg"] for problem in error.value.errors()]
 
 
-def test_jsonl_is_the_kind_that_needs_no_name() -> None:
-    assert isinstance(declare(paths=["a.jsonl"]), JsonlSource)
+def test_files_of_this_machine_need_no_kind() -> None:
+    assert isinstance(declare(paths=["a.jsonl"]), LocalFiles)
+    assert isinstance(declare(kind="csv", paths=["a.csv"], encoding="Shift_JIS"), LocalFiles)
     assert isinstance(declare(**HUB), DatasetsSource)
 
 
@@ -44,8 +45,8 @@ def test_jsonl_is_the_kind_that_needs_no_name() -> None:
     ("values", "message"),
     [
         (
-            {**BASE, "kind": "csv", "paths": ["a"]},
-            "Input tag 'csv' found using _kind() does not match any of the expected tags: 'jsonl', 'datasets'",
+            {**BASE, "kind": "word", "paths": ["a"]},
+            "Input tag 'word' found using _branch() does not match any of the expected tags: 'files', 'datasets'",
         ),
         ({**BASE, "paths": []}, "List should have at least 1 item after validation, not 0"),
         ({**BASE, "paths": [" "]}, "Value error, a path is empty"),
@@ -70,17 +71,20 @@ def test_jsonl_is_the_kind_that_needs_no_name() -> None:
         ),
         ({**BASE, "paths": ["a"], "split": "../x"}, "String should match pattern '^[a-z][a-z0-9_]{0,39}$'"),
         ({**BASE, "paths": ["a"], "retrieved": "yesterday"}, r"String should match pattern '^\d{4}-\d{2}-\d{2}$'"),
-        (
-            {**HUB, "revision": None},
-            "Value error, repo needs revision, the 40 digits of a commit: a branch or a tag may move",
-        ),
         ({**HUB, "revision": "main"}, "String should match pattern '^[0-9a-f]{40}$'"),
-        ({**HUB, "repo": None}, "Value error, give either repo (of the hub) or format (of local files)"),
-        ({**HUB, "paths": ["a"]}, "Value error, paths are for local files: leave them out with repo"),
-        ({**BASE, "kind": "datasets", "format": "json"}, "Value error, format needs paths, the local files to read"),
+        ({**HUB, "repo": None}, "Input should be a valid string"),
+        ({**HUB, "paths": ["a"]}, "Extra inputs are not permitted"),
         (
-            {**BASE, "kind": "datasets", "format": "json", "paths": ["a"], "config": "x"},
-            "Value error, revision, config and from_split are for repo: leave them out with format",
+            {**BASE, "paths": ["a"], "format": "ours", "fields": {"text": "t"}},
+            "Value error, give either format or fields",
+        ),
+        (
+            {**BASE, "paths": ["a"], "encoding": "sjis-win"},
+            "Value error, not a charset that Python knows: 'sjis-win'; try cp932, utf-8 or utf-16",
+        ),
+        (
+            {**BASE, "paths": ["a"], "kind": "csv", "sheet": "表"},
+            "Value error, sheet is for kind: excel, and kind is csv: leave one of them out",
         ),
     ],
 )
@@ -97,7 +101,7 @@ def test_where_the_cache_lies_does_not_enter_the_key() -> None:
 
 
 def test_local_files_of_both_kinds_are_declared_to_the_engine() -> None:
-    local = declare(kind="datasets", format="parquet", paths=["b/*.parquet"])
+    local = declare(kind="parquet", paths=["b/*.parquet"])
 
     own = declare(name="own", paths=["a/*.jsonl", "c.jsonl"])
     assert patterns([own, local, declare(**{**HUB, "name": "hub"})]) == {
@@ -110,7 +114,7 @@ def test_local_files_of_both_kinds_are_declared_to_the_engine() -> None:
 def test_provenance_says_where_and_on_which_terms() -> None:
     source = declare(paths=["a"], url="https://example.org/faq", retrieved="2026-11-01")
 
-    assert list(provenance(source)("a.jsonl", 7).items()) == [
+    assert list(provenance(source)("a.jsonl", 7, "line").items()) == [
         ("name", "社内FAQ"),
         ("file", "a.jsonl"),
         ("line", 7),

@@ -4,10 +4,12 @@ import gzip
 from pathlib import Path
 from typing import Any
 
+import openpyxl
 import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import yaml
 import zstandard
 from pydantic import ValidationError
 
@@ -16,6 +18,7 @@ from so8t.engine.sourcefiles import expand
 from so8t.engine.stage import Inputs, Source
 from so8t.errors import DataError, StageError
 from stages.raw import STAGE, Spec
+from tests.whole.test_docs import blocks
 
 FAQ = {"name": "faq", "terms": "CC-BY-4.0", "trust": "high"}
 
@@ -171,8 +174,6 @@ def test_a_local_parquet_passes_the_same_door(tmp_path: Path) -> None:
     rows = [{"q": "質問", "class": 3}, {"q": None, "class": 0}, {"q": "次", "class": 0}, {"q": "先", "class": 0}]
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "x.parquet")
     source = {
-        "kind": "datasets",
-        "format": "parquet",
         "paths": ["*.parquet"],
         "fields": {"text": "q", "label": "class"},
         "labels": {"0": "ALLOW", "3": "REFUSE"},
@@ -181,20 +182,108 @@ def test_a_local_parquet_passes_the_same_door(tmp_path: Path) -> None:
 
     out = build(tmp_path, source, bad_input="quarantine")
 
-    assert [(r["text"], r["label"], r["source"]["line"]) for r in records(out / "raw.jsonl")] == [
+    assert [(r["text"], r["label"], r["source"]["record"]) for r in records(out / "raw.jsonl")] == [
         ("質問", "REFUSE", 1),
         ("次", "ALLOW", 3),
     ]
     assert records(out / "quarantined.jsonl") == [
         {
             "source": {"name": "faq", "file": "x.parquet"},
-            "line": 2,
+            "record": 2,
             "reason": "no text",
             "detail": "no text: q is missing",
             "raw": '{"q":null,"class":0}',
         }
     ]
     assert orjson.loads((out / "stats.json").read_bytes())["faq"]["beyond_limit"] == 1
+
+
+def test_what_was_found_out_is_printed_and_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = "instruction,input,output\r\n訳して。,猫,cat\r\n挨拶して。,,こんにちは\r\n"
+    (tmp_path / "faq.csv").write_bytes(rows.encode("cp932"))
+
+    out = build(tmp_path, {"paths": ["faq.csv"]})
+
+    assert [(r["text"], r["answer"], r["source"]["record"]) for r in records(out / "raw.jsonl")] == [
+        ("訳して。\n\n猫", "cat", 1),
+        ("挨拶して。", "こんにちは", 2),
+    ]
+    read_as = {
+        "faq.csv": "a table in cp932 (byte 27 is not UTF-8, and the bytes behind it are most like this), "
+        "its cells parted by commas",
+        "records": "alpaca: its records have instruction and output; "
+        "text = '{instruction}\\n\\n{input}', answer = output",
+    }
+    assert orjson.loads((out / "stats.json").read_bytes())["faq"]["read_as"] == read_as
+    assert capsys.readouterr().err == (
+        f"raw: faq: faq.csv read as {read_as['faq.csv']}\n"
+        f"raw: faq: records read as {read_as['records']}\n"
+        "raw: 2 records from 1 sources, 0 records quarantined\n"
+    )
+
+
+def test_strict_names_the_record_of_a_table_and_of_an_array(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(b"text,label\na,ALLOW\n,DENY\n")
+    (tmp_path / "b.json").write_bytes(b'[{"text": "a"},\n {"text": 1}]')
+
+    for name, said in (("a.csv", "no text: text is empty"), ("b.json", "text is a number, not a string")):
+        with pytest.raises(DataError) as error:
+            build(tmp_path, {"paths": [name]})
+        assert str(error.value) == f"{name}: record 2: {said}; fix the record, or set bad_input: quarantine"
+
+
+# ---- docs/tour.md: five lines for each format ----------------------------------------------------------------
+
+PAIR = ("締め日は？", "毎月二十五日です。")
+TURNS = [{"role": "user", "content": PAIR[0]}, {"role": "assistant", "content": PAIR[1]}]
+FILES = {
+    "alpaca.json": [{"instruction": PAIR[0], "input": "経費精算", "output": PAIR[1]}],
+    "sharegpt.json": [
+        {"conversations": [{"from": "human", "value": PAIR[0]}, {"from": "gpt", "value": PAIR[1]}], "id": "a_0"}
+    ],
+    "messages.jsonl": [{"messages": [*TURNS[:1], {"role": "tool", "content": "25"}, *TURNS[1:]]}],
+    "completions.jsonl": [{"prompt": PAIR[0], "completion": PAIR[1], "instruction": "", "output": ""}],
+    "pairs.jsonl": [{"prompt": PAIR[0], "chosen": PAIR[1], "rejected": "知りません。"}],
+    "faq.csv": [{"質問": PAIR[0], "回答": PAIR[1]}],
+    "rows.parquet": [{"question": PAIR[0], "answer": PAIR[1]}],
+    "faq.xlsx": [{"質問": PAIR[0], "回答": PAIR[1]}],
+}
+
+
+def put(path: Path, rows: list[dict[str, Any]]) -> None:
+    if path.suffix == ".json":
+        path.write_bytes(orjson.dumps(rows, option=orjson.OPT_INDENT_2))
+    elif path.suffix == ".jsonl":
+        path.write_bytes(b"".join(orjson.dumps(row) + b"\n" for row in rows))
+    elif path.suffix == ".csv":
+        lines = [",".join(rows[0]), *(",".join(row.values()) for row in rows)]
+        path.write_bytes("\r\n".join(lines).encode("cp932"))
+    elif path.suffix == ".parquet":
+        pq.write_table(pa.Table.from_pylist(rows), path)
+    else:
+        book = openpyxl.Workbook()
+        sheet = book.create_sheet("質問集")
+        sheet.append(list(rows[0]))
+        for row in rows:
+            sheet.append(list(row.values()))
+        book.save(path)
+
+
+def test_the_five_lines_of_the_tour_read_each_format(tmp_path: Path) -> None:
+    shown = [block.text for block in blocks("docs/tour.md") if block.subject == "specs/mine/raw.yaml"][1:]
+    for name, rows in FILES.items():
+        put(tmp_path / name, rows)
+
+    found: dict[str, list[str]] = {}
+    for text in shown:
+        (source,) = yaml.safe_load(text)["sources"]
+        (record,) = records(build(tmp_path, source) / "raw.jsonl")
+        found.setdefault(source["paths"][0], []).append(record["text"])
+        assert record["answer"] == PAIR[1]
+        assert record.get("rejected") == ("知りません。" if source["name"] == "pairs" else None)
+
+    plain = {name: [PAIR[0]] for name in FILES}
+    assert found == plain | {"alpaca.json": ["締め日は？\n\n経費精算", "締め日は？\n\n### 入力\n経費精算"]}
 
 
 def test_sources_that_give_no_record_are_an_error_with_the_reasons(tmp_path: Path) -> None:

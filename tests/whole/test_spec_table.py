@@ -32,14 +32,6 @@ POLICY = {
 }
 RULE = SPECS["labelled"]["rules"][0]
 JSONL = SPECS["raw"]["sources"][0]
-LOCAL = {
-    "name": "local",
-    "kind": "datasets",
-    "format": "json",
-    "paths": ["pico.jsonl"],
-    "terms": "test",
-    "trust": "low",
-}
 HUB = {"name": "hub", "kind": "datasets", "repo": "a/b", "revision": "0" * 40, "terms": "test", "trust": "low"}
 TEACHER = {"teacher": {"model": "m"}}
 OWN_CHAT: dict[str, Any] = {
@@ -56,10 +48,6 @@ FIELDS = {"fields": {"text": "text", "label": "label", "answer": "answer"}}
 
 def jsonl(**change: Any) -> dict[str, Any]:
     return {"sources": [{**JSONL, **change}]}
-
-
-def local(**change: Any) -> dict[str, Any]:
-    return {"sources": [{**LOCAL, **change}]}
 
 
 def hub(**change: Any) -> dict[str, Any]:
@@ -92,20 +80,25 @@ def own_chats() -> Iterator[tuple[str, dict[str, Any]]]:
 TABLE: dict[str, list[tuple[str, dict[str, Any], dict[str, Any], str]]] = {
     "raw": [
         ("sources", {}, {"sources": [JSONL, {**JSONL, "name": "more", "paths": ["more.jsonl"]}]}, "rclt"),
-        ("sources.jsonl.kind", {}, jsonl(kind="datasets", format="json"), "r"),
-        ("sources.jsonl.name", {}, jsonl(name="other"), "rclt"),
-        ("sources.jsonl.terms", {}, jsonl(terms="CC0"), "rclt"),
-        ("sources.jsonl.trust", {}, jsonl(trust="low"), "rclt"),
-        ("sources.jsonl.url", {}, jsonl(url="https://example.jp"), "rclt"),
-        ("sources.jsonl.retrieved", {}, jsonl(retrieved="2026-11-01"), "rclt"),
-        ("sources.jsonl.fields", {}, jsonl(**FIELDS), "rclt"),
-        ("sources.jsonl.labels", {}, jsonl(labels={"ALLOW": "ALLOW"}), "rclt"),
-        ("sources.jsonl.constants", {}, jsonl(constants={"tags": {"kind": "pico"}}), "rclt"),
-        ("sources.jsonl.split", {}, jsonl(split="test_known"), "rclt"),
-        ("sources.jsonl.limit", {}, jsonl(limit=30), "rclt"),
-        ("sources.jsonl.paths", {}, jsonl(paths=["pico.jsonl", "more.jsonl"]), "rclt"),
+        ("sources.files.kind", {}, jsonl(kind="jsonl"), "r"),
+        ("sources.files.name", {}, jsonl(name="other"), "rclt"),
+        ("sources.files.terms", {}, jsonl(terms="CC0"), "rclt"),
+        ("sources.files.trust", {}, jsonl(trust="low"), "rclt"),
+        ("sources.files.url", {}, jsonl(url="https://example.jp"), "rclt"),
+        ("sources.files.retrieved", {}, jsonl(retrieved="2026-11-01"), "rclt"),
+        ("sources.files.fields", {}, jsonl(**FIELDS), "rclt"),
+        ("sources.files.labels", {}, jsonl(labels={"ALLOW": "ALLOW"}), "rclt"),
+        ("sources.files.constants", {}, jsonl(constants={"tags": {"kind": "pico"}}), "rclt"),
+        ("sources.files.split", {}, jsonl(split="test_known"), "rclt"),
+        ("sources.files.limit", {}, jsonl(limit=30), "rclt"),
+        ("sources.files.paths", {}, jsonl(paths=["pico.jsonl", "more.jsonl"]), "rclt"),
+        ("sources.files.format", {}, jsonl(format="ours"), "r"),
+        ("sources.files.tools", {}, jsonl(tools="flatten"), "r"),
+        ("sources.files.encoding", {}, jsonl(encoding="cp932"), "r"),
+        ("sources.files.delimiter", {}, jsonl(delimiter=";"), "r"),
+        ("sources.files.sheet", {}, jsonl(sheet="表"), "r"),
         *(
-            (f"sources.jsonl.fields.{name}", jsonl(**FIELDS), jsonl(fields={**FIELDS["fields"], **change}), built)
+            (f"sources.files.fields.{name}", jsonl(**FIELDS), jsonl(fields={**FIELDS["fields"], **change}), built)
             for name, change, built in [
                 ("text", {"text": "label"}, "rclt"),
                 ("messages", {"text": None, "answer": None, "messages": "talk"}, "?"),
@@ -114,13 +107,14 @@ TABLE: dict[str, list[tuple[str, dict[str, Any], dict[str, Any], str]]] = {
                 ("label", {"label": None}, "rclt"),
                 ("reason", {"reason": "answer"}, "rclt"),
                 ("answer", {"answer": "text"}, "rclt"),
+                ("rejected", {"rejected": "answer"}, "rclt"),
                 ("thinking", {"thinking": "thinking"}, "rclt"),
                 ("split", {"split": "pin"}, "r"),
                 ("tags", {"tags": "tags"}, "rclt"),
             ]
         ),
         *(
-            (f"sources.jsonl.constants.{name}", {}, jsonl(constants={name: value}), "rclt")
+            (f"sources.files.constants.{name}", {}, jsonl(constants={name: value}), "rclt")
             for name, value in [
                 ("system", "係として答える。"),
                 ("label", "DENY"),
@@ -129,19 +123,19 @@ TABLE: dict[str, list[tuple[str, dict[str, Any], dict[str, Any], str]]] = {
                 ("tags", {"a": "b"}),
             ]
         ),
-        ("sources.datasets.kind", local(), jsonl(name="local", trust="low"), "r"),
-        ("sources.datasets.name", local(), local(name="other"), "rclt"),
-        ("sources.datasets.terms", local(), local(terms="CC0"), "rclt"),
-        ("sources.datasets.trust", local(), local(trust="high"), "rclt"),
-        ("sources.datasets.url", local(), local(url="https://example.jp"), "rclt"),
-        ("sources.datasets.retrieved", local(), local(retrieved="2026-11-01"), "rclt"),
-        ("sources.datasets.fields", local(), local(**FIELDS), "rclt"),
-        ("sources.datasets.labels", local(), local(labels={"ALLOW": "ALLOW"}), "rclt"),
-        ("sources.datasets.constants", local(), local(constants={"tags": {"kind": "pico"}}), "rclt"),
-        ("sources.datasets.split", local(), local(split="test_known"), "rclt"),
-        ("sources.datasets.limit", local(), local(limit=30), "rclt"),
-        ("sources.datasets.format", local(), local(format="csv"), "?"),
-        ("sources.datasets.paths", local(), local(paths=["pico.jsonl", "more.jsonl"]), "rclt"),
+        ("sources.datasets.kind", hub(), jsonl(name="hub", trust="low"), "rclt"),
+        ("sources.datasets.name", hub(), hub(name="other"), "?"),
+        ("sources.datasets.terms", hub(), hub(terms="CC0"), "?"),
+        ("sources.datasets.trust", hub(), hub(trust="high"), "?"),
+        ("sources.datasets.url", hub(), hub(url="https://example.jp"), "?"),
+        ("sources.datasets.retrieved", hub(), hub(retrieved="2026-11-01"), "?"),
+        ("sources.datasets.format", hub(), hub(format="alpaca"), "?"),
+        ("sources.datasets.fields", hub(), hub(**FIELDS), "?"),
+        ("sources.datasets.tools", hub(), hub(tools="keep"), "?"),
+        ("sources.datasets.labels", hub(), hub(labels={"ALLOW": "ALLOW"}), "?"),
+        ("sources.datasets.constants", hub(), hub(constants={"tags": {"kind": "pico"}}), "?"),
+        ("sources.datasets.split", hub(), hub(split="test_known"), "?"),
+        ("sources.datasets.limit", hub(), hub(limit=30), "?"),
         ("sources.datasets.repo", hub(), hub(repo="a/c"), "?"),
         ("sources.datasets.revision", hub(), hub(revision="1" * 40), "?"),
         ("sources.datasets.config", hub(), hub(config="ja"), "?"),
@@ -347,4 +341,4 @@ def test_the_table_names_every_field_of_every_spec() -> None:
 
 
 # models that are also replaced as a whole above
-OF_A_WHOLE = {"sources.jsonl.constants", "sources.datasets.constants"}
+OF_A_WHOLE = {"sources.files.constants", "sources.datasets.constants"}

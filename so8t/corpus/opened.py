@@ -1,0 +1,100 @@
+"""Files from outside as streams of bytes: plain, .gz or .zst; a compressed file that was cut is an error."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from so8t.errors import DataError, MissingExtra
+
+CHUNK = 1 << 20
+PACKED = (".gz", ".zst")
+_ZSTD_FEED = 1 << 8  # 4 bytes may unpack to 128 KiB, so that a large feed could fill the memory
+
+
+class Corrupt(Exception):
+    """zstandard's error under a name that needs no import of it."""
+
+
+BROKEN = (OSError, EOFError, zlib.error, Corrupt)  # what reading may raise
+
+
+def bare_suffix(path: Path) -> str:
+    """`.csv` of shop.csv and of shop.csv.gz."""
+    return Path(path.stem if path.suffix.lower() in PACKED else path.name).suffix.lower()
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[io.BufferedReader | gzip.GzipFile]:
+    file: io.BufferedReader = io.BufferedReader(io.FileIO(path), CHUNK)
+    with file:
+        if path.suffix == ".gz":
+            if not file.peek(1):
+                raise EOFError
+            with gzip.GzipFile(fileobj=file) as stream:
+                yield stream
+        elif path.suffix == ".zst":
+            yield io.BufferedReader(_Zstd(file), CHUNK)
+        else:
+            yield file
+
+
+@contextmanager
+def blamed(name: str, place: Callable[[], str], read: Callable[[], str]) -> Iterator[None]:
+    """What goes wrong inside, as a message: `place` is where it stands, `read` what was read so far."""
+    try:
+        yield
+    except EOFError as error:
+        raise DataError(f"{place()}: the compressed file ends too early, after {read()}; get it again") from error
+    except (gzip.BadGzipFile, zlib.error, Corrupt) as error:
+        raise DataError(f"{place()}: cannot decompress: {error}; get the file again") from error
+    except OSError as error:
+        raise DataError(f"{name}: cannot read: {error.strerror or error}") from error
+
+
+class _Zstd(io.RawIOBase):
+    """A .zst file as a stream; zstandard's own reader takes a truncated frame for the end of the file."""
+
+    def __init__(self, file: io.BufferedIOBase) -> None:
+        try:
+            import zstandard
+        except ImportError:
+            raise MissingExtra("zstandard", "collect", "reading a .zst file") from None
+        self._error = zstandard.ZstdError
+        self._frames = zstandard.ZstdDecompressor()
+        self._frame = self._frames.decompressobj()
+        self._file = file
+        self._fed = b""
+        self._ready = memoryview(b"")
+        self._inside = True  # an empty file is a truncated one
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._ready:
+            if not (fed := self._fed or self._file.read(_ZSTD_FEED)):
+                if self._inside:
+                    raise EOFError
+                return 0
+            self._ready = memoryview(self._decompress(fed))
+        size = min(len(buffer), len(self._ready))
+        buffer[:size] = self._ready[:size]
+        self._ready = self._ready[size:]
+        return size
+
+    def _decompress(self, fed: bytes) -> bytes:
+        if self._frame.eof:
+            self._frame = self._frames.decompressobj()
+        try:
+            data = self._frame.decompress(fed)
+        except self._error as error:
+            raise Corrupt(error) from error
+        self._inside = not self._frame.eof
+        self._fed = self._frame.unused_data if self._frame.eof else b""
+        return data
