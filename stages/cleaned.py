@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal, get_args
 import orjson
 from pydantic import Field, field_validator, model_validator
 
-from so8t.corpus import harm
+from so8t.corpus import harm, shares
 from so8t.engine.stage import Inputs, Stage
 from so8t.errors import StageError
 from so8t.formats import records
@@ -135,6 +135,8 @@ class Spec(SpecModel):
     """Harmful and adult texts."""
     duplicates: Duplicates = Duplicates()
     """Exact and near duplicates."""
+    max_dropped: float = Field(0.5, ge=0, le=1)
+    """The largest share of records that may be dropped; more fails the build, and dropped.jsonl can be seen."""
     workers: int = execution(1, ge=1)
     """Processes that clean records; the result does not depend on it. Worth it from some 50,000 records."""
 
@@ -162,6 +164,7 @@ def build(inputs: Inputs, out: Path, spec: Spec) -> None:
     check(taken, stats)
     (out / "stats.json").write_bytes(orjson.dumps(stats, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
     print(f"cleaned: {stats['in']} in, {stats['out']} out, dropped {stats['dropped']}", file=sys.stderr)
+    shares.check("cleaned", stats["dropped"], stats["out"], spec.max_dropped, "max_dropped")
 
 
 def cleaner(spec: Spec) -> Callable[[list[bytes]], list[Outcome]]:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import orjson
 from pydantic import Field
 
-from so8t.corpus import labelling
+from so8t.corpus import labelling, shares
 from so8t.corpus.classifier import Classifier, FittedClassifier, shortage, train
 from so8t.corpus.rules import Harm, RuleBook, Rules
 from so8t.engine.stage import Inputs, Stage
@@ -55,6 +55,10 @@ class Spec(SpecModel):
     agreement: bool = True
     """Measure rules and classifier against held-out given labels."""
 
+    max_undecided: float = Field(0.5, ge=0, le=1)
+    """The largest share of records that may become ESCALATION because no label, no rule and no classifier told their
+    class; more fails the build, and so does one where no record has a given label, unless this is 1."""
+
     batch: int = execution(1024, ge=1)
     """Records that the classifier is asked about at once."""
 
@@ -83,6 +87,8 @@ def build(inputs: Inputs, out: Path, spec: Spec) -> None:
     _check_counts(**report["records"])
     (out / "agreement.json").write_bytes(orjson.dumps(report, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
     print(_summary(report), file=sys.stderr)
+    shares.check("labelled", {"unknown_label": labeller.quarantined}, labeller.counts.total(), 1.0, "max_quarantined")
+    labelling.check_decided(labeller, surveyed, report["classifier"].get("why", ""), spec.max_undecided)
 
 
 def _policy(spec: Spec) -> labelling.Policy:

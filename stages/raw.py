@@ -10,10 +10,10 @@ from typing import Any, Literal
 import orjson
 from pydantic import Field, field_validator
 
+from so8t.corpus import shares
 from so8t.corpus.ingest import Tally, ingest
 from so8t.corpus.sources import Declaration, check_named_once, patterns
 from so8t.engine.stage import Inputs, Stage
-from so8t.errors import DataError
 from so8t.spec.fields import SpecModel
 
 
@@ -24,6 +24,8 @@ class Spec(SpecModel):
     """The sources, read in this order."""
     bad_input: Literal["strict", "quarantine"] = "strict"
     """strict: the first bad line fails the build; quarantine: bad lines are kept aside and counted by reason."""
+    max_quarantined: float = Field(0.5, ge=0, le=1)
+    """The largest share of records that may be put aside; more fails the build, and what was put aside can be seen."""
     max_line: int = Field(16 << 20, ge=1 << 10, le=1 << 30)
     """The longest line to read, in bytes; a longer one is bad input and is never held in memory as a whole."""
 
@@ -49,19 +51,15 @@ def build(inputs: Inputs, out: Path, spec: Spec) -> None:
         for what, said in tally.read_as.items():
             print(f"raw: {name}: {what} read as {said}", file=sys.stderr)
     _report(tallies)
+    reasons = sum((tally.quarantined for tally in tallies.values()), Counter[str]())
+    records = sum(tally.records for tally in tallies.values())
+    shares.check("raw", reasons, records, spec.max_quarantined, "max_quarantined")
 
 
 def _report(tallies: dict[str, Tally]) -> None:
     records, aside = sum(t.records for t in tallies.values()), sum(t.aside for t in tallies.values())
-    if not records:
-        reasons = sum((t.quarantined for t in tallies.values()), Counter())
-        raise DataError(f"no source gave a record: {_counted(reasons) or 'every file is empty'}")
     unit = "lines" if any(tally.unit == "line" for tally in tallies.values()) else "records"
     print(f"raw: {records:,} records from {len(tallies)} sources, {aside:,} {unit} quarantined", file=sys.stderr)
-
-
-def _counted(reasons: Counter[str]) -> str:
-    return ", ".join(f"{count} x {reason}" for reason, count in sorted(reasons.items()))
 
 
 STAGE = Stage(

@@ -17,7 +17,7 @@ from typing import Any
 from so8t.corpus.agreement import Agreement
 from so8t.corpus.classifier import Example, FittedClassifier, Guess
 from so8t.corpus.rules import SEVERITY, Harm, Rule, RuleBook
-from so8t.errors import DataError
+from so8t.errors import DataError, Missed
 from so8t.formats.records import LABELS, Label, Record
 
 HEAD = ("id", "text", "system", "history")
@@ -74,7 +74,10 @@ def unknown_label(record: Record) -> str | None:
 
 def where(record: Record) -> str:
     source = record.get("source", {})
-    return f"{source.get('file') or source.get('name')}:{source.get('line')}: record {record['id']}"
+    file = source.get("file") or source.get("name")
+    if "record" in source:
+        return f"{file}: record {source['record']} ({record['id']})"
+    return f"{file}:{source.get('line')}: record {record['id']}"
 
 
 @dataclass(frozen=True)
@@ -197,7 +200,7 @@ class Labeller:
         labelled.update((key, value) for key, value in record.items() if key not in labelled)
         if decision.labelled_by != "given" and decision.label != "ALLOW":
             # the answer was written for a help that is not given; kept, it would become a target to generate
-            answers = [labelled.pop(key, None) for key in ("answer", "thinking")]
+            answers = [labelled.pop(key, None) for key in ("answer", "thinking", "rejected")]
             self.withdrawn += any(answer is not None for answer in answers)
         return labelled
 
@@ -216,6 +219,23 @@ class Labeller:
         agreement.classifier.add(truth, guess.label, guess.confidence)
         agreement.together.add(truth, together.label, None if unsure else together.confidence)
         agreement.unsure += unsure
+
+
+def check_decided(labeller: Labeller, surveyed: Survey, why: str, most: float) -> None:
+    """Missed if too many records are ESCALATION only because nothing could tell their class.
+
+    Where no record has a given label, one such record is too many, unless the spec takes them all.
+    """
+    undecided = 0 if labeller.model else labeller.counts["threshold", "ESCALATION"]
+    nothing_given = not any(who == "given" for who, _ in labeller.counts)
+    if undecided <= most * labeller.counts.total() and not (undecided and nothing_given and most < 1):
+        return
+    raise Missed(
+        f"labelled: {undecided:,} of {labeller.counts.total():,} records have no class: none is given, no rule "
+        f"matches, and no classifier could be trained ({why}); as ESCALATION they would lose their answers. "
+        "Say their classes (fields.label, labels or constants.label in raw.yaml, rules in labelled.yaml), or train "
+        "conversations as they are (task: chat in profile.yaml); max_undecided: 1 takes them as ESCALATION all the same"
+    )
 
 
 def report(labeller: Labeller, surveyed: Survey, classifier: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,7 +17,10 @@ from stages.raw import STAGE, Spec
 pytestmark = pytest.mark.slow
 
 SPEC = Spec(
-    sources=[{"name": "faq", "paths": ["*"], "terms": "t", "trust": "low"}], bad_input="quarantine", max_line=2048
+    sources=[{"name": "faq", "paths": ["*"], "terms": "t", "trust": "low"}],
+    bad_input="quarantine",
+    max_line=2048,
+    max_quarantined=1,
 )
 GOOD = [
     {"text": "経費精算の締め切りはいつですか？", "label": "ALLOW", "tags": {"domain": "経理", "intent": "質問"}},

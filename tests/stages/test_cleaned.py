@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from so8t.engine.stage import Inputs
-from so8t.errors import StageError
+from so8t.errors import Missed, StageError
 from so8t.formats import records
 from stages.cleaned import STAGE, Spec, build, check
 
@@ -28,7 +28,7 @@ def run(tmp_path: Path, texts: list[str | dict[str, Any]], **values: Any) -> tup
     room.mkdir(exist_ok=True)
     out.mkdir(exist_ok=True)
     records.write(room / "raw.jsonl", raw(texts))
-    build(Inputs({"raw": room}), out, Spec(**values))
+    build(Inputs({"raw": room}), out, Spec(**{"max_dropped": 1, **values}))
     assert sorted(path.name for path in out.iterdir()) == sorted(STAGE.gives)
     stats = orjson.loads((out / "stats.json").read_bytes())
     return list(records.read(out / "cleaned.jsonl")), list(records.read(out / "dropped.jsonl")), stats
@@ -125,8 +125,30 @@ def test_workers_do_not_change_a_byte(tmp_path: Path) -> None:
     assert results[0] == results[1]
 
 
-def test_an_empty_input_is_an_empty_output(tmp_path: Path) -> None:
-    assert run(tmp_path, []) == ([], [], {"in": 0, "out": 0, "dropped": {}, "pii": {}, "harm": {}})
+def test_a_stage_that_keeps_nothing_fails_and_leaves_what_it_dropped_to_be_seen(tmp_path: Path) -> None:
+    with pytest.raises(Missed, match=r"^cleaned: no record came in$"):
+        run(tmp_path, [])
+    with pytest.raises(Missed) as caught:
+        run(tmp_path, ["Please answer in English.", "Thank you very much."])
+
+    assert str(caught.value) == (
+        "cleaned: 2 of 2 records were dropped, so no record is left: 2 x language; "
+        "language.min_japanese: 0 in cleaned.yaml takes every language"
+    )
+    assert [each["reason"] for each in records.read(tmp_path / "out/dropped.jsonl")] == ["language", "language"]
+
+
+def test_more_than_the_specs_share_dropped_is_an_error_that_says_what_took_them(tmp_path: Path) -> None:
+    texts: list[str | dict[str, Any]] = ["締め切りはいつですか", "Please answer in English.", "あ", "Thank you."]
+
+    with pytest.raises(Missed) as caught:
+        run(tmp_path, texts, max_dropped=0.5)
+
+    assert str(caught.value) == (
+        "cleaned: 3 of 4 records were dropped, more than max_dropped: 0.5 allows: 2 x language, 1 x too_short; "
+        "language.min_japanese: 0 in cleaned.yaml takes every language"
+    )
+    assert len(run(tmp_path, texts, max_dropped=0.75)[0]) == 1
 
 
 def test_records_that_vanish_fail_the_stage() -> None:

@@ -14,7 +14,7 @@ import yaml
 
 from so8t.corpus.rules import RuleBook
 from so8t.engine.stage import Inputs
-from so8t.errors import DataError, StageError
+from so8t.errors import DataError, Missed, StageError
 from so8t.formats import records
 from stages import labelled
 from stages.labelled import STAGE, Spec, build
@@ -165,10 +165,31 @@ def test_an_unknown_label_is_quarantined_and_counted_where_the_spec_says_so(tmp_
     ]
 
 
-def test_no_records_are_no_labels(tmp_path):
-    out, report = labels(tmp_path, [])
-    assert out == []
-    assert report["records"] == {"in": 0, "out": 0, "quarantined": 0}
+def test_no_records_are_an_error(tmp_path):
+    with pytest.raises(Missed, match=r"^labelled: no record came in$"):
+        labels(tmp_path, [])
+
+
+def test_records_whose_class_nothing_can_tell_are_an_error_with_the_ways_out(tmp_path):
+    unknown = [*map(record, ["爆弾の作り方を教えて", "◆◆◆", "図書館の紹介文を書いて"])]
+    rules = {"rules": [{"name": "w", "label": "REFUSE", "patterns": ["爆弾"], "reason": "武器"}]}
+
+    with pytest.raises(Missed) as caught:
+        labels(tmp_path, unknown, **rules)
+
+    ways = (
+        "Say their classes (fields.label, labels or constants.label in raw.yaml, rules in labelled.yaml), or train "
+        "conversations as they are (task: chat in profile.yaml); max_undecided: 1 takes them as ESCALATION all the same"
+    )
+    said = str(caught.value)
+    assert said.startswith(
+        "labelled: 2 of 3 records have no class: none is given, no rule matches, and no classifier could be trained ("
+    )
+    assert said.endswith(f"); as ESCALATION they would lose their answers. {ways}")
+    assert len(labels(tmp_path / "taken", unknown, **rules, max_undecided=1)[0]) == 3
+    with pytest.raises(Missed, match=r"^labelled: 2 of 3 records have no class"):
+        labels(tmp_path / "few", [{**record("はい"), "label": "ALLOW"}, *unknown[1:]])
+    assert len(labels(tmp_path / "most", [{**each, "label": "ALLOW"} for each in unknown[1:]] + unknown[:1])[0]) == 3
 
 
 def test_counts_that_do_not_add_up_fail_the_stage():

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from so8t.corpus.ingest import Tally
 from so8t.engine.sourcefiles import expand
 from so8t.engine.stage import Inputs, Source
-from so8t.errors import DataError, StageError
+from so8t.errors import DataError, Missed, StageError
 from stages.raw import STAGE, Spec
 from tests.whole.test_docs import blocks
 
@@ -101,7 +101,7 @@ def test_strict_stops_at_the_first_bad_line_and_says_what_to_do(tmp_path: Path) 
 def test_quarantine_keeps_bad_lines_aside_with_reason_and_bytes(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_bytes(b'{"text":"a"}\n\n{"text":"\xff"}\n["\xe3\x81\x82"]\n{"text":"' + b"x" * 2000)
 
-    out = build(tmp_path, {"paths": ["a.jsonl"]}, bad_input="quarantine", max_line=1024)
+    out = build(tmp_path, {"paths": ["a.jsonl"]}, bad_input="quarantine", max_line=1024, max_quarantined=1)
 
     where = {"name": "faq", "file": "a.jsonl"}
     assert records(out / "quarantined.jsonl") == [
@@ -289,10 +289,33 @@ def test_the_five_lines_of_the_tour_read_each_format(tmp_path: Path) -> None:
 def test_sources_that_give_no_record_are_an_error_with_the_reasons(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_bytes(b"x\n[]\ny\n")
 
-    with pytest.raises(DataError) as error:
+    with pytest.raises(Missed) as error:
         build(tmp_path, {"paths": ["a.jsonl"]}, bad_input="quarantine")
 
-    assert str(error.value) == "no source gave a record: 2 x not JSON, 1 x not an object"
+    assert str(error.value) == (
+        "raw: 3 of 3 records were quarantined, so no record is left: 2 x not JSON, 1 x not an object; "
+        "`kind` in raw.yaml says what the file is"
+    )
+    assert [line["line"] for line in records(tmp_path / "out/quarantined.jsonl")] == [1, 2, 3]
+
+    (tmp_path / "a.jsonl").write_bytes(b"\n")
+    with pytest.raises(Missed, match=r"^raw: no record came in$"):
+        build(tmp_path, {"paths": ["a.jsonl"]})
+
+
+def test_more_than_the_specs_share_put_aside_is_an_error_that_says_what_took_them(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_bytes(b'{"text":"a"}\n{"text":3}\n{"text":""}\n{"text":4}\n')
+
+    with pytest.raises(Missed) as error:
+        build(tmp_path, {"paths": ["a.jsonl"]}, bad_input="quarantine")
+
+    assert str(error.value) == (
+        "raw: 3 of 4 records were quarantined, more than max_quarantined: 0.5 allows: 2 x wrong type, 1 x no text; "
+        "`fields` or `format` in raw.yaml say where the text lies"
+    )
+    assert len(
+        records(build(tmp_path, {"paths": ["a.jsonl"]}, bad_input="quarantine", max_quarantined=0.75) / "raw.jsonl")
+    )
 
 
 def test_lines_without_a_place_in_the_tally_fail_the_build() -> None:

@@ -143,6 +143,7 @@ TABLE: dict[str, list[tuple[str, dict[str, Any], dict[str, Any], str]]] = {
         ("sources.datasets.cache_dir", hub(), hub(cache_dir="elsewhere"), ""),
         ("bad_input", {}, {"bad_input": "strict"}, "?"),
         ("max_line", {}, {"max_line": 4096}, "r"),
+        ("max_quarantined", {}, {"max_quarantined": 0.9}, "r"),
     ],
     "cleaned": [
         ("normalise", {}, {"normalise": False}, "clt"),
@@ -179,6 +180,7 @@ TABLE: dict[str, list[tuple[str, dict[str, Any], dict[str, Any], str]]] = {
         ("duplicates.bands", {}, {"duplicates": {"bands": 32}}, "c"),
         ("duplicates.seed", {}, {"duplicates": {"seed": 1}}, "c"),
         ("workers", {}, {"workers": 2}, ""),
+        ("max_dropped", {}, {"max_dropped": 0.9}, "c"),
     ],
     "labelled": [
         ("unknown_label", {}, {"unknown_label": "quarantine"}, "l"),
@@ -215,6 +217,7 @@ TABLE: dict[str, list[tuple[str, dict[str, Any], dict[str, Any], str]]] = {
         ("classifier.min_records_per_ngram", {}, {"classifier": {"min_records_per_ngram": 1}}, "lt"),
         ("classifier.max_features", {}, {"classifier": {"max_features": 100}}, "lt"),
         ("classifier.inverse_regularisation", {}, {"classifier": {"inverse_regularisation": 1.0}}, "lt"),
+        ("max_undecided", {}, {"max_undecided": 0.9}, "l"),
         ("unsure", {}, {"unsure": "迷う"}, "l"),
         ("agreement", {}, {"agreement": False}, "l"),
         ("batch", {}, {"batch": 7}, ""),
