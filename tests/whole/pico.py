@@ -81,7 +81,7 @@ SPECS: dict[str, Any] = {
         "sources": [{"name": "pico", "paths": ["pico.jsonl"], "terms": "test", "trust": "high"}],
         "bad_input": "quarantine",
     },
-    "cleaned": {},
+    "cleaned": {"max_dropped": 1.0},  # values that tests set drop nearly all
     "labelled": {
         "rules": [{"name": "forgery", "label": "REFUSE", "patterns": ["偽造する"], "reason": "偽造の依頼"}],
         "classifier": {"min_per_class": 4, "folds": 2},
