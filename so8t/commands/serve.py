@@ -32,6 +32,7 @@ class Serve(DoitCmdBase):
         from so8t.serve.start import run
 
         graph = current_graph()
+        graph.leaving.sentence = "serve has stopped"
         try:
             run(graph.project, graph.profile, development)
         except UserError as error:

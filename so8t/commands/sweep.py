@@ -52,9 +52,6 @@ class Sweep(DoitCmdBase):
             result = sweep.run(base, axes, stages, max(at_once, 1), say)
         except UserError as error:
             raise InvalidCommand(str(error)) from error
-        except KeyboardInterrupt:
-            print("interrupted: finished stages are safe; the same command goes on", file=sys.stderr)
-            return 130
         if json:
             self.outstream.write(json_.dumps(result.as_json(), ensure_ascii=False, indent=1) + "\n")
         else:

@@ -10,7 +10,8 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from typing import BinaryIO
 
@@ -25,7 +26,8 @@ class Fresh:
 
     def __init__(self, stage: list[str]) -> None:
         command = [*_PYTHON, "so8t.engine.process", *stage]
-        self._child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment())
+        with _deaf():
+            self._child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment())
         assert self._child.stdin and self._child.stdout
         self.stdin, self.stdout = self._child.stdin, self._child.stdout
 
@@ -68,7 +70,7 @@ class Nursery:
     def __init__(self) -> None:
         self.owner = os.getpid()
         self._asking, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
+        with theirs, _deaf():
             number = theirs.fileno()
             command = [*_PYTHON, "so8t.engine.nursery", str(number)]
             self._mother = subprocess.Popen(
@@ -98,6 +100,7 @@ class Nursery:
     def close(self) -> None:
         if self.owner == os.getpid():
             self._asking.close()
+            self._mother.kill()  # its children live on doit's pipes, and it may be in the middle of a long import
             self._mother.wait()
 
 
@@ -109,6 +112,19 @@ def start(stage: list[str], packages: Iterable[str], fresh: bool) -> Fresh | Bor
     if nursery is None or not nursery.is_alive:
         nursery = _of_this_thread.nursery = Nursery()
     return nursery.bear(stage, packages) or Fresh(stage)
+
+
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """What is started here never hears the terminal's Ctrl-C, not even while Python starts; Windows has no such way."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def environment() -> dict[str, str]:

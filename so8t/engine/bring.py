@@ -22,6 +22,7 @@ from so8t.store.manifest import File, Manifest
 from so8t.store.publish import leftover, publish, seal, write_manifest
 
 ATTEMPTS = 3  # a build whose inputs or code change under it starts over
+LONGEST = 600  # seconds that a stage which hears that it should end may take: a step, and its checkpoint
 AGAIN = 75  # exit code of a stage's process: start a new one, for the code changed under this one
 
 Build = Callable[[Path], Mapping[str, File] | None]  # fills a folder; gives the digests that it took while writing

@@ -6,14 +6,14 @@ import json
 import signal
 import subprocess
 import sys
-import threading
 from dataclasses import dataclass
-from types import FrameType
 
 from so8t.engine import births
 from so8t.engine.births import SPOILED, Born, Fresh
-from so8t.engine.bring import AGAIN, ATTEMPTS
+from so8t.engine.bring import AGAIN, ATTEMPTS, LONGEST
 from so8t.engine.plan import Plan
+
+_SOON = 3.0  # seconds in which a stage has mostly ended, so that nobody need be told of it
 
 
 @dataclass(frozen=True)
@@ -37,12 +37,12 @@ def build(plan: Plan, name: str, forced: bool = False) -> Ended:
     stage, fresh = [plan.layout.profile, name] + ["force"] * forced, False
     for _ in range(ATTEMPTS):
         child = births.start(stage, plan.rows[name].packages, fresh)
-        with child.stdin, child.stdout, _Terminable():
+        with child.stdin, child.stdout:
             try:
                 answer = child.stdout.read()
                 code = child.wait()
             except BaseException:
-                _stop(child)
+                _stop(name, child)
                 raise
         if code not in (AGAIN, SPOILED):
             return _ended(name, code, answer)
@@ -50,13 +50,20 @@ def build(plan: Plan, name: str, forced: bool = False) -> Ended:
     return Ended(name, message=f"{name}: its code kept changing; nothing was published, run doit again")
 
 
-def _stop(child: Fresh | Born) -> None:
-    """Close the pipe that the child lives on; it has time to leave its work in order."""
+def _stop(name: str, child: Fresh | Born) -> None:
+    """Close the pipe that the child lives on, and give it the time that it takes to leave its work in order."""
     child.stdin.close()
     try:
-        child.wait(timeout=12)
+        try:
+            child.wait(timeout=_SOON)
+        except subprocess.TimeoutExpired:
+            print(f"waiting for {name} to keep its work; Ctrl-C again ends it at once", file=sys.stderr, flush=True)
+            child.wait(timeout=LONGEST)
     except subprocess.TimeoutExpired:
         child.kill()
+    except BaseException:  # told to end a second time
+        child.kill()
+        raise
 
 
 def _ended(name: str, code: int, answer: bytes) -> Ended:
@@ -78,21 +85,3 @@ def _ended(name: str, code: int, answer: bytes) -> Ended:
         text = f"{name}: killed by {killed}{hint}; nothing was published, run doit again to go on"
         return Ended(name, message=text)
     return Ended(name, message=f"{name}: ended with exit code {code} and without a word", is_mistake=False)
-
-
-class _Terminable:
-    """SIGTERM ends the wait like Ctrl-C does, so that doit reports what it finished."""
-
-    def __enter__(self) -> None:
-        self._main = threading.current_thread() is threading.main_thread()
-        if self._main:
-            self._before = signal.signal(signal.SIGTERM, _terminate)
-
-    def __exit__(self, *exc: object) -> None:
-        if self._main:
-            signal.signal(signal.SIGTERM, self._before)
-
-
-def _terminate(number: int, frame: FrameType | None) -> None:
-    sys.stderr.write("terminated: finished stages are safe, run doit again to go on\n")
-    sys.exit(128 + number)

@@ -32,7 +32,10 @@ def main(argv: list[str]) -> int:
         signal.signal(number, signal.SIG_IGN)  # the stage's process and doit know what to do; then the socket closes
     versions: dict[str, str] = {}
     while True:
-        request, handles, _, _ = socket.recv_fds(asking, 1 << 16, 2)
+        try:
+            request, handles, _, _ = socket.recv_fds(asking, 1 << 16, 2)
+        except ConnectionResetError:  # doit ended before it heard how the last one did
+            return 0
         if not request:
             return 0
         asked = json.loads(request)

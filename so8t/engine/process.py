@@ -5,11 +5,12 @@
 It runs in the project's folder, and its last word on stdout is a JSON object.
 
 A process of its own: a stage that is killed takes nothing else along, and memory goes back when it ends.
-It ends when doit does: doit holds the other end of its stdin.
+It ends when doit does: doit holds the other end of its stdin.  Ctrl-C is for doit, and it is born deaf to that.
 """
 
 from __future__ import annotations
 
+import _thread
 import errno
 import json
 import os
@@ -22,9 +23,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from so8t.engine.bring import AGAIN
+from so8t.engine.bring import AGAIN, LONGEST
 from so8t.engine.ensure import CodeChanged, ensure
 from so8t.errors import UserError
+
+_UNWIND = 10.0  # seconds from the interrupt to the end of all but what hears it by itself
 
 
 def main(argv: list[str]) -> int:
@@ -44,7 +47,8 @@ def main(argv: list[str]) -> int:
     except Exception as error:
         message = str(error) if isinstance(error, UserError) else _explain(name, error)
         answer, code = ({"error": message}, 1) if message else ({"bug": traceback.format_exc()}, 2)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # what is done cannot be interrupted
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # what is done cannot be interrupted
     with suppress(BrokenPipeError):  # doit was killed: nobody hears, and nothing is lost
         result.write(json.dumps(answer))
         result.close()
@@ -70,19 +74,51 @@ def _explain(name: str, error: Exception) -> str | None:
 
 
 def _die_with_parent() -> None:
+    heard = _Heard() if os.name != "nt" else lambda: False
+
     def watch() -> None:
         while os.read(0, 1):
             pass  # the pipe ends when the parent does, however it does
-        _interrupt()
+        if not heard():  # a second time would tell a trainer to leave its checkpoint, too
+            _interrupt()
+        _outstay()
 
     threading.Thread(target=watch, daemon=True, name="parent watch").start()
 
 
-def _interrupt() -> None:
-    import _thread
+class _Heard:
+    """Whether a signal has reached this process, whoever handles it."""
 
-    _thread.interrupt_main()
-    time.sleep(10)  # time enough for a trainer to leave its checkpoint
+    def __init__(self) -> None:
+        self._told, writing = os.pipe()
+        for handle in (self._told, writing):
+            os.set_blocking(handle, False)
+        signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+        os.register_at_fork(after_in_child=lambda: signal.set_wakeup_fd(-1))
+
+    def __call__(self) -> bool:
+        try:
+            return bool(os.read(self._told, 1))
+        except BlockingIOError:
+            return False
+
+
+def _interrupt() -> None:
+    """In the main thread, out of what the system makes it wait for."""
+    if os.name == "nt":
+        _thread.interrupt_main()
+    else:
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
+
+
+def _outstay() -> None:
+    """End a process that does not end by itself; one that hears signals itself has time for a step of its own."""
+    last = time.monotonic() + LONGEST
+    until = time.monotonic() + _UNWIND
+    while time.monotonic() < until:
+        time.sleep(0.1)
+        if signal.getsignal(signal.SIGTERM) not in (signal.default_int_handler, signal.SIG_IGN):
+            until = min(last, time.monotonic() + _UNWIND)
     os._exit(130)
 
 

@@ -7,12 +7,7 @@ Actions build each stage in a process of its own, which `so8t.engine.births` sta
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 import sys
-import threading
-import time
-from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -23,6 +18,7 @@ from so8t.engine import building
 from so8t.engine import plan as plans
 from so8t.engine.backend import Backend, Checker, current_graph
 from so8t.engine.building import Ended
+from so8t.engine.leaving import Leaving
 from so8t.engine.outlook import Outlook
 from so8t.engine.plan import Plan
 from so8t.engine.status import Session
@@ -34,6 +30,8 @@ class Graph:
     """What dodo.py needs: the configuration, and one task dictionary per stage."""
 
     def __init__(self, profile: str | None, project: Path | None = None) -> None:
+        self.leaving = Leaving(sys.argv[1:])
+        self.leaving.listen()
         self.project = project or Path.cwd()
         self.profile = profile or "tiny"
         try:
@@ -45,7 +43,6 @@ class Graph:
         self.session = Session(self.plan)
         self.asked = False  # whether a run has asked what is current
         Backend.graph = self
-        _leave_with_doit()
 
     @cached_property
     def outlook(self) -> Outlook | None:
@@ -136,25 +133,6 @@ def build(name: str) -> int:
         return 0
     print(verdict.message, file=sys.stderr)
     return 1 if isinstance(verdict, TaskFailed) else 2
-
-
-def _leave_with_doit() -> None:
-    """With doit -n, workers end when doit does, however it does, and their builders end with them."""
-    if hasattr(os, "register_at_fork"):
-        doit = os.getpid()
-        # the parent's number tells: a sibling may hold the pipe behind multiprocessing's is_alive open for ever
-        os.register_at_fork(after_in_child=lambda: _watch(lambda: os.getppid() == doit))
-    elif boss := multiprocessing.parent_process():  # spawned: the worker loads dodo.py itself
-        _watch(boss.is_alive)
-
-
-def _watch(alive: Callable[[], bool]) -> None:
-    def watch() -> None:
-        while alive():
-            time.sleep(0.5)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True, name="doit watch").start()
 
 
 def _judge(ended: Ended, outlook: Outlook | None = None) -> Any:
