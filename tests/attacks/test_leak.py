@@ -26,7 +26,7 @@ from so8t.serve.settings import Limits
 from so8t.serve.splitter import Broken, Splitter
 from tests.serve.served import POLICY, door, served
 
-ALL, WHOLE, SOCKET = 100_000, 1_600, 200
+WHOLE, SOCKET = 1_600, 200
 MARK = "鑰"
 LIMITS = Limits(output_characters=3 << 20, prompt_tokens=10_000, queue=1000)
 ANSWERS = ("締め切りは月末です。", "a < b 🏠", "", "一行目\n二行目", "お応えできません。", "t", "<", "（注）", "x" * 50)
@@ -139,15 +139,16 @@ def leaves(fmt: ThinkingFormat, number: int, data: bytes) -> tuple[str, str]:
 
 
 @pytest.mark.slow
-def test_a_hundred_thousand_outputs_give_nothing_away() -> None:
+@pytest.mark.parametrize("outputs", [20_000, pytest.param(100_000, marks=pytest.mark.soak)])
+def test_outputs_of_every_kind_give_nothing_away(outputs: int) -> None:
     ends: Counter[tuple[str, str]] = Counter()
-    for number in range(ALL):
+    for number in range(outputs):
         kind, data = attack(number)
         out, end = leaves(TAGS, number, data)
         assert MARK not in out, (number, kind, data)
         ends[kind, end] += 1
 
-    assert ends["none", "whole"] > ALL // 20  # the innocent ones do pass
+    assert ends["none", "whole"] > outputs // 20  # the innocent ones do pass
     assert all(not ends[kind, "whole"] for kind in ("nested", "inside", "disguised", "after", "finals", "repeated"))
     assert {end for _, end in ends} >= {
         "whole",
@@ -234,4 +235,4 @@ def test_a_real_socket_gives_nothing_away(tmp_path: Path, capfd: pytest.CaptureF
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as place:
-        print(through_the_application(Path(place), int(sys.argv[1]) if len(sys.argv) > 1 else ALL))
+        print(through_the_application(Path(place), int(sys.argv[1]) if len(sys.argv) > 1 else 100_000))
