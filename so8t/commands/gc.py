@@ -12,6 +12,7 @@ from so8t.engine.backend import current_graph
 from so8t.engine.plan import Plan
 from so8t.engine.status import Session
 from so8t.spec.settings import size
+from so8t.store import said
 from so8t.store.gc import Sweep, collect
 from so8t.store.layout import MANIFEST
 from so8t.store.manifest import BadManifest, decode
@@ -48,6 +49,8 @@ class Gc(DoitCmdBase):
             raise InvalidCommand(f"gc: --budget: {error}") from error
         sweep = collect(plan.store, in_use(plan), limit, dry=dryrun)
         abandoned = sweep_work(plan, dryrun)
+        if not dryrun:
+            said.forget(plan.layout, set(sweep.kept))
         self.outstream.write(describe(sweep, abandoned, dryrun) + "\n")
         return 0
 

@@ -21,7 +21,7 @@ from so8t.engine.bring import ATTEMPTS, InputsChanged, Target, bring
 from so8t.engine.plan import Plan, Row
 from so8t.engine.status import Session, Status
 from so8t.errors import Missed, StageError, UserError
-from so8t.store import artifact, journal, missed
+from so8t.store import artifact, journal, missed, said
 from so8t.store.digest import Signature, signature
 from so8t.store.fingerprint import Fingerprint
 from so8t.store.layout import MANIFEST
@@ -153,7 +153,8 @@ class _Building:
         folders = {up: layout.folder(up) for up in row.upstream}
         found = self.session.sources(row).items()
         sources = {source: tuple(Source(name, path) for name, path in files) for source, files in found}
-        return stage.build(Inputs(folders, sources, scratch, row.reads, self.wanted.key, layout), out, spec)
+        with said.kept(layout, self.wanted.key, row.resumable):
+            return stage.build(Inputs(folders, sources, scratch, row.reads, self.wanted.key, layout), out, spec)
 
     def _have_changed(self) -> bool:
         """Whether the inputs differ from what the key says.  Spec and code were read before and do no harm."""

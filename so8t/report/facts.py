@@ -64,6 +64,7 @@ class StageFacts:
     values: tuple[Value, ...] = ()
     built: Built | None = None
     let_go: bool = False  # `retain: manifest` took the files away
+    said: tuple[str, ...] = ()  # the last lines that its build printed
 
     @property
     def size(self) -> int:

@@ -17,7 +17,8 @@ from so8t.report import specs
 from so8t.report.facts import Built, Facts, Made, StageFacts, Value
 from so8t.spec import profile as profiles
 from so8t.spec import yamltree
-from so8t.store import artifact, journal
+from so8t.store import artifact, journal, said
+from so8t.store.digest import blake3_of
 from so8t.store.layout import Layout
 from so8t.store.manifest import Manifest
 from so8t.train import series
@@ -44,6 +45,7 @@ DROPPED = ("raw/quarantined.jsonl", "cleaned/dropped.jsonl", "labelled/quarantin
 SERIES = "adapter/monitoring/series.jsonl"
 SAMPLES = "evaluation/samples.jsonl"
 _EXAMPLES = 3  # of each reason
+_LINES = 40  # of what a stage said
 _SPOKEN = ("id", "reason", "detail", "source")  # what is shown of a record that left: no text
 
 
@@ -90,7 +92,8 @@ def _stage(
     have = artifact.inspect(layout, row.name)
     made = made_of(have.manifest) if have.manifest else None
     built = built_of(told.get(made.key, ()), layout.profile) if made else None
-    return StageFacts(row.name, row.doc, row.needs, row.on_request, made, tuple(values), built, have.dropped)
+    words = said.tail(layout, made.key, _LINES) if made else ()
+    return StageFacts(row.name, row.doc, row.needs, row.on_request, made, tuple(values), built, have.dropped, words)
 
 
 def made_of(manifest: Manifest) -> Made:
@@ -130,7 +133,14 @@ def _there(layout: Layout, file: str) -> Path | None:
 
 def _bytes(layout: Layout, file: str) -> bytes | None:
     path = _there(layout, file)
-    return path.read_bytes() if path else None
+    return path.read_bytes() if path and _is_as_made(layout, file, path) else None
+
+
+def _is_as_made(layout: Layout, file: str, path: Path) -> bool:
+    """Of an artifact whose bytes were let go, nothing else looks at the documents that are left."""
+    stage, _, name = file.partition("/")
+    have = artifact.inspect(layout, stage)
+    return not have.dropped or have.manifest is None or have.manifest.digests.get(name) == blake3_of(path)
 
 
 def _lines(layout: Layout, file: str) -> list[dict[str, Any]]:

@@ -52,6 +52,7 @@ def _stage(stage: StageFacts, fields: Set[str], stages: Set[str]) -> StageFacts:
         made=_made(stage.made, stages) if stage.made else None,
         values=tuple(_value(value) for value in stage.values if _is_plain(value, fields)),
         built=replace(stage.built, host="") if stage.built else None,
+        said=(),
     )
 
 

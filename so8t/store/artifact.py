@@ -18,6 +18,8 @@ from so8t.store.digest import Signature, blake3_of, is_settled, signature
 from so8t.store.layout import MANIFEST, Layout
 from so8t.store.manifest import BadManifest, File, Manifest, decode
 
+_DOCUMENT = 256 << 10  # bytes
+
 
 @dataclass(frozen=True)
 class Artifact:
@@ -139,10 +141,16 @@ def _write_seen(layout: Layout, stage: str, seen: Seen) -> None:
 
 
 def drop_bytes(layout: Layout, stage: str, manifest: Manifest) -> None:
-    """Keep the manifest and let the files go; their consumers stay up to date."""
+    """Keep the manifest and what it counted, and let the other files go; their consumers stay up to date."""
     _write_seen(layout, stage, Seen(_sha256(manifest.encode()), {}, dropped=True))
     for file in manifest.files:
-        (layout.folder(stage) / file.path).unlink(missing_ok=True)
+        if not _is_document(file):
+            (layout.folder(stage) / file.path).unlink(missing_ok=True)
+
+
+def _is_document(file: File) -> bool:
+    """A small JSON beside the data, such as stats.json: counts and figures, which the report tells of."""
+    return file.size <= _DOCUMENT and "/" not in file.path and file.path.endswith(".json")
 
 
 def _sha256(data: bytes) -> str:

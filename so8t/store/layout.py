@@ -6,6 +6,7 @@ artifacts/<profile>/.so8t/seen/          size, times and inode of published file
 artifacts/<profile>/.so8t/missed/        results that missed a bound, by stage: for people, no stage reads them
 artifacts/<profile>/.so8t/{locks,forgotten,scratch,set-aside}/
 artifacts/.so8t/{store,plans,locks}/     shared by profiles
+artifacts/.so8t/said/                    what stages printed while they were built, by key
 artifacts/.so8t/{digests.json,journal.jsonl}
 """
 
@@ -49,6 +50,9 @@ class Layout:
 
     def work(self, stage: str, key: str) -> Path:
         return self.state / "work" / f"{stage}-{key[:16]}"
+
+    def said(self, key: str) -> Path:
+        return self.shared / "said" / f"{key}.log"
 
     def missed(self, stage: str) -> Path:
         return self.state / "missed" / stage

@@ -8,9 +8,11 @@ from pathlib import Path
 import orjson
 import pytest
 
+from so8t.engine.ensure import ensure
 from so8t.engine.stage import Inputs
 from so8t.report import flow, page, reading
 from so8t.report.facts import Facts
+from so8t.store import artifact
 from so8t.store.layout import Layout
 from stages.report import Spec, build
 from tests.whole.pico import DATA, Pico
@@ -99,6 +101,32 @@ def test_an_artifact_whose_bytes_were_let_go_is_told_of_by_its_manifest(pico: Pi
     assert (labelled.let_go, labelled.made is not None) == (True, True)
     assert "labelled/agreement.json" not in found.documents
     assert "its files were let go" in page.render(found)
+
+
+def test_where_a_manifest_alone_is_retained_records_are_accounted_for_all_the_same(pico: Pico, facts: Facts) -> None:
+    layout = pico.plan().layout
+    manifest = artifact.inspect(layout, "cleaned").manifest
+    assert manifest
+    artifact.drop_bytes(layout, "cleaned", manifest)
+    try:
+        found = reading.read(layout, "report")
+        (layout.folder("cleaned") / "stats.json").write_text('{"in": 1, "out": 1, "dropped": {}}', "utf-8")
+        edited = reading.read(layout, "report")
+    finally:
+        ensure(pico.path, "tiny", "cleaned", need_bytes=True)
+
+    assert [(step.stage, step.taken, step.given) for step in flow.steps(found)] == [
+        (step.stage, step.taken, step.given) for step in flow.steps(facts)
+    ]
+    assert "cleaned/dropped.jsonl" not in [file for file, lines in found.dropped.items() if lines]
+    assert "cleaned/stats.json" not in edited.documents
+
+
+def test_what_a_stage_said_stands_in_its_panel(facts: Facts) -> None:
+    said = {stage.name: stage.said for stage in facts.stages}
+
+    assert said["raw"] == ("raw: 49 records from 1 sources, 1 lines quarantined",)
+    assert f'lang="ja">{said["raw"][0]}</pre>' in page.render(facts)
 
 
 def test_a_redacted_page_has_no_path_of_the_machine_and_the_terminal_still_says_where_it_is(

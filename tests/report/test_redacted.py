@@ -69,6 +69,7 @@ def _stage(stage: Any, markers: Iterator[str]) -> Any:
         Value("length.names", [next(markers), next(markers)], next(markers)),
     )
     built = replace(stage.built, host=next(markers)) if stage.built else None
+    stage = replace(stage, said=(next(markers), next(markers)))
     if stage.made is None:
         return replace(stage, values=values)
     made = replace(
