@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from typing import Any
 
 import pytest
 
 from so8t.report import page, words
-from tests.report.made import HOSTILE, facts
+from tests.report.made import HOSTILE, facts, samples
 from tests.report.outline import Outline
 
 
@@ -88,6 +89,17 @@ def test_a_profile_of_which_nothing_was_built_is_told_so() -> None:
     assert Outline(text).open == []
     assert "No evaluation was found" in text
     assert "No records were counted" in text
+
+
+def test_a_report_of_the_size_of_tiny_is_small_and_soon_made() -> None:
+    many = [{**one, "id": f"{at}-{one['id']}", "text": f"{one['text']}{at}"} for at in range(96) for one in samples()]
+    begun = time.process_time()
+
+    text = page.render(facts(samples=many, questions={one["id"]: f"質問 {one['id']}" for one in many}))
+
+    assert len(many) == 3456  # tiny asks 3,432
+    assert len(text.encode()) < 8_000_000
+    assert time.process_time() - begun < 5
 
 
 def test_equal_values_give_equal_pages(text: str) -> None:
