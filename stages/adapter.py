@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -38,6 +39,12 @@ class Spec(SpecModel):
     """What a killed run goes on from."""
     monitor: MonitorSpec = MonitorSpec()
     """The series."""
+
+
+def lacks(spec: Spec) -> Iterator[str]:
+    from so8t.watch import cuda
+
+    return cuda.lacks("train.device", spec.train.device)
 
 
 def build(inputs: Inputs, out: Path, spec: Spec) -> None:
@@ -106,6 +113,7 @@ STAGE = Stage(
         "monitoring/",
     ),
     packages=("orjson", "torch", "transformers", "peft", "bitsandbytes", "accelerate", "safetensors"),
+    lacks=lacks,
     resumable=True,
     precious=True,
 )

@@ -42,6 +42,7 @@ class Row:
     resumable: bool
     precious: bool
     on_request: bool
+    lacks: bool
     outside: bool
     doc: str
 

@@ -75,6 +75,7 @@ def _row(
         resumable=stage.resumable,
         precious=stage.precious,
         on_request=stage.on_request,
+        lacks=stage.lacks is not None,
         outside=stage.outside is not None,
         doc=contents.describe(stage),
     )

@@ -62,6 +62,7 @@ class Stage:
     `ships` are patterns of given files that leave the house and carry a SHA-256 too.
     A `resumable` stage finds its unfinished work folder again; a `precious` one took hours,
     so the store keeps a real second copy whatever its size.
+    `lacks` says of a spec what a build needs and this machine has not; a run asks before it builds its first stage.
     One `on_request` reaches out of the project: it is built only when it is named.
     `outside`, of such a stage, takes its spec and its artifact's folder and says why what it made out there is no
     longer so; a StageError says that it cannot be told.  It is asked only where somebody asks about the stage.
@@ -79,5 +80,6 @@ class Stage:
     ships: tuple[str, ...] = ()
     resumable: bool = False
     precious: bool = False
+    lacks: Callable[[Any], Iterable[str]] | None = None
     on_request: bool = False
     outside: Callable[[Any, Path], Iterable[str]] | None = None

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 from so8t.engine import contents, sourcefiles
 from so8t.engine.plan import Plan, Row
@@ -113,16 +115,27 @@ class Session:
         """A stage that was never built needs no digest of its sources to be stale."""
         return self.artifact(name).manifest is not None and self.status_outside(name).current
 
+    def lacking(self, names: Iterable[str]) -> list[str]:
+        """What the stages that are not current need and this machine has not, each as a sentence."""
+        stale = [name for name in names if self.plan.rows[name].lacks and not self.is_current(name)]
+        return [f"{name}: {each}" for name in stale for each in self._asked(name, "lacks")]
+
     def _outside(self, status: Status) -> tuple[Reason, ...]:
-        row, layout = status.row, self.plan.layout
-        stage = contents.read(layout.project).stages[row.name]
-        if stage.outside is None:
-            raise AssertionError(f"stages/{row.name}.py lost its outside while the plan was read")
+        name = status.row.name
         try:
-            spec = stage.spec.model_validate_json(json.dumps(row.values))
-            return tuple(Reason("outside", each) for each in stage.outside(spec, layout.folder(row.name)))
+            return tuple(
+                Reason("outside", each) for each in self._asked(name, "outside", self.plan.layout.folder(name))
+            )
         except StageError as error:
             return (Reason("unknown", str(error)),)
+
+    def _asked(self, name: str, what: str, *more: Any) -> list[str]:
+        """What a stage's `lacks` or `outside` says of its spec."""
+        stage = contents.read(self.plan.layout.project).stages[name]
+        asked = getattr(stage, what)
+        if asked is None:
+            raise AssertionError(f"stages/{name}.py lost its {what} while the plan was read")
+        return list(asked(stage.spec.model_validate_json(json.dumps(self.plan.rows[name].values)), *more))
 
     def _wanted(self, row: Row) -> tuple[Fingerprint | None, list[Reason]]:
         inputs: dict[str, str] = {}

@@ -8,6 +8,7 @@ Actions build each stage in a process of its own, which `so8t.engine.births` sta
 from __future__ import annotations
 
 import sys
+from fnmatch import fnmatch
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,12 @@ class Graph:
     def outlook(self) -> Outlook | None:
         """For a person who watches; a file is told what was done alone."""
         return Outlook(self.session) if sys.stderr.isatty() else None
+
+    @cached_property
+    def lacking(self) -> list[str]:
+        """What this run needs and the machine has not; asked before its first stage is built."""
+        named = [name for name in self.plan.rows if any(fnmatch(name, word) for word in sys.argv[1:])]
+        return self.session.lacking(self.plan.above(named or self.plan.usual))
 
     def config(self) -> dict[str, Any]:
         return {
@@ -120,6 +127,8 @@ def clean(name: str, dryrun: bool) -> None:
 
 def run(name: str, task: Any) -> Any:
     """Bring the stage up to date in a process of its own and say how it went."""
+    if lacking := current_graph().lacking:
+        return TaskFailed("\n".join([*lacking, "nothing was built"]))
     outlook = current_graph().outlook  # asked for before the stage is built, and so before it is current
     forced = getattr(task, "was_current", False)
     return _judge(building.build(current_graph().plan, name, forced), outlook)

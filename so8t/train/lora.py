@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,9 +17,15 @@ from so8t.train.settings import Lora, Train
 
 
 def device(settings: Train) -> torch.device:
-    if settings.device == "auto" and torch.cuda.is_available():
-        return torch.device("cuda")
-    return torch.device("cpu")
+    """The device that the spec names; of several GPUs no other one is touched."""
+    if settings.device == "cpu" or (settings.device == "auto" and not torch.cuda.is_available()):
+        return torch.device("cpu")
+    if number := settings.device.partition(":")[2]:
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+        os.environ["CUDA_VISIBLE_DEVICES"] = visible.split(",")[int(number)] if visible else number
+    if not torch.cuda.is_available():
+        raise StageError(f"train.device: {settings.device} is not to be had; doit doctor says why")
+    return torch.device("cuda")
 
 
 def add_lora(model: nn.Module, lora: Lora, seed: int, called: Called = UNNAMED, added: Sequence[int] = ()) -> Any:

@@ -111,8 +111,8 @@ class Train(SpecModel):
     """Parts of a batch whose gradients are computed alone and summed in order; they change the last bits, too."""
     processes: Literal["auto"] | int = execution("auto")
     """Processes that compute the lanes, each with a base of its own; auto: as the cores allow, none more on a GPU."""
-    device: Literal["auto", "cpu"] = execution("auto")
-    """auto: a GPU if there is one."""
+    device: str = execution("auto", pattern=r"^(auto|cpu|cuda(:[0-9]+)?)$")
+    """auto: a GPU if there is one; cuda or cuda:1: that one, and nothing is built where it is missing; cpu."""
 
     @model_validator(mode="after")
     def _divides(self) -> Train:
