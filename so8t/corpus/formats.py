@@ -62,27 +62,28 @@ class Decision:
     """How the records of a source are read, and why, for people."""
 
     fields: Fields
-    said: str
+    format: str = ""  # none where our own names are taken
+    said: str = ""
 
 
 def decide(source: Declared, records: Sequence[Mapping[str, Any]]) -> Decision:
     """Explicit `fields` win; else the format that the spec names, or the first one that all records' keys show."""
     if source.fields:
-        return Decision(source.fields, "")
+        return Decision(source.fields)
     keys: dict[str, None] = dict.fromkeys(key for record in records for key in record)
     found = next((shape for shape in SHAPES if _fits(shape, keys.keys(), source.format)), None)
     if found is None:
         if not keys or source.format == _OURS:
-            return Decision(OUR_NAMES, "")
+            return Decision(OUR_NAMES)
         raise DataError(_unknown(source, list(keys)))
     if found.format == _OURS:
-        return Decision(OUR_NAMES, "")
+        return Decision(OUR_NAMES)
     fields = found.fields
     also = {name: name for name in _ALSO if name in keys and _usable(name, fields, source, records)}
     why = "the spec says so" if source.format else f"its records have {_listed(found.keys)}"
     taken = ", ".join(f"{name} = {_shown(path)}" for name, path in fields.model_dump(exclude_none=True).items())
     more = f", and {_listed(tuple(also))}" if also else ""
-    return Decision(fields.model_copy(update=also), f"{found.format}: {why}; {taken}{more}")
+    return Decision(fields.model_copy(update=also), found.format, f"{found.format}: {why}; {taken}{more}")
 
 
 def _fits(shape: Shape, keys: Set[str], format: str | None) -> bool:

@@ -28,6 +28,7 @@ class Tally:
     quarantined: Counter[str] = field(default_factory=Counter)
     labels: Counter[str] = field(default_factory=Counter)
     unit: Unit = "line"
+    format: str = ""  # that the first records showed
     read_as: dict[str, str] = field(default_factory=dict)  # what was found out about the files, and the records in them
 
     @property
@@ -104,6 +105,7 @@ def _understood(source: Declared, found: Rows, tally: Tally) -> tuple[Declared, 
             if row.data != b"" and isinstance(value := found.parse(row.data), dict):
                 records.append(value)
     decision = formats.decide(source, records)
+    tally.format = decision.format
     if decision.said:
         tally.read_as["records"] = decision.said
     return source.model_copy(update={"fields": decision.fields, "format": None}), chain(seen, rows)
