@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 from so8t.engine import births
 from so8t.engine.births import SPOILED, Born, Fresh
@@ -34,7 +35,16 @@ class Ended:
 
 def build(plan: Plan, name: str, forced: bool = False) -> Ended:
     """Bring the stage up to date; interrupted, the process has time to leave its work in order."""
-    stage, fresh = [plan.layout.profile, name] + ["force"] * forced, False
+    return _in_process(plan, name, ["force"] * forced)
+
+
+def again(plan: Plan, name: str, place: Path) -> Ended:
+    """Build it once more into `place`/out, and publish nothing."""
+    return _in_process(plan, name, ["again", str(place)])
+
+
+def _in_process(plan: Plan, name: str, how: list[str]) -> Ended:
+    stage, fresh = [plan.layout.profile, name, *how], False
     for _ in range(ATTEMPTS):
         child = births.start(stage, plan.rows[name].packages, fresh)
         with child.stdin, child.stdout:

@@ -10,7 +10,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from so8t.store.digest import Signature, signature
 from so8t.store.fingerprint import Fingerprint
 from so8t.store.layout import MANIFEST
 from so8t.store.locks import key_lock, stage_lock
+from so8t.store.publish import seal
 
 _NOT_OURS = (".DS_Store", "Thumbs.db", "desktop.ini")  # what file managers leave
 
@@ -55,6 +56,25 @@ def ensure(project: Path, profile: str, name: str, need_bytes: bool = False, for
             except InputsChanged:
                 print(f"{name}: an input changed during the build; starting over", file=sys.stderr, flush=True)
     raise StageError(f"{name}: its inputs kept changing while it was built; nothing was published, run doit again")
+
+
+def again(project: Path, profile: str, name: str, place: Path) -> Outcome:
+    """Build the stage once more, into `place`/out, from what is published, and publish nothing.
+
+    What earlier builds kept for later ones is not used: an answer of a model is asked for again.
+    """
+    started = time.monotonic()
+    session = Session(plans.load(project, profile))
+    row, wanted = session.plan.rows[name], _wanted(session.status(name))
+    out = place / "out"
+    shutil.rmtree(place, ignore_errors=True)
+    out.mkdir(parents=True)
+    try:
+        hashed = _Building(session, row, wanted, place / "scratch")(out)
+    except InputsChanged:
+        raise StageError(f"{name}: an input changed while it was built again; nobody can tell, try again") from None
+    seal(out, wanted, row.gives, row.ships, hashed)
+    return Outcome(name, "built", wanted.key, time.monotonic() - started)
 
 
 def _attempt(session: Session, name: str, need_bytes: bool, force: bool) -> Outcome:
@@ -98,6 +118,7 @@ class _Building:
     session: Session
     row: Row
     wanted: Fingerprint
+    scratch: Path | None = None  # in place of the stage's own
 
     def __call__(self, out: Path) -> Any:
         self._check_strangers()
@@ -145,7 +166,7 @@ class _Building:
         from so8t.engine.stage import Inputs, Source
 
         layout, row = self.session.plan.layout, self.row
-        scratch = layout.state / "scratch" / row.name
+        scratch = self.scratch or layout.state / "scratch" / row.name
         scratch.mkdir(parents=True, exist_ok=True)
         pin_code(self.session.plan, row)
         stage = importlib.import_module("stages").STAGES[row.name]
@@ -153,7 +174,7 @@ class _Building:
         folders = {up: layout.folder(up) for up in row.upstream}
         found = self.session.sources(row).items()
         sources = {source: tuple(Source(name, path) for name, path in files) for source, files in found}
-        with said.kept(layout, self.wanted.key, row.resumable):
+        with said.kept(layout, self.wanted.key, row.resumable) if self.scratch is None else nullcontext():
             return stage.build(Inputs(folders, sources, scratch, row.reads, self.wanted.key, layout), out, spec)
 
     def _have_changed(self) -> bool:

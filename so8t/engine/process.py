@@ -1,6 +1,6 @@
 """The process that a stage is built in: so8t.engine.births starts it, and it says how it went.
 
-    python -m so8t.engine.process <profile> <stage>
+    python -m so8t.engine.process <profile> <stage> [force | again <folder>]
 
 It runs in the project's folder, and its last word on stdout is a JSON object.
 
@@ -24,21 +24,24 @@ from pathlib import Path
 from typing import Any
 
 from so8t.engine.bring import AGAIN, LONGEST
-from so8t.engine.ensure import CodeChanged, ensure
+from so8t.engine.ensure import CodeChanged, again, ensure
 from so8t.errors import UserError
 
 _UNWIND = 10.0  # seconds from the interrupt to the end of all but what hears it by itself
 
 
 def main(argv: list[str]) -> int:
-    profile, name, *force = argv
+    profile, name, *how = argv
     result = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # whatever prints, prints to the story; stdout carries the result alone
     answer: dict[str, Any]
     try:
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         _die_with_parent()
-        outcome = ensure(Path.cwd(), profile, name, force=bool(force))
+        if how[:1] == ["again"]:
+            outcome = again(Path.cwd(), profile, name, Path(how[1]))
+        else:
+            outcome = ensure(Path.cwd(), profile, name, force=bool(how))
         answer, code = {"how": outcome.how, "key": outcome.key, "seconds": outcome.seconds}, 0
     except CodeChanged:
         return AGAIN

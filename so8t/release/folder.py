@@ -23,6 +23,7 @@ from so8t.store.manifest import File
 
 SAFETENSORS, GGUF = "safetensors", "gguf"
 FORMAT = 1
+MANIFESTS = "manifests"
 VERIFIER = "verify_release.py"
 _BLOCK = 4 << 20
 _FROM = re.compile(r'^(FROM "?)\.\./\.\./gguf/models/', re.MULTILINE)
@@ -165,7 +166,7 @@ def _told(shelf: Shelf, order: Order, shipped: Sequence[Shipped]) -> Told:
 
 def _manifests(shelf: Shelf) -> dict[str, str]:
     """As they were published: with them a stage can be built again, and compared byte for byte."""
-    return {f"manifests/{stage}.json": shelf.layout.manifest(stage).read_text("utf-8") for stage in shelf.manifests}
+    return {f"{MANIFESTS}/{stage}.json": shelf.layout.manifest(stage).read_text("utf-8") for stage in shelf.manifests}
 
 
 def _write(path: Path, text: str) -> dict[str, Any]:
