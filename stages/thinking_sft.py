@@ -12,7 +12,7 @@ from typing import Any, Literal
 import orjson
 from pydantic import Field, model_validator
 
-from so8t.corpus import chatformat, tokens
+from so8t.corpus import chatformat, shares, tokens
 from so8t.corpus.chatformat import Chat
 from so8t.corpus.leakage import HeldOut
 from so8t.corpus.ledger import Ledger
@@ -61,6 +61,8 @@ class Spec(SpecModel):
     near_duplicate_threshold: float | None = Field(0.8, gt=0, le=1)
     """Jaccard similarity of character n-grams from which a record may not stand in another split than its like;
     null compares nothing."""
+    max_dropped: float = Field(0.5, ge=0, le=1)
+    """The largest share of records that may be dropped; more fails the build, and dropped.jsonl can be seen."""
     tokenizer: str | None = None
     """A local folder with a tokenizer.json, for lengths in tokens; without one they are characters and bytes."""
 
@@ -102,6 +104,7 @@ def build(inputs: Inputs, out: Path, spec: Spec) -> None:
         stats = ledger.balance()
     _write_json(out / "stats.json", stats)
     print(f"thinking_sft: {stats['in']} in, {stats['out']} out, dropped {stats['dropped'] or 'none'}", file=sys.stderr)
+    shares.check("thinking_sft", stats["dropped"], stats["out"], spec.max_dropped, "max_dropped")
 
 
 def declaration(chat_format: ChatFormat, thinking_format: ThinkingFormat, system: str, direct: bool) -> dict[str, Any]:
