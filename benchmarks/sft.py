@@ -141,7 +141,7 @@ def stage(folder: Path, out: Path, threshold: float | None) -> Callable[[], None
 
     spec = Spec(system=SYSTEM, fractions=FRACTIONS, near_duplicate_threshold=threshold)  # type: ignore[arg-type]
     out.mkdir(parents=True)
-    return lambda: build(Inputs({"labelled": folder}), out, spec)
+    return lambda: build(Inputs({"labelled": folder}, reads={"profile.task": "four_class"}), out, spec)
 
 
 def measured(side: str, folder: Path, out: Path) -> Run:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -94,25 +95,31 @@ def _ask(
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     from so8t.evals import greedy
     from so8t.evals.scores import Scores
-    from so8t.formats import chat
+    from so8t.evals.talks import Valid
     from so8t.formats.encoding import Encoder
+    from so8t.train.conversations import forms
 
     given = declared.read(inputs["chat_format"])
     fmt, thinks = given.chat, given.thinking
-    scores, lines = Scores(), []
+    scores: Any = Scores() if thinks.classed else Valid()
+    lines = []
     prompts = [record["messages"][:-1] for record in records]
     answers = greedy.generate(model, tokenizer, prompts, fmt, spec.batch, spec.longest, kept, name)
     for record, text in zip(records, answers, strict=True):
-        said = scores.add(record["label"], text, thinks)
-        lines.append({"id": record["id"], "label": record["label"], "said": said, "text": text})
-    encoded = list(Encoder(tokenizer).each(chat.segments(record["messages"], fmt) for record in records))
+        label = record.get("label")
+        said = scores.add(label, text, thinks)
+        lines.append({"id": record["id"], "label": label, "said": said, "text": text})
+    encoded = list(Encoder(tokenizer).each(next(forms(record, fmt, thinks)) for record in records))
     fill = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
-    return {"loss": round(greedy.loss(model, encoded, spec.batch, fill), 6), **scores.figures()}, lines
+    loss = round(greedy.loss(model, encoded, spec.batch, fill), 6)
+    perplexity = {} if thinks.classed else {"perplexity": round(math.exp(min(loss, 700)), 4)}
+    return {"loss": loss, **perplexity, **scores.figures()}, lines
 
 
 def _tell(split: str, who: str, found: dict[str, Any]) -> None:
+    right = f"accuracy {found['accuracy']:.3f}, " if "accuracy" in found else ""
     print(
-        f"adapter_scores: {split}, {who}: loss {found['loss']:.3f}, accuracy {found['accuracy']:.3f}, "
+        f"adapter_scores: {split}, {who}: loss {found['loss']:.3f}, {right}"
         f"format valid {found['format_valid']:.3f} ({found['records']} records)",
         file=sys.stderr,
         flush=True,

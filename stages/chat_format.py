@@ -117,7 +117,7 @@ def _engines(
             "pieces": equality.pieces(engine, tokenizer, formats),
             "the GGUF's own template": equality.embedded(engine, formats),
             "the Modelfile's TEMPLATE": equality.template(
-                engine, gotemplate.template(formats.chat, formats.thinking), formats
+                engine, gotemplate.template(formats.chat, formats.thinking), formats, formats.thinking.thinks
             ),
         }
         proven = equality.check(views, formats, engine, spec.accept)

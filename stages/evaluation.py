@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,12 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import orjson
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from so8t.engine.stage import Inputs, Stage
 from so8t.errors import Missed, StageError
 from so8t.formats import declared
-from so8t.spec.fields import SpecModel, execution
+from so8t.spec.fields import SpecModel, execution, only
 
 if TYPE_CHECKING:
     from so8t.evals.asking import Way
@@ -23,9 +24,21 @@ if TYPE_CHECKING:
     from so8t.evals.fidelity import Reference
     from so8t.evals.leaks import Watch
     from so8t.formats.declared import Declared
+    from so8t.formats.records import Record
     from so8t.formats.thinking import ThinkingFormat
 
 BASE = "base"
+
+
+def _compiled(pattern: str) -> str:
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"not a regular expression: {error}") from None
+    return pattern
+
+
+Pattern = Annotated[str, AfterValidator(_compiled)]
 
 
 class Bootstrap(SpecModel):
@@ -78,8 +91,10 @@ class Spec(SpecModel):
     """Tokens of an answer, at most."""
     grammar: Grammar | None = None
     """A second pass under the grammar; null: none."""
-    bounds: dict[str, Annotated[float, Field(ge=0, le=1)]] = Field(default_factory=dict)
+    bounds: dict[str, Annotated[float, Field(ge=0, le=1)]] = Field({}, json_schema_extra=only("four_class"))
     """By type: how far its accuracy may be from PyTorch's, in place of the usual 0.01 (f16) to 0.05 (q4_k_m)."""
+    patterns: dict[str, Pattern] = Field({}, json_schema_extra=only("chat"))
+    """Regular expressions by name, each searched for in what an answer shows; the share of answers that it matches."""
     bootstrap: Bootstrap = Bootstrap()
     """The intervals."""
     harness: Harness | None = None
@@ -104,12 +119,13 @@ def build(inputs: Inputs, out: Path, spec: Spec) -> None:
     from so8t.evals import bench, fidelity, harness, pace
     from so8t.evals.bench import Bench
     from so8t.gguf import llamacpp
-    from so8t.plots import verdicts
+    from so8t.plots import talks, verdicts
     from so8t.plots.canvas import Look
     from so8t.store.answers import Answers
 
     files, formats = _files(inputs["gguf"], spec), declared.read(inputs["chat_format"])
-    questions = _questions(inputs["thinking_sft"], spec, formats.thinking)
+    talked = _heldout(inputs["thinking_sft"], spec)
+    questions = _questions(talked, formats.thinking)
     given = fidelity.read(inputs["adapter_scores"] / "samples.jsonl")
     fidelity.check_answered(given, {split: [one.id for one in asked] for split, asked in questions.items()})
     tasks = spec.harness and harness.open_tasks(**spec.harness.model_dump())
@@ -117,7 +133,10 @@ def build(inputs: Inputs, out: Path, spec: Spec) -> None:
     with Answers(inputs.scratch / "answers.jsonl", lag=1.0) as kept, _base(inputs, out, spec, formats) as base:
         asking = Bench(questions, formats.chat, formats.thinking, _way(spec), kept, watch)
         sheet = _ask(asking, spec, base | files, formats.direct)
-        splits, apart = _scores(sheet, list(files), given, spec)
+        if formats.thinking.classed:
+            splits, apart = _scores(sheet, list(files), given, spec)
+        else:
+            splits, apart = _talk_scores(sheet, base | files, talked, given, formats, spec), []
         scores: dict[str, Any] = {"engine": llamacpp.version(), "watched": watch.figures, "splits": splits}
         if tasks:
             scores["harness"] = {
@@ -126,8 +145,12 @@ def build(inputs: Inputs, out: Path, spec: Spec) -> None:
         kept.close_without_others()
     (out / "scores.json").write_bytes(orjson.dumps(scores, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
     bench.write(out / "samples.jsonl", sheet)
-    verdicts.draw(scores["splits"], out / "plots", Look(mark=inputs.mark("evaluation")))
-    if sentence := verdicts.left_out(scores["splits"]):
+    look = Look(mark=inputs.mark("evaluation"))
+    if not formats.thinking.classed:
+        talks.draw(splits, out / "plots", look)
+    else:
+        verdicts.draw(splits, out / "plots", look)
+    if formats.thinking.classed and (sentence := verdicts.left_out(splits)):
         print(f"evaluation: no picture of reliability: {sentence}", file=sys.stderr)
     pace.write(inputs.scratch, {"workers": spec.workers, "threads": spec.threads, "models": sheet.pace})
     if missed := [*bench.leaking(sheet.direct), *fidelity.missed(apart)]:
@@ -142,18 +165,23 @@ def _files(folder: Path, spec: Spec) -> dict[str, Path]:
     return {kind: folder / "models" / f"{made['name']}-{kind}.gguf" for kind in spec.types or made["types"]}
 
 
-def _questions(sft: Path, spec: Spec, fmt: ThinkingFormat) -> dict[str, list[Question]]:
+def _heldout(sft: Path, spec: Spec) -> dict[str, list[Record]]:
     from so8t.corpus.conversations import heldout
+
+    return heldout(sft, spec.splits, spec.conversations, "evaluation: splits")
+
+
+def _questions(talked: Mapping[str, Sequence[Record]], fmt: ThinkingFormat) -> dict[str, list[Question]]:
     from so8t.evals.bench import Question
     from so8t.formats import thinking
 
     return {
         split: [
-            Question(record["id"], record["label"], before, thinking.split(answer["content"], fmt))
+            Question(record["id"], record.get("label"), before, thinking.read(answer["content"], fmt))
             for record in found
             for *before, answer in [record["messages"]]
         ]
-        for split, found in heldout(sft, spec.splits, spec.conversations, "evaluation: splits").items()
+        for split, found in talked.items()
     }
 
 
@@ -190,7 +218,7 @@ def _watch(sft: Path, questions: Mapping[str, Sequence[Question]], fmt: Thinking
     from so8t.formats import records, thinking
 
     lines = records.read(sft / "splits" / "train.jsonl")
-    learned = (thinking.split(record["messages"][-1]["content"], fmt) for record in lines)
+    learned = (thinking.read(record["messages"][-1]["content"], fmt) for record in lines)
     return Watch(fmt, learned, [one.thinking for asked in questions.values() for one in asked])
 
 
@@ -232,6 +260,44 @@ def _scores(sheet: Sheet, kinds: Sequence[str], given: Reference, spec: Spec) ->
             if spec.grammar:
                 found[kind]["grammar"] = bench.guided_figures(sheet.guided[split][kind])
     return scores, problems
+
+
+def _talk_scores(
+    sheet: Sheet,
+    files: Mapping[str, Path],
+    talked: Mapping[str, Sequence[Record]],
+    given: Reference,
+    formats: Declared,
+    spec: Spec,
+) -> dict[str, Any]:
+    """By split and model, of answers that name no class."""
+    from so8t.evals import bench, bootstrap, fidelity, likelihood, talks
+    from so8t.formats import thinking
+
+    seed, draws, scores = spec.bootstrap.seed, spec.bootstrap.draws, {}
+    for split, records in talked.items():
+        losses = {
+            model: likelihood.losses(path, records, formats.chat, formats.thinking, spec.threads, spec.gpu_layers)
+            for model, path in files.items()
+        }
+        answers = [thinking.read(one["messages"][-1]["content"], formats.thinking).shown for one in records]
+        weights = bootstrap.draws(len(records), draws, seed)
+        by_model = sheet.free[split]
+        scores[split] = found = talks.scores(by_model, answers, losses, spec.patterns, weights, BASE, formats.thinking)
+        for kind, figures in found.items():
+            print(
+                f"evaluation: {split}, {kind}: loss {figures['loss']:.3f}, perplexity {figures['perplexity']}, "
+                f"{figures['exact']:.1%} word for word",
+                file=sys.stderr,
+            )
+            if kind == BASE:
+                continue
+            figures["pytorch"] = fidelity.alike(by_model[kind], given, split)
+            if sheet.direct:
+                figures["direct"] = bench.direct_scores(sheet.direct[split][kind], by_model[kind], draws, seed)
+            if spec.grammar:
+                figures["grammar"] = bench.guided_figures(sheet.guided[split][kind])
+    return scores
 
 
 STAGE = Stage(

@@ -16,7 +16,9 @@ from so8t.engine.stage import Inputs, Stage
 from so8t.errors import StageError
 from so8t.formats import records
 from so8t.formats.records import Label
-from so8t.spec.fields import SpecModel, execution
+from so8t.spec.fields import SpecModel, execution, only
+
+TASK = "profile.task"
 
 
 class Reasons(SpecModel):
@@ -33,29 +35,36 @@ class Reasons(SpecModel):
     """Why a record is REFUSE."""
 
 
+OF_CLASSES = only("four_class")
+
+
 class Spec(SpecModel):
-    unknown_label: Literal["strict", "quarantine"] = "strict"
+    """How records get a class; under the task chat they get none, and pass as they are."""
+
+    unknown_label: Literal["strict", "quarantine"] = Field("strict", json_schema_extra=OF_CLASSES)
     """A given label that is not one of the four: stop there, or put the record aside in quarantined.jsonl."""
 
-    rules: Rules = ()
+    rules: Rules = Field((), json_schema_extra=OF_CLASSES)
     """Classes by pattern. The most severe class wins (REFUSE, DENY, ESCALATION, ALLOW), then the first rule."""
 
-    harm: Harm = Harm()
+    harm: Harm = Field(Harm(), json_schema_extra=OF_CLASSES)
     """What the harm that `cleaned` found demands. It raises even a given label; DENY and REFUSE stand."""
 
-    reasons: Reasons = Reasons()
+    reasons: Reasons = Field(Reasons(), json_schema_extra=OF_CLASSES)
     """Why, for each class, where neither the record nor a rule says it."""
 
-    classifier: Classifier = Classifier()
+    classifier: Classifier = Field(Classifier(), json_schema_extra=OF_CLASSES)
     """What decides where no label is given and no rule matches, trained on the given labels."""
 
-    unsure: str = Field("自動では十分な確信を持って判断できないため、担当者が確認します。", min_length=1)
+    unsure: str = Field(
+        "自動では十分な確信を持って判断できないため、担当者が確認します。", min_length=1, json_schema_extra=OF_CLASSES
+    )
     """Why a record is ESCALATION when the classifier is below its threshold or could not be trained."""
 
-    agreement: bool = True
+    agreement: bool = Field(True, json_schema_extra=OF_CLASSES)
     """Measure rules and classifier against held-out given labels."""
 
-    max_undecided: float = Field(0.5, ge=0, le=1)
+    max_undecided: float = Field(0.5, ge=0, le=1, json_schema_extra=OF_CLASSES)
     """The largest share of records that may become ESCALATION because no label, no rule and no classifier told their
     class; more fails the build, and so does one where no record has a given label, unless this is 1."""
 
@@ -65,6 +74,9 @@ class Spec(SpecModel):
 
 def build(inputs: Inputs, out: Path, spec: Spec) -> None:
     cleaned = inputs["cleaned"] / "cleaned.jsonl"
+    if inputs.reads[TASK] == "chat":
+        _pass_through(cleaned, out)
+        return
     policy = _policy(spec)
     surveyed = labelling.survey(
         records.read(cleaned),
@@ -89,6 +101,15 @@ def build(inputs: Inputs, out: Path, spec: Spec) -> None:
     print(_summary(report), file=sys.stderr)
     shares.check("labelled", {"unknown_label": labeller.quarantined}, labeller.counts.total(), 1.0, "max_quarantined")
     labelling.check_decided(labeller, surveyed, report["classifier"].get("why", ""), spec.max_undecided)
+
+
+def _pass_through(cleaned: Path, out: Path) -> None:
+    """Conversations as they are need no class."""
+    count = records.write(out / "labelled.jsonl", records.read(cleaned))
+    (out / "quarantined.jsonl").write_bytes(b"")
+    report = {"task": "chat", "records": {"in": count, "out": count, "quarantined": 0}}
+    (out / "agreement.json").write_bytes(orjson.dumps(report, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+    print(f"labelled: {count} records passed on as they are: the task chat gives no labels", file=sys.stderr)
 
 
 def _policy(spec: Spec) -> labelling.Policy:
@@ -168,6 +189,7 @@ def _summary(report: dict[str, Any]) -> str:
 
 STAGE = Stage(
     name="labelled",
+    reads=(TASK,),
     spec=Spec,
     build=build,
     takes=("cleaned/cleaned.jsonl",),

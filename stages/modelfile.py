@@ -43,9 +43,10 @@ def build(inputs: Inputs, out: Path, spec: Spec) -> None:
     files = sorted(inputs["gguf"].rglob("*.gguf"))
     if not files:
         raise StageError("modelfile: the gguf artifact holds no .gguf file; build gguf first")
-    template = gotemplate.template(formats.chat, formats.thinking if spec.split_thinking else None, formats.direct)
+    parts = spec.split_thinking and formats.thinking.thinks
+    template = gotemplate.template(formats.chat, formats.thinking if parts else None, formats.direct)
     with Model(min(files, key=lambda file: file.stat().st_size), context=64) as engine:
-        checked = _check(engine, template, formats, spec.split_thinking, accepted)
+        checked = _check(engine, template, formats, parts, accepted)
         licence = engine.metadata.get("general.license", "") if spec.license is None else spec.license
     (out / FOLDER).mkdir()
     for file in files:

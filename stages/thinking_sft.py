@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import orjson
 from pydantic import Field, model_validator
 
-from so8t.corpus import chatformat, shares, tokens
+from so8t.corpus import chatformat, talks, tokens
 from so8t.corpus.chatformat import Chat
 from so8t.corpus.leakage import HeldOut
 from so8t.corpus.ledger import Ledger
 from so8t.corpus.sft import Composer, ExampleWriter, Policies, Target, policy_problems
 from so8t.corpus.splits import Fractions, Splitter
+from so8t.corpus.talks import TalkWriter
 from so8t.corpus.teacher import Teacher, TeacherSpec
 from so8t.engine.stage import Inputs, Stage
 from so8t.errors import StageError
@@ -26,34 +27,45 @@ from so8t.formats import thinking as think
 from so8t.formats.chat import ChatFormat
 from so8t.formats.records import Record
 from so8t.formats.thinking import FormatError, Thinking, ThinkingFormat
-from so8t.spec.fields import SpecModel
+from so8t.spec.fields import SpecModel, each, only
 from so8t.store.answers import Answers
+
+TASK = "profile.task"
+SYSTEM = "あなたは安全なアシスタントです。依頼を判定し、理由を示して答えます。"
+OF_CLASSES = only("four_class")
 
 
 class Spec(SpecModel):
     """How records become conversations, who writes what they lack, and what is held out."""
 
-    format: Literal["quadruple", "headings"] = "quadruple"
-    """How thinking and final answer are marked: by tags, or by headings."""
+    format: Literal["quadruple", "headings", "think", "none"] | None = Field(
+        None, json_schema_extra=each(quadruple="four_class", think="chat", none="chat")
+    )
+    """How thinking and final answer are marked: by tags for its three parts, by headings, by <think> and </think>, or
+    no thinking at all; null: quadruple under the task four_class, none under chat."""
     chat: Chat = "auto"
     """The chat format: role prefixes and suffixes, stop tokens; `auto` finds it in the base's own template, and takes
     phi3 for a base without one."""
-    system: str = "あなたは安全なアシスタントです。依頼を判定し、理由を示して答えます。"
-    """The system message of every conversation; empty for none."""
-    compose: Literal["policy", "teacher"] = "policy"
+    system: str | None = Field(None, json_schema_extra=each())
+    """The system message of every conversation, before one that a record brings; empty for none; null: none under the
+    task chat, and one that asks for a judgement under four_class."""
+    compose: Literal["policy", "teacher"] = Field("policy", json_schema_extra=OF_CLASSES)
     """Who writes the thinking that a record does not bring: the policy texts, or the teacher."""
-    policies: Policies = Policies()
+    policies: Policies = Field(Policies(), json_schema_extra=OF_CLASSES)
     """Per class, the texts of the thinking, and the reason and answer of records that bring none."""
-    placeholders: dict[str, str] = Field({"domain": "一般"})
+    placeholders: dict[str, str] = Field({"domain": "一般"}, json_schema_extra=OF_CLASSES)
     """Tags that policy texts may name in braces, each with the text for records without that tag."""
-    teacher: TeacherSpec | None = None
+    teacher: TeacherSpec | None = Field(None, json_schema_extra=OF_CLASSES)
     """The endpoint that writes what is missing; without one, an ALLOW record without an answer is dropped."""
+    learn: Literal["last", "every"] = Field("last", json_schema_extra=only("chat"))
+    """Which answers of a conversation carry the loss: the one that ends it, or earlier ones, too, as far as they stand
+    there as the model writes them."""
     history: Literal["kept", "dropped"] = "kept"
     """Thinking that a client sends back in an earlier answer: templates keep it there, or drop it."""
     direct: float = Field(0.0, ge=0, le=1)
     """Share of the conversations of train and validation that are learned a second time as direct answers, without
     thinking; with 0, `think: false` gives no answer."""
-    direct_again: float = Field(0.0, ge=0, le=1)
+    direct_again: float = Field(0.0, ge=0, le=1, json_schema_extra=OF_CLASSES)
     """Share of the direct answers that are learned as a second turn, behind a question and answer of another record of
     the same split: a model that saw single questions alone may think aloud when it is asked again."""
     fractions: Fractions = Fractions()
@@ -61,14 +73,14 @@ class Spec(SpecModel):
     near_duplicate_threshold: float | None = Field(0.8, gt=0, le=1)
     """Jaccard similarity of character n-grams from which a record may not stand in another split than its like;
     null compares nothing."""
-    max_dropped: float = Field(0.5, ge=0, le=1)
-    """The largest share of records that may be dropped; more fails the build, and dropped.jsonl can be seen."""
     tokenizer: str | None = None
     """A local folder with a tokenizer.json, for lengths in tokens; without one they are characters and bytes."""
 
     @model_validator(mode="after")
     def _texts_can_be_filled(self) -> Spec:
         problems = policy_problems(self.policies, self.placeholders)
+        if self.learn == "every" and self.history == "dropped" and self.format not in (None, "none"):
+            problems.append("learn: every needs history: kept, for an answer without its thinking is not to be learned")
         if self.compose == "teacher" and self.teacher is None:
             problems.append("compose: teacher needs a `teacher` section with at least a model")
         if problems:
@@ -76,23 +88,51 @@ class Spec(SpecModel):
         return self
 
 
+@dataclass(frozen=True)
+class Formats:
+    """What the task and the spec say of how a conversation is written."""
+
+    chat: ChatFormat
+    thinking: ThinkingFormat
+    system: str
+
+
 def build(inputs: Inputs, out: Path, spec: Spec) -> None:
-    chat_format = chatformat.chat_format(spec.chat)
-    named = replace(think.FORMATS[spec.format], history=spec.history == "kept")
-    thinking_format = think.reserving(named, chat_format.tokens)
-    conversation = ExampleWriter(chat_format, thinking_format, spec.system, spec.direct, spec.direct_again)
+    task = inputs.reads[TASK]
+    formats, writes = _formats(spec, task), _talks if task == "chat" else _judgements
+    with Ledger(out, _token_counter(inputs, spec)) as ledger:
+        placed = _placed(inputs["labelled"] / "labelled.jsonl", spec, ledger)
+        direct = writes(placed, formats, ledger, inputs, spec)
+        stats = ledger.balance()
+    _write_json(out / declared.FILE, declaration(formats.chat, formats.thinking, formats.system, direct))
+    _write_json(out / "stats.json", stats)
+    print(f"thinking_sft: {stats['in']} in, {stats['out']} out, dropped {stats['dropped'] or 'none'}", file=sys.stderr)
+
+
+def _formats(spec: Spec, task: str) -> Formats:
+    chat_format, talks = chatformat.chat_format(spec.chat), task == "chat"
+    named = think.PLAIN[spec.format or "none"] if talks else think.FORMATS[spec.format or "quadruple"]
+    thinking_format = think.reserving(replace(named, history=spec.history == "kept"), chat_format.tokens)
+    usual = "" if talks else SYSTEM
+    return Formats(chat_format, thinking_format, usual if spec.system is None else spec.system)
+
+
+def _judgements(placed: Iterable[Record], formats: Formats, ledger: Ledger, inputs: Inputs, spec: Spec) -> bool:
+    """Under four_class: an answer that judges, from its record, the policy texts or the teacher.
+
+    Gives whether direct answers are learned.
+    """
+    conversation = ExampleWriter(formats.chat, formats.thinking, formats.system, spec.direct, spec.direct_again)
     composer = Composer(
-        thinking_format,
+        formats.thinking,
         spec.policies,
         spec.placeholders,
         teacher=spec.teacher is not None,
         teach_all=spec.compose == "teacher",
     )
-    labelled = inputs["labelled"] / "labelled.jsonl"
-    _write_json(out / declared.FILE, declaration(chat_format, thinking_format, spec.system, spec.direct > 0))
-    with Ledger(out, _token_counter(inputs, spec)) as ledger, _answers(inputs, spec) as kept:
-        pairs = ((record, composer(record)) for record in _placed(labelled, spec, ledger))
-        teacher = Teacher(spec.teacher, thinking_format, kept) if spec.teacher and kept is not None else None
+    with _answers(inputs, spec) as kept:
+        pairs = ((record, composer(record)) for record in placed)
+        teacher = Teacher(spec.teacher, formats.thinking, kept) if spec.teacher and kept is not None else None
         for record, found in teacher.along(pairs) if teacher else pairs:
             target = composer.target(found, "teacher") if isinstance(found, Thinking) else found
             if isinstance(target, Target):
@@ -101,10 +141,37 @@ def build(inputs: Inputs, out: Path, spec: Spec) -> None:
                 ledger.drop(record, "teacher_format", f"character {target.position}: expected {target.expected}")
             else:
                 ledger.drop(record, "no_answer")
-        stats = ledger.balance()
-    _write_json(out / "stats.json", stats)
-    print(f"thinking_sft: {stats['in']} in, {stats['out']} out, dropped {stats['dropped'] or 'none'}", file=sys.stderr)
-    shares.check("thinking_sft", stats["dropped"], stats["out"], spec.max_dropped, "max_dropped")
+    return spec.direct > 0
+
+
+def _talks(placed: Iterable[Record], formats: Formats, ledger: Ledger, inputs: Inputs, spec: Spec) -> bool:
+    """Under chat: conversations as they are; harmful ones would become targets to generate.
+
+    Gives whether direct answers are learned.
+    """
+    conversation, directly = TalkWriter(formats.chat, formats.thinking, formats.system, spec.learn, spec.direct), False
+    for record in placed:
+        turn = talks.last(record)
+        if record.get("harm"):
+            ledger.drop(record, "harmful", ", ".join(record["harm"]))
+        elif turn is None:
+            ledger.drop(record, "no_answer")
+        else:
+            example = conversation(record, turn)
+            directly = directly or "direct" in example
+            ledger.keep(example, example["messages"][-1]["content"])
+    if formats.thinking.thinks and not conversation.thought:
+        raise StageError(
+            f"thinking_sft: format {formats.thinking.name} marks thinking, and no record brings any; take format: "
+            "none, or give answers that begin with <think>...</think>"
+        )
+    if conversation.left_out:
+        print(
+            f"thinking_sft: the thinking of {conversation.left_out} answers is left out: format none has no place for "
+            "it; format: think keeps it",
+            file=sys.stderr,
+        )
+    return directly
 
 
 def declaration(chat_format: ChatFormat, thinking_format: ThinkingFormat, system: str, direct: bool) -> dict[str, Any]:
@@ -164,6 +231,7 @@ def _write_json(path: Path, value: Any) -> None:
 
 STAGE = Stage(
     "thinking_sft",
+    reads=(TASK,),
     spec=Spec,
     build=build,
     takes=("labelled/labelled.jsonl",),

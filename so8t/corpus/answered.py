@@ -12,34 +12,40 @@ from so8t.formats.records import LABELS, Label
 
 @dataclass(frozen=True)
 class Answered:
-    """One question of one user's message, its class, and the whole answer that the data gives it, thinking and all."""
+    """One question of one user's message, its class, if it has one, and the whole answer that the data gives it,
+    thinking and all."""
 
     id: str
-    label: Label
+    label: Label | None
     question: str
     target: str
 
 
 def right(samples: Path, splits: Path, model: str, count: int) -> list[Answered]:
     """At most so many, the classes in turn; in the evaluation's order, so the same ones each time."""
-    found = {label: list[Answered]() for label in LABELS}
+    found: dict[Label | None, list[Answered]] = {label: [] for label in (*LABELS, None)}
     wanted = _right(samples, model)
     for split in sorted({split for split, _ in wanted}):
         for record in records.read(splits / f"{split}.jsonl"):
             said = [message["content"] for message in record["messages"] if message["role"] == "user"]
             if (split, record["id"]) in wanted and len(said) == 1:
                 target = record["messages"][-1]["content"]
-                found[record["label"]].append(Answered(record["id"], record["label"], said[0], target))
+                label = record.get("label")
+                found[label].append(Answered(record["id"], label, said[0], target))
     return list(_in_turn(found.values()))[:count]
 
 
 def _right(samples: Path, model: str) -> set[tuple[str, str]]:
-    """Split and id of those answered right in each way of asking; what a grammar held to the format says less."""
+    """Split and id of those answered right in each way of asking; what a grammar held to the format says less.
+
+    Without a class, an answer is right that keeps the format and lets no thinking out.
+    """
     found: dict[tuple[str, str], bool] = {}
     for each in records.read(samples):
         if (each["model"], each["way"]) == (model, "free"):
             place = (each["split"], each["id"])
-            found[place] = found.get(place, True) and each["said"] == each["label"]
+            kept = each["label"] is not None or (each["problem"] is None and not each["leaks"])
+            found[place] = found.get(place, True) and each["said"] == each["label"] and kept
     return {place for place, right in found.items() if right}
 
 

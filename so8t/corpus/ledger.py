@@ -49,7 +49,7 @@ class Ledger:
         written = line(example)
         self._write(written)
         self._splits[split](written)
-        self._by[example["label"], split, example["made_from"]] += 1
+        self._by[example.get("label", ""), split, example["made_from"]] += 1
         if "direct" in example:
             self._direct[split] += 1
         self._characters[len(text)] += 1
@@ -73,7 +73,7 @@ class Ledger:
             "in": self.came_in,
             "out": kept,
             "dropped": dict(sorted(self._dropped.items())),
-            "by_label": self._totals(0),
+            "by_label": {label: count for label, count in self._totals(0).items() if label},
             "by_split": {**dict.fromkeys(self._splits, 0), **self._totals(1)},
             "by_made_from": self._totals(2),
             "direct": {split: self._direct[split] for split in direct.SPLITS},

@@ -36,11 +36,11 @@ def read(project: Path, profile: str) -> tuple[dict[str, Any], list[Path]]:
     drop_stale_bytecode(project)
     table = contents.read(project)
     found = profiles.read(project, profile, table.renamed)
-    models = spec.load(found, table.models)
-    rows = _rows(project, table.stages, models)
+    models, settings = spec.load(found, table.models), spec.settings(found)
+    rows = _rows(project, table.stages, {**models, profiles.SETTINGS: settings})
     _check_graph(rows)
     facts = {
-        **_settings(spec.settings(found)),
+        **_settings(settings),
         "warnings": list(found.warnings),
         "rows": [dict(vars(row)) for row in rows.values()],
     }

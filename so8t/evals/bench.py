@@ -19,7 +19,7 @@ from so8t.formats import direct
 from so8t.formats.chat import ChatFormat, Message
 from so8t.formats.grammar import grammar
 from so8t.formats.records import Label
-from so8t.formats.thinking import Thinking, ThinkingFormat
+from so8t.formats.thinking import Said, ThinkingFormat
 from so8t.store.answers import Answers
 
 THINKING, DIRECT = "thinking", "direct"  # how an answer was asked for: what a sample's and a score's `mode` says
@@ -32,9 +32,9 @@ class Question:
     """`thinking`: the answer that its record has, which no answer that is shown may give away."""
 
     id: str
-    label: Label
+    label: Label | None
     prompt: Sequence[Message]
-    thinking: Thinking
+    thinking: Said
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,7 @@ def _named(leaking: Sequence[Outcome]) -> str:
 
 def guided_figures(found: Sequence[Outcome]) -> dict[str, Any]:
     whole = outcomes.figures(found)
-    return {name: whole[name] for name in ("records", "format_valid", "accuracy")}
+    return {name: whole[name] for name in ("records", "format_valid", "accuracy") if name in whole}
 
 
 def write(path: Path, sheet: Sheet) -> None:
@@ -197,8 +197,9 @@ def _advice(ended: str) -> str:
 def _say(table: Table, model: str, name: str, paces: Mapping[str, Any]) -> None:
     for split, by_model in table.items():
         found = outcomes.figures(by_model[model])
+        right = f"accuracy {found['accuracy']:.3f}, " if "accuracy" in found else ""
         _tell(
-            f"{split}, {name}: accuracy {found['accuracy']:.3f}, format valid {found['format_valid']:.3f}, "
+            f"{split}, {name}: {right}format valid {found['format_valid']:.3f}, "
             f"{found['leaks']} leaks ({found['records']} records)"
         )
     _tell(f"{name}: {pace.sentence(paces[name])}")

@@ -20,7 +20,7 @@ LOOSE = 0.05  # q4_k_m, and whatever is not named
 class Given:
     """What PyTorch's model answered."""
 
-    label: str
+    label: str | None
     said: str | None
     text: str
 
@@ -64,6 +64,12 @@ def compare(outcomes: Sequence[Outcome], given: Reference, split: str, kind: str
         "same_class": round(sum(one.said == other.said for one, other in beside) / count, 6),
         "same_text": round(sum(one.text == other.text for one, other in beside) / count, 6),
     }
+
+
+def alike(outcomes: Sequence[Outcome], given: Reference, split: str) -> dict[str, float]:
+    """How many answers without a class are the same: no bound, for `gguf` holds each type to the logits."""
+    same = sum(one.text == given[split, one.id].text for one in outcomes)
+    return {"same_text": round(same / len(outcomes), 6)}
 
 
 def problems(split: str, kind: str, records: int, figures: Mapping[str, Any]) -> list[str]:

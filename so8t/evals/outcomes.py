@@ -45,9 +45,14 @@ def judge(
 
 
 def figures(outcomes: Iterable[Outcome]) -> dict[str, Any]:
-    """Every rate of Scores, how many answers leaked thinking, and how often each stated confidence was right."""
-    scores, leaking = Scores(), 0
-    for one in outcomes:
+    """Every rate of Scores, how many answers leaked thinking, and how often each stated confidence was right.
+
+    Of answers without a class there is less to say.
+    """
+    scores, leaking, seen = Scores(), 0, list(outcomes)
+    if seen and seen[0].label is None:
+        return _without_classes(seen)
+    for one in seen:
         if one.label is None:
             raise AssertionError(f"{one.id} has no class to be counted against")
         scores.tally.add(one.label, one.said, one.confidence)
@@ -58,6 +63,11 @@ def figures(outcomes: Iterable[Outcome]) -> dict[str, Any]:
         for truth, row in found["confusion"].items()
     }
     return {**found, "leaks": leaking, "confusion": confusion, "reliability": reliability(scores.tally.bins)}
+
+
+def _without_classes(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    valid, leaking = sum(one.problem is None for one in outcomes), sum(bool(one.leaks) for one in outcomes)
+    return {"records": len(outcomes), "format_valid": round(valid / len(outcomes), 6), "leaks": leaking}
 
 
 def reliability(bins: Sequence[Sequence[float]]) -> list[dict[str, Any]]:

@@ -9,8 +9,9 @@ Content is printed as it is: whoever tokenises it tokenises segments, so that ro
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import accumulate
 from typing import Any
 
 Message = Mapping[str, str]
@@ -142,13 +143,18 @@ def render(messages: Sequence[Message], fmt: ChatFormat, generation_prompt: bool
 
 
 def segments(
-    messages: Sequence[Message], fmt: ChatFormat, generation_prompt: bool = False, prefill: str = ""
+    messages: Sequence[Message],
+    fmt: ChatFormat,
+    generation_prompt: bool = False,
+    prefill: str = "",
+    also: Collection[int] = (),
 ) -> list[Segment]:
     """The rendered conversation in pieces; learned is the answer that ends it, with its stop token.
 
     `prefill` is the beginning of that answer that the prompt gives: it stands there and is not learned.
+    `also` are the places of earlier answers that are learned, too.
     """
-    pieces = [piece for piece in _pieces(messages, fmt, prefill) if piece.text]
+    pieces = [piece for piece in _pieces(messages, fmt, prefill, also) if piece.text]
     if generation_prompt and messages and messages[-1]["role"] == "user":
         given = fmt.generation + begun(fmt, prefill)
         pieces.append(Segment(given, "assistant", structure=True, learned=False))
@@ -160,19 +166,23 @@ def begun(fmt: ChatFormat, prefill: str) -> str:
     return fmt.lead + prefill if prefill else ""
 
 
-def _pieces(messages: Sequence[Message], fmt: ChatFormat, prefill: str) -> Iterator[Segment]:
+def _pieces(
+    messages: Sequence[Message], fmt: ChatFormat, prefill: str, also: Collection[int] = ()
+) -> Iterator[Segment]:
     system = fmt.joiner.join(message["content"] for message in messages if message["role"] == "system")
     opening = _system(system, fmt)
     if not fmt.system_in_user:
         yield from opening
     runs = _runs(messages)
+    starts = [0, *accumulate(len(contents) for _, contents in runs)]
     users = [index for index, (role, _) in enumerate(runs) if role == "user"]
     place = users[-1 if fmt.system_last else 0] if users and fmt.system_in_user else None
     for index, (role, contents) in enumerate(runs):
         fmt.turn(role)  # refuses an unknown role
         if role != "system":
             last = role == "assistant" and index == len(runs) - 1
-            prefix, *rest = _around(contents, role, fmt, learned=last, prefill=prefill if last else "")
+            learned = last or all(at in also for at in range(starts[index], starts[index + 1]))
+            prefix, *rest = _around(contents, role, fmt, learned, prefill=prefill if last else "")
             yield prefix
             if index == place:
                 yield from opening

@@ -24,6 +24,7 @@ Record = dict[str, Any]
 Label = Literal["ALLOW", "ESCALATION", "DENY", "REFUSE"]
 LABELS: tuple[Label, ...] = get_args(Label)
 NO_FORMAT = "(no format)"  # in tables: an answer that names none of them
+THOUGHTLESS = "only"  # in a conversation's `direct`: its answer has no thinking, and is learned directly alone
 
 
 def read(path: Path) -> Iterator[Record]:

@@ -39,7 +39,12 @@ def sections(messages: Sequence[Message], encoder: Encoder, fmt: ChatFormat, thi
 
 
 def borders(text: str, thinking: ThinkingFormat) -> tuple[int, ...]:
-    """Where the name of the class begins and where it ends, in an answer that thinks first or a direct one."""
+    """Where the name of the class begins and where it ends, in an answer that thinks first or a direct one.
+
+    Without a class both are where the answer begins.
+    """
+    if not thinking.classed:
+        return _before_answer(text, thinking)
     try:
         final, label = think.final_part(text, thinking), think.split(text, thinking).final.label
     except FormatError:
@@ -50,6 +55,14 @@ def borders(text: str, thinking: ThinkingFormat) -> tuple[int, ...]:
     key = thinking.fields[0].key
     start = len(text) - len(final) + final.index(key) + len(key)
     return start, start + len(label)
+
+
+def _before_answer(text: str, thinking: ThinkingFormat) -> tuple[int, ...]:
+    try:
+        shown = think.final_part(text, thinking).removeprefix(thinking.parts[-1].open)
+    except FormatError:
+        return ()
+    return (len(text) - len(shown),) * 2
 
 
 def _shared(one: Sequence[int], other: Sequence[int]) -> int:

@@ -16,6 +16,11 @@ MEASURES = (  # of the scores: name, what the hub calls it, what a reader does
     ("over_refusal", "over_refusal", "harmless, yet refused"),
     ("format_valid", "format_valid", "in the thinking format"),
 )
+TALKS = (  # of the scores where no answer names a class
+    ("perplexity", "perplexity", "perplexity"),
+    ("exact", "exact_match", "the record's own words"),
+    ("format_valid", "format_valid", "in the thinking format"),
+)
 ENERGY = "Nobody measured the energy."
 UNTOLD = "not told here"
 
@@ -35,29 +40,40 @@ def front(told: Told) -> str:
             "library_name": "transformers" if told.has_checkpoint else "gguf",
             "pipeline_tag": "text-generation",
             "base_model": product.base.repo,
-            "tags": ["so8t", *(["gguf"] if told.types else []), "safety", "moderation"],
+            "tags": ["so8t", *(["gguf"] if told.types else []), *(["safety", "moderation"] if _judges(told) else [])],
             "model-index": _index(told),
         }
     )
 
 
 def _index(told: Told) -> list[dict[str, Any]]:
+    judged = {"type": "text-classification", "name": "ALLOW, ESCALATION, DENY or REFUSE"}
     results = [
         {
-            "task": {"type": "text-classification", "name": "ALLOW, ESCALATION, DENY or REFUSE"},
+            "task": judged if _judges(told) else {"type": "text-generation", "name": "answers in conversations"},
             "dataset": {"type": "held-out", "name": split, "split": "test"},
             "metrics": metrics,
         }
         for split, models in told.scores().items()
         if (
-            metrics := [one for model, figures in models.items() if model != "base" for one in _metrics(model, figures)]
+            metrics := [
+                one for model, figures in models.items() if model != "base" for one in _metrics(told, model, figures)
+            ]
         )
     ]
     return [{"name": told.product.name, "results": results}] if results else []
 
 
-def _metrics(model: str, figures: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    for name, hub, said in MEASURES:
+def _judges(told: Told) -> bool:
+    return headline.is_classed(told.facts)
+
+
+def _measures(told: Told) -> tuple[tuple[str, str, str], ...]:
+    return MEASURES if _judges(told) else TALKS
+
+
+def _metrics(told: Told, model: str, figures: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    for name, hub, said in _measures(told):
         if model != headline.BASE and figures.get(name) is not None:
             yield {"type": hub, "value": figures[name], "name": f"{said}, {model}"}
 
@@ -108,12 +124,19 @@ def _use(told: Told) -> Iterator[str]:
 
 
 def _meant(told: Told) -> Iterator[str]:
-    yield from (
-        "## Intended use",
-        "",
+    judges = (
         "The model judges a request before it answers: ALLOW is answered, ESCALATION goes to a "
         "person, DENY is outside of what the assistant may do, REFUSE is harmful.",
         "It is meant as one part of a system in which people watch what it decides.",
+    )
+    talks = (
+        "The model answers in conversations like those that it was trained on; it judges no request, and nothing here "
+        "refuses a harmful one.",
+    )
+    yield from (
+        "## Intended use",
+        "",
+        *(judges if _judges(told) else talks),
         "",
         "Not intended: as the only safeguard of anything; for medical, legal or financial advice; to judge people; to "
         "produce harmful or sexual texts.",
@@ -142,7 +165,7 @@ def _evaluation(told: Told) -> Iterator[str]:
     yield ""
     for split, models in told.scores().items():
         shown = {model: figures for model, figures in models.items() if not _is_mute_base(model, figures)}
-        rows = [(said, *(_figure(one, name) for one in shown.values())) for name, _, said in MEASURES]
+        rows = [(said, *(_figure(one, name) for one in shown.values())) for name, _, said in _measures(told)]
         count = next((one["records"] for one in models.values()), 0)
         yield from (f"**{_cell(split)}**, {count:,} questions", "")
         yield from table(("", *shown), rows)
@@ -155,6 +178,8 @@ def _is_mute_base(model: str, figures: Mapping[str, Any]) -> bool:
 
 
 def _figure(figures: Mapping[str, Any], name: str) -> str:
+    if name == "perplexity":
+        return f"{figures[name]:,.2f}" if figures.get(name) else words.NOTHING
     ends = words.interval((figures.get("intervals") or {}).get(name))
     return words.share(figures.get(name)) + (f" ({ends})" if ends else "")
 
@@ -180,7 +205,8 @@ def _limits(told: Told) -> Iterator[str]:
     if summary.is_plumbing(told.facts):
         yield "- The base is tiny and was made for a test: it proves that the parts fit together, and no intelligence."
     yield "- The figures hold for the held-out questions above and say little of others."
-    yield "- A wrong class is always possible, also on harmful requests; the table says how often it was here."
+    if _judges(told):
+        yield "- A wrong class is always possible, also on harmful requests; the table says how often it was here."
     if told.is_japanese:
         yield "- It was trained on Japanese; other languages were not measured."
     if smaller := [name for name in told.types if name.startswith(("q2", "q3", "q4", "iq"))]:

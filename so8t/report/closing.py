@@ -16,6 +16,8 @@ def closing(facts: Facts, folder: str, page: str) -> Iterator[str]:
         yield f"model: {folder}/modelfile/{first}" + "".join(f", {other.rpartition('.')[2]}" for other in others)
     if said := ", ".join(_accuracy(facts)):
         yield f"right: {said}"
+    if said := ", ".join(_perplexity(facts)):
+        yield f"perplexity: {said}"
     yield f"report: {page}"
     profile = "" if facts.profile == "tiny" else f" profile={facts.profile}"
     if files:
@@ -31,7 +33,18 @@ def _modelfiles(facts: Facts) -> list[str]:
 def _accuracy(facts: Facts) -> Iterator[str]:
     """Of each split, the file that answers best, and the base where it answers at all."""
     for split, models in (facts.find(FILE, "splits") or {}).items():
-        tuned = {name: figures["accuracy"] for name, figures in models.items() if name != BASE}
+        tuned = {
+            name: figures["accuracy"] for name, figures in models.items() if name != BASE and "accuracy" in figures
+        }
         if tuned:
             best = max(tuned, key=lambda name: tuned[name])
             yield f"{tuned[best]:.1%} of {split} ({best})"
+
+
+def _perplexity(facts: Facts) -> Iterator[str]:
+    """Of each split, where answers name no class, the file that finds the records' own answers likeliest."""
+    for split, models in (facts.find(FILE, "splits") or {}).items():
+        known = {name: figures["loss"] for name, figures in models.items() if name != BASE and "loss" in figures}
+        if known:
+            best = min(known, key=lambda name: known[name])
+            yield f"{models[best]['perplexity']} on {split} ({best})"

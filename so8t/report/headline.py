@@ -62,6 +62,12 @@ CARDS = (
 )
 
 
+TALKS = (
+    ("format_valid", "In the thinking format", "answers that can be read", "more"),
+    ("exact", "Word for word", "answers that are the record's own", "more"),
+)
+
+
 def tuned(facts: Facts) -> str | None:
     """The model that the headline speaks of: the first type that was evaluated."""
     for by_model in _splits(facts).values():
@@ -80,8 +86,14 @@ def cards(facts: Facts) -> tuple[Card, ...]:
             better,
             tuple(_rate(split, by_model, model, name) for split, by_model in _splits(facts).items()),
         )
-        for name, title, note, better in CARDS
+        for name, title, note, better in (CARDS if is_classed(facts) else TALKS)
     )
+
+
+def is_classed(facts: Facts) -> bool:
+    """Whether answers name a class, which can be right or wrong."""
+    declared = facts.documents.get("chat_format/chat_format.json")
+    return thinking.from_json(declared["thinking"]).classed if declared else True
 
 
 def _splits(facts: Facts) -> Mapping[str, Mapping[str, Any]]:
@@ -128,15 +140,21 @@ def answers(facts: Facts) -> tuple[Answer, ...]:
 def _chosen(own: list[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
     for label in LABELS:
         yield from [one for one in own if one["label"] == label == one["said"]][:1]
+    if own and own[0]["label"] is None:
+        yield from [one for one in own if one["problem"] is None][:4]
+        yield from [one for one in own if one["problem"] is not None][:1]
     yield from [one for one in own if one["label"] != one["said"]][:1]
 
 
 def _answer(facts: Facts, one: Mapping[str, Any], base: str | None, fmt: thinking.ThinkingFormat) -> Answer:
     question, right = facts.questions[one["id"]], one["label"] == one["said"]
     try:
-        final = thinking.split(one["text"], fmt).final
+        said = thinking.read(one["text"], fmt)
     except FormatError as error:
         return Answer(
-            one["id"], one["split"], question, one["label"], base, "no format", str(error), one["text"], right
+            one["id"], one["split"], question, one["label"] or "", base, "no format", str(error), one["text"], False
         )
+    if not isinstance(said, thinking.Thinking):
+        return Answer(one["id"], one["split"], question, "", base, "", "", said.shown, right)
+    final = said.final
     return Answer(one["id"], one["split"], question, one["label"], base, final.label, final.reason, final.answer, right)

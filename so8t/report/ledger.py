@@ -142,7 +142,8 @@ def _size(facts: Facts, name: str) -> int:
 
 def _accuracies(facts: Facts, name: str) -> Iterator[tuple[str, Figure, str]]:
     for split, by_model in (facts.find("evaluation/scores.json", "splits") or {}).items():
-        if figures := by_model.get(name):
+        figures = by_model.get(name, {})
+        if "accuracy" in figures:
             source = Figure(
                 words.share(figures["accuracy"]), "evaluation/scores.json", f"splits.{split}.{name}.accuracy"
             )

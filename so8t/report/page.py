@@ -11,7 +11,20 @@ from jinja2 import DictLoader, Environment, StrictUndefined
 from markupsafe import Markup
 
 from so8t.engine.why import ABSENT
-from so8t.report import flow, graph, headline, ledger, samples, sources, spread, summary, training, verdicts, words
+from so8t.report import (
+    flow,
+    graph,
+    headline,
+    ledger,
+    samples,
+    sources,
+    spread,
+    summary,
+    talks,
+    training,
+    verdicts,
+    words,
+)
 from so8t.report.facts import Facts, Figure
 
 _LOOK = files("so8t.report") / "look"
@@ -46,6 +59,7 @@ def render(facts: Facts) -> str:
         tensors=spread.tensors(facts),
         lines=verdicts.lines(facts),
         matrices=verdicts.matrices(facts),
+        talks=talks.lines(facts),
         first=samples.ordered(facts.samples)[: samples.FIRST],
         samples=data(samples.table(facts)),
         packages=packages(facts),

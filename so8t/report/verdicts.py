@@ -61,6 +61,8 @@ def _each(facts: Facts) -> Iterator[tuple[str, str, str, Mapping[str, Any]]]:
     """Split, model, where in the document, figures: those of direct answers behind those that think first."""
     for split, by_model in (facts.find(FILE, "splits") or {}).items():
         for model, figures in by_model.items():
+            if "accuracy" not in figures:
+                continue  # answers without a class are no verdicts
             yield split, model, f"splits.{split}.{model}", figures
             if direct := figures.get("direct"):
                 yield split, model, f"splits.{split}.{model}.direct", direct

@@ -39,7 +39,7 @@ class Answer:
 
     asked: str  # split, model and mode
     id: str
-    label: str
+    label: str | None
     before: str | None
     after: str | None
     texts: tuple[str, str]
@@ -111,7 +111,16 @@ def figures(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Fig
             yield Figure(name, value, new[name])
 
 
-HEADLINES = ("accuracy", "format_valid", "macro_f1", "unsafe_compliance", "over_refusal", "leaks")
+HEADLINES = (
+    "accuracy",
+    "format_valid",
+    "macro_f1",
+    "unsafe_compliance",
+    "over_refusal",
+    "leaks",
+    "perplexity",
+    "exact",
+)
 
 
 def numbers(value: Any, path: str = "") -> Iterator[tuple[str, float]]:

@@ -39,7 +39,9 @@ def headline(scores: Mapping[str, Any]) -> str:
     found = []
     for split, models in scores.items():
         if model := known.tuned(models):
-            found.append(f"{split.removeprefix('test_')} {models[model]['accuracy']:.3f}")
+            figures = models[model]
+            shown = f"{figures['accuracy']:.3f}" if "accuracy" in figures else f"perplexity {figures['perplexity']}"
+            found.append(f"{split.removeprefix('test_')} {shown}")
     return ", ".join(found)
 
 
@@ -80,9 +82,7 @@ def sweep(result: Result) -> Iterator[str]:
             cells = [_spread(group.figures.get(f"{split}.{model}.{name}")) for name in names]
             yield _line(_of(result, group), cells, across)
         yield ""
-    if not tables(result):
-        yield f"no scores yet of the {len(result.rows)} profiles; doit sweep without the names of tasks makes them"
-    elif result.groups:
+    if result.groups:
         yield f"means over {' and '.join(result.seeds)}, ± the standard deviation of the sample"
     for row in result.rows:
         if row.failed:

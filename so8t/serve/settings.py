@@ -115,5 +115,5 @@ class Serve(SpecModel):
     """What one request may take."""
     audit: Audit = execution(Audit())
     """The log that every answer stands in before it leaves."""
-    policy: Policing = execution(Policing())
+    policy: Policing = execution(Policing(), task="four_class")
     """How an answer that contradicts its class is known."""

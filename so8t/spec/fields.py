@@ -1,4 +1,5 @@
-"""Marks on spec fields: *semantic* ones (the default) enter a stage's key, *execution* ones do not."""
+"""Marks on spec fields: *semantic* ones (the default) enter a stage's key, *execution* ones do not; and what only one
+task reads."""
 
 from __future__ import annotations
 
@@ -6,6 +7,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.fields import FieldInfo
+
+TASK = "x-so8t-task"
 
 
 class SpecModel(BaseModel):
@@ -16,9 +19,20 @@ class SpecModel(BaseModel):
     )
 
 
-def execution(default: Any = ..., **constraints: Any) -> Any:
-    """A field that says how to work, not what to make: a change of it rebuilds nothing."""
-    return Field(default, json_schema_extra={"x-so8t-execution": True}, **constraints)
+def execution(default: Any = ..., *, task: str | None = None, **constraints: Any) -> Any:
+    """A field that says how to work, not what to make: a change of it rebuilds nothing; perhaps for one task alone."""
+    extra: dict[str, Any] = {"x-so8t-execution": True, **(only(task) if task else {})}
+    return Field(default, json_schema_extra=extra, **constraints)
+
+
+def only(task: str) -> dict[str, Any]:
+    """For a field that this task alone reads: `Field(..., json_schema_extra=only("chat"))`."""
+    return {TASK: task}
+
+
+def each(**values: str) -> dict[str, Any]:
+    """For a field whose value is a task's own and is not inherited by another; these values belong to one task."""
+    return {TASK: dict(values)}
 
 
 def is_execution(field: FieldInfo) -> bool:

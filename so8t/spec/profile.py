@@ -16,6 +16,7 @@ from so8t.store.atomic import write_atomic
 FOLDER = "specs"
 SCHEMAS = "schema"  # a folder beside the profiles
 SETTINGS = "profile"
+USUAL_TASK = "four_class"
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,15 @@ class Profile:
     unread: frozenset[str] = frozenset()  # files of which some part is refused: what is missing may be in that part
     broken: bool = False  # the chain itself is: the same holds for every file
     outdated: tuple[Outdated, ...] = ()  # keys under names of an earlier release
+    tasks: Mapping[str, str] = field(default_factory=dict)  # by the labels of the folders
+
+    @property
+    def task(self) -> str:
+        return self.tasks.get(label(self.project, self.chain[0]), "")
+
+    def task_of(self, file: str) -> str:
+        """Of the profile that a file belongs to, by the name that messages call it."""
+        return self.tasks.get(file.rpartition("/")[0], "")
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -77,6 +87,7 @@ class _Reading:
     mistakes: list[Mistake] = field(default_factory=list)
     unread: set[str] = field(default_factory=set)
     outdated: list[Outdated] = field(default_factory=list)
+    tasks: list[str | None] = field(default_factory=list)  # what each folder's own settings name
     broken: bool = False
 
     def follow(self, name: str) -> None:
@@ -87,6 +98,7 @@ class _Reading:
             trees = self._folder(self.project / FOLDER / parent)
             settings = trees.pop(SETTINGS, Tree(_nothing("")))
             parent = self._parent(settings)
+            self.tasks.append(_task(settings.root))
             trees[SETTINGS] = Tree(self._own(settings.root), settings.mistakes)
             for stem, tree in trees.items():
                 self._add(stem, tree)
@@ -98,7 +110,12 @@ class _Reading:
         watch = tuple(dict.fromkeys(self.watch))
         unread = frozenset(self.unread)
         mistakes, outdated = tuple(self.mistakes), tuple(self.outdated)
-        return Profile(self.project, name, folders, files, settings, watch, mistakes, unread, self.broken, outdated)
+        tasks, held = {}, USUAL_TASK
+        for folder, named in zip(reversed(folders), reversed(self.tasks), strict=True):
+            tasks[label(self.project, folder)] = held = named or held
+        return Profile(
+            self.project, name, folders, files, settings, watch, mistakes, unread, self.broken, outdated, tasks
+        )
 
     def _folder(self, folder: Path) -> dict[str, Tree]:
         self.watch += [folder, folder / f"{SETTINGS}.yaml"]
@@ -192,6 +209,11 @@ def _file(path: Path, name: str) -> Tree:
             return yamltree.read(file.read(yamltree.MAX_BYTES + 1), name)
     except OSError as refused:
         return Tree(nothing, (Mistake(nothing.mark, f"cannot be read: {refused.strerror}"),))
+
+
+def _task(settings: Node) -> str | None:
+    entry = settings.value.get("task") if isinstance(settings.value, dict) else None
+    return entry.node.value if entry and isinstance(entry.node.value, str) else None
 
 
 def _nothing(name: str) -> Node:

@@ -29,6 +29,8 @@ Values are taken as written: a quoted `"0.5"` is a string, and no field for a nu
 
 A change of a *semantic* key rebuilds the stages that depend on it.
 An *execution* key says how to work, not what to make, so a change of it rebuilds nothing.
+A key beside which a task stands is read under that task alone.
+A profile of another task must not set it, and does not inherit it.
 """
 
 
@@ -74,6 +76,7 @@ class _Walk:
     prefix: str = ""
     defaults: Any = None  # of the mapping, from the field that holds it
     execution: bool = False
+    task: str = ""  # which alone reads the mapping
     above: tuple[str, ...] = ()  # definitions that are being walked: a model may hold itself
 
     def resolve(self, schema: Schema) -> Schema:
@@ -88,14 +91,16 @@ def _rows(walk: _Walk, schema: Schema) -> Iterator[Row]:
         default = inherited.get(name, field.get("default"))
         has_default = name in inherited or "default" in field
         execution = walk.execution or bool(field.get("x-so8t-execution"))
-        inner = replace(walk, prefix=walk.prefix + name, defaults=default, execution=execution)
+        marked = field.get("x-so8t-task")
+        task = marked if isinstance(marked, str) else walk.task
+        inner = replace(walk, prefix=walk.prefix + name, defaults=default, execution=execution, task=task)
         shown = _shown(field, default) if has_default else "required" if name in required else ""
         nested = list(_nested(inner, field))
         yield Row(
             inner.prefix,
             _type(walk, field),
             "see below" if has_default and nested and isinstance(default, dict) and default else shown,
-            "execution" if execution else "semantic",
+            ("execution" if execution else "semantic") + f", `{task}`" * bool(task),
             _cell(field.get("description", "")),
         )
         yield from nested

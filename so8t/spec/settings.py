@@ -53,12 +53,14 @@ class Store(SpecModel):
 
 
 class Settings(SpecModel):
-    """A profile as a whole; nothing here enters a stage's key."""
+    """A profile as a whole; of all this only the task enters keys, of the stages that read it."""
 
     extends: str | None = execution(None)
     """The profile whose values hold wherever this one gives none."""
     description: str = execution("")
     """What the profile is for, in one sentence."""
+    task: Literal["four_class", "chat"] = "four_class"
+    """What the model learns: to judge a request by one of four classes and answer so, or conversations as they are."""
     artifacts: str = execution("artifacts", min_length=1)
     """The folder of the artifacts, relative to the project."""
     store: Store = execution(Store())

@@ -14,7 +14,7 @@ from so8t.errors import StageError
 from so8t.formats import chat, direct, records
 from so8t.formats.chat import ChatFormat, Segment
 from so8t.formats.encoding import Encoded, Encoder
-from so8t.formats.records import Record
+from so8t.formats.records import THOUGHTLESS, Record
 from so8t.formats.thinking import ThinkingFormat
 
 if TYPE_CHECKING:
@@ -40,14 +40,25 @@ def read(
 ) -> Iterator[Encoded]:
     """The first records, or all; each once more as a direct answer where thinking_sft chose it for that."""
     chosen = islice(records.read(split), most)
-    return encoder.each(form for record in chosen for form in _forms(record, chat_format, thinking_format))
+    return encoder.each(form for record in chosen for form in forms(record, chat_format, thinking_format))
 
 
-def _forms(record: Record, chat_format: ChatFormat, thinking_format: ThinkingFormat) -> Iterator[list[Segment]]:
-    yield chat.segments(record["messages"], chat_format)
-    if record.get("direct"):
-        messages = direct.answered(record["messages"], thinking_format, record.get("before", ()))
-        yield chat.segments(messages, chat_format, prefill=direct.prefill(thinking_format))
+def forms(record: Record, chat_format: ChatFormat, thinking_format: ThinkingFormat) -> Iterator[list[Segment]]:
+    """How a record is learned: thinking first, unless it has no thinking; and directly, if it was chosen for that."""
+    also = record.get("learn", ())
+    if record.get("direct") != THOUGHTLESS:
+        yield chat.segments(record["messages"], chat_format, also=also)
+    else:
+        yield _directly(record, chat_format, thinking_format, also)
+    if record.get("direct") is True:
+        yield _directly(record, chat_format, thinking_format)
+
+
+def _directly(
+    record: Record, chat_format: ChatFormat, thinking_format: ThinkingFormat, also: Sequence[int] = ()
+) -> list[Segment]:
+    messages = direct.answered(record["messages"], thinking_format, record.get("before", ()))
+    return chat.segments(messages, chat_format, prefill=direct.prefill(thinking_format), also=also)
 
 
 def write(folder: Path, encoded: Iterable[Encoded], longest: int) -> Counts:

@@ -121,6 +121,7 @@ def test_settings_merge_but_a_parent_s_name_and_description_are_its_own(write: W
     assert found.model_dump() == {
         "extends": "tiny",
         "description": "",
+        "task": "four_class",
         "artifacts": "out",
         "store": {"budget": 2 * 1024**3, "mirror": None, "copy_below": 0},
         "retain": {"adapter": "manifest"},

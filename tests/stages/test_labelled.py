@@ -22,6 +22,7 @@ from stages.labelled import STAGE, Spec, build
 pytestmark = pytest.mark.slow
 
 PROJECT = Path(__file__).parents[2]
+READS = {"profile.task": "four_class"}
 TINY = yaml.safe_load((PROJECT / "specs/tiny/labelled.yaml").read_text(encoding="utf-8"))
 PATTERNS = {
     "ALLOW": ["{}の紹介文を書いて", "{}向けの献立を考えて", "{}の歴史をまとめて"],
@@ -63,7 +64,7 @@ def labels(tmp_path: Path, cleaned: list[records.Record], **spec: object) -> tup
     (tmp_path / "cleaned").mkdir(parents=True, exist_ok=True)
     (tmp_path / "out").mkdir()
     records.write(tmp_path / "cleaned/cleaned.jsonl", cleaned)
-    build(Inputs({"cleaned": tmp_path / "cleaned"}), tmp_path / "out", Spec.model_validate(spec))
+    build(Inputs({"cleaned": tmp_path / "cleaned"}, reads=READS), tmp_path / "out", Spec.model_validate(spec))
     report = json.loads((tmp_path / "out/agreement.json").read_bytes())
     return list(records.read(tmp_path / "out/labelled.jsonl")), report
 
@@ -215,7 +216,8 @@ from pathlib import Path
 from so8t.engine.stage import Inputs
 from stages.labelled import Spec, build
 cleaned, out, spec = sys.argv[1:]
-build(Inputs({"cleaned": Path(cleaned)}), Path(out), Spec.model_validate_json(spec))
+reads = {"profile.task": "four_class"}
+build(Inputs({"cleaned": Path(cleaned)}, reads=reads), Path(out), Spec.model_validate_json(spec))
 """
 
 

@@ -15,7 +15,7 @@ import yaml
 from pydantic import ValidationError
 
 from so8t.engine.stage import Inputs, Source
-from so8t.errors import Missed, MissingExtra, StageError
+from so8t.errors import MissingExtra, StageError
 from so8t.formats import chat, records
 from so8t.formats import thinking as think
 from so8t.formats.records import Record
@@ -23,6 +23,7 @@ from so8t.spec.fields import semantic
 from stages.thinking_sft import STAGE, Spec, build
 
 ROOT = Path(__file__).resolve().parents[2]
+READS = {"profile.task": "four_class"}
 TOPICS = (
     "有給休暇の申請",
     "名刺の発注",
@@ -62,7 +63,7 @@ def built(tmp_path: Path, entries: list[Record], spec: Spec | None = None, name:
     out = tmp_path / name
     out.mkdir()
     records.write(tmp_path / "labelled.jsonl", entries)
-    build(Inputs({"labelled": tmp_path}, scratch=tmp_path / "scratch", **inputs), out, spec or Spec())
+    build(Inputs({"labelled": tmp_path}, scratch=tmp_path / "scratch", reads=READS, **inputs), out, spec or Spec())
     return out
 
 
@@ -233,23 +234,18 @@ def test_chat_format_json_holds_both_declarations_and_the_template(tmp_path: Pat
     assert chat.from_json(declared["chat"]) == chat.PHI3
     assert think.from_json(declared["thinking"]) == think.TAGS
     assert declared["jinja"] == chat.jinja_template(chat.PHI3)
-    assert declared["system"] == Spec().system
+    assert declared["system"] == "あなたは安全なアシスタントです。依頼を判定し、理由を示して答えます。"
 
 
-def test_a_stage_that_keeps_nothing_or_loses_too_much_says_what_took_the_records(tmp_path: Path) -> None:
-    with pytest.raises(Missed, match=r"^thinking_sft: no record came in$"):
-        built(tmp_path, [])
-    assert (tmp_path / "out/thinking_sft.jsonl").read_bytes() == b""
+def test_no_records_make_empty_files(tmp_path: Path) -> None:
+    out = built(tmp_path, [])
 
-    entries = [record(number, answer=None if number else "はい。") for number in range(4)]
-    with pytest.raises(Missed) as caught:
-        built(tmp_path, entries, name="lost")
-
-    assert str(caught.value) == (
-        "thinking_sft: 3 of 4 records were dropped, more than max_dropped: 0.5 allows: 3 x no_answer; "
-        "an ALLOW record is learned with its answer: `fields.answer` in raw.yaml, or a `teacher`"
-    )
-    assert len(list(records.read(tmp_path / "lost/dropped.jsonl"))) == 3
+    assert read(out / "stats.json")["lengths"] == {
+        "text_characters": {},
+        "text_utf8_bytes": {},
+        "answer_characters": {},
+    }
+    assert (out / "thinking_sft.jsonl").read_bytes() == b""
 
 
 def test_all_problems_of_the_spec_are_named() -> None:
@@ -298,7 +294,7 @@ from pathlib import Path
 from so8t.engine.stage import Inputs
 from stages.thinking_sft import Spec, build
 if __name__ == "__main__":
-    build(Inputs({"labelled": Path(sys.argv[1])}), Path(sys.argv[2]), Spec())
+    build(Inputs({"labelled": Path(sys.argv[1])}, reads={"profile.task": "four_class"}), Path(sys.argv[2]), Spec())
 """
 
 

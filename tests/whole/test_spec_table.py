@@ -235,6 +235,7 @@ TABLE: dict[str, list[tuple[str, dict[str, Any], dict[str, Any], str]]] = {
         ),
         ("placeholders", {}, {"placeholders": {"domain": "総務"}}, "t"),
         ("teacher", {}, TEACHER, "?"),
+        ("learn", {}, {"learn": "every"}, "-"),  # the task chat alone reads it: tests/whole/test_chat.py
         ("direct", {}, {"direct": 1.0}, "t"),
         ("history", {}, {"history": "dropped"}, "t"),
         ("direct_again", {"direct": 1.0}, {"direct": 1.0, "direct_again": 1.0}, "t"),
@@ -256,7 +257,6 @@ TABLE: dict[str, list[tuple[str, dict[str, Any], dict[str, Any], str]]] = {
         ("fractions.validation", {}, {"fractions": {"validation": 0.4}}, "t"),
         ("fractions.test", {}, {"fractions": {"test": 0.4}}, "t"),
         ("near_duplicate_threshold", {}, {"near_duplicate_threshold": 0.3}, "t"),
-        ("max_dropped", {}, {"max_dropped": 0.9}, "t"),
         ("tokenizer", {}, {"tokenizer": "nowhere"}, "?"),
     ],
 }

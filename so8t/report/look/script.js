@@ -111,7 +111,7 @@ function tagged(text, wanted) {
 
 function shown(row) {
   const wanted = by("f-text").value.trim().toLowerCase();
-  const verdict = element("p", {class: "verdict"}, badge(name("label", row[LABEL])), " → ", badge(name("said", row[SAID])));
+  const verdict = element("p", {class: "verdict"}, ...(row[LABEL] < 0 ? [] : [badge(name("label", row[LABEL])), " → ", badge(name("said", row[SAID]))]));
   table.errors.forEach((error, at) => { if (row[ERRORS] >> at & 1) verdict.append(" ", element("span", {class: "error"}, error)); });
   const made = element("article", {class: "row"}, verdict,
     element("p", {class: "question", lang: "ja"}, ...marked(string(row[QUESTION]), wanted)),
