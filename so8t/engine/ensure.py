@@ -21,7 +21,7 @@ from so8t.engine.bring import ATTEMPTS, InputsChanged, Target, bring
 from so8t.engine.plan import Plan, Row
 from so8t.engine.status import Session, Status
 from so8t.errors import Missed, StageError, UserError
-from so8t.store import artifact, journal, missed, said
+from so8t.store import artifact, journal, missed, running, said
 from so8t.store.digest import Signature, signature
 from so8t.store.fingerprint import Fingerprint
 from so8t.store.layout import MANIFEST
@@ -49,7 +49,7 @@ def ensure(project: Path, profile: str, name: str, need_bytes: bool = False, for
     `need_bytes` brings back files that `retain` let go; `force` builds even what is current or in the store.
     """
     layout = plans.load(project, profile).layout
-    with stage_lock(layout, name):
+    with stage_lock(layout, name), running.during(layout.running / f"{name}.json", name):
         for _ in range(ATTEMPTS):
             try:
                 return _attempt(Session(plans.load(project, profile)), name, need_bytes, force)

@@ -34,7 +34,7 @@ class Leaving:
 
     def __init__(self, arguments: Sequence[str]) -> None:
         again = shlex.join(["doit", *arguments])
-        self.sentence = f"finished stages and checkpoints are kept; run `{again}` to go on"
+        self.sentence = f"finished stages and checkpoints are kept; `{again}` goes on"
         self._word, self._last = "", 0.0  # of the first signal; when the last one came
         self._exits = False  # Python is on its way out, where nobody would catch an exception
 

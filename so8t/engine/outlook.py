@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from so8t.engine.status import Session
@@ -16,27 +16,27 @@ LONG = 2.0  # seconds below which nobody asks how long it will take
 class Outlook:
     """Made when the first stage begins: the stages that are not current then, in the order of the flow."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, asked: Sequence[str]) -> None:
         layout = session.plan.layout
         try:
-            self._seconds = seconds(journal.read(layout), layout.profile)
+            self.expected = seconds(journal.read(layout), layout.profile)
         except DataError as error:
             print(f"warning: {error}", file=sys.stderr)
-            self._seconds = {}
-        self._stages = [name for name in session.plan.usual if not session.is_current(name)]
+            self.expected = {}
+        self.stages = [name for name in session.plan.above(asked) if not session.is_current(name)]
 
     def after(self, stage: str) -> str:
-        """`3 of 15, about 2:10 left`; empty for a stage that was named though it is not a part of the usual build.
+        """`3 of 15, about 2:10 left`; empty for a stage that was current after all.
 
         A stage whose inputs come out as they were is not built after all, so it is that much at most.
         """
-        if stage not in self._stages:
+        if stage not in self.stages:
             return ""
-        place = self._stages.index(stage) + 1
-        left = [self._seconds.get(name) for name in self._stages[place:]]
+        place = self.stages.index(stage) + 1
+        left = [self.expected.get(name) for name in self.stages[place:]]
         known = sum(each for each in left if each)
         told = f", about {duration(known)} left" if left and None not in left and known >= LONG else ""
-        return f"{place} of {len(self._stages)}{told}"
+        return f"{place} of {len(self.stages)}{told}"
 
 
 def seconds(entries: Iterable[Mapping[str, Any]], profile: str) -> dict[str, float]:

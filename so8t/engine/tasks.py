@@ -22,6 +22,7 @@ from so8t.engine.building import Ended
 from so8t.engine.leaving import Leaving
 from so8t.engine.outlook import Outlook
 from so8t.engine.plan import Plan
+from so8t.engine.reporter import Reporter
 from so8t.engine.status import Session
 from so8t.errors import UserError
 from so8t.store.layout import MANIFEST
@@ -42,13 +43,14 @@ class Graph:
         for warning in self.plan.warnings:
             print(warning, file=sys.stderr)
         self.session = Session(self.plan)
+        self.selected: list[str] = []  # the stages that the run was asked for
         self.asked = False  # whether a run has asked what is current
         Backend.graph = self
 
     @cached_property
     def outlook(self) -> Outlook | None:
         """For a person who watches; a file is told what was done alone."""
-        return Outlook(self.session) if sys.stderr.isatty() else None
+        return Outlook(self.session, self.selected or self.plan.usual) if sys.stderr.isatty() else None
 
     @cached_property
     def lacking(self) -> list[str]:
@@ -62,6 +64,7 @@ class Graph:
             "dep_file": "artifacts/.so8t/doit",
             "check_file_uptodate": Checker,
             "default_tasks": self.plan.usual,
+            "reporter": Reporter,
             "verbosity": 1,
             "sort": "definition",  # doit list in the order of the flow
         }

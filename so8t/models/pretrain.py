@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from so8t.errors import StageError
 from so8t.models.documents import IGNORED, Batches
+from so8t.store import running
 from so8t.store.atomic import sync
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ def pretrain(
     model.train()
     for step in range(start, schedule.steps):
         loss = _step(model, optimizer, batches[step], schedule.rate(step), lanes)
+        running.tell("step", step + 1, schedule.steps, start, detail=f"loss {loss:.3f}")
         if not math.isfinite(loss):
             raise StageError(
                 f"base_model: the loss is {loss} at step {step + 1} of {schedule.steps}; lower source.learning_rate"

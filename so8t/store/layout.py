@@ -4,6 +4,7 @@ artifacts/<profile>/<stage>/             the artifact and its manifest.json
 artifacts/<profile>/.so8t/work/          private folders of builds under way, named by stage and key
 artifacts/<profile>/.so8t/seen/          size, times and inode of published files, to spare re-hashing
 artifacts/<profile>/.so8t/missed/        results that missed a bound, by stage: for people, no stage reads them
+artifacts/<profile>/.so8t/running/       what runs now and how far it is, by stage: for people
 artifacts/<profile>/.so8t/{locks,forgotten,scratch,set-aside}/
 artifacts/.so8t/{store,plans,locks}/     shared by profiles
 artifacts/.so8t/said/                    what stages printed while they were built, by key
@@ -53,6 +54,10 @@ class Layout:
 
     def said(self, key: str) -> Path:
         return self.shared / "said" / f"{key}.log"
+
+    @property
+    def running(self) -> Path:
+        return self.state / "running"
 
     def missed(self, stage: str) -> Path:
         return self.state / "missed" / stage

@@ -9,6 +9,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import TextIO
 
+from so8t.store import running
+
 _REDRAW = 0.2  # seconds between two drawings on a terminal
 _SPEAK = 10.0  # and between two lines in a file
 _SHARES = 10  # a line each tenth of the run, however fast it is
@@ -35,6 +37,7 @@ class Progress:
         self._label, self._steps, self._start = label, steps, start
         self._stream, self._clock, self._width = stream or sys.stderr, clock, width
         self._live = self._stream.isatty()
+        self._is_drawn = running.is_drawn() and stream is None
         self._begun = self._drawn = clock()
         self._step, self._tokens, self._loss = start, 0, 0.0
         self._share = start * _SHARES // steps
@@ -52,8 +55,9 @@ class Progress:
         while len(self._seen) > 2 and now - self._seen[1][0] >= _WINDOW:
             self._seen.popleft()
         share = step * _SHARES // self._steps
+        running.tell("step", step, self._steps, self._start, detail=f"loss {loss:.4f}  {self._pace():,.0f} tokens/s")
         due = now - self._drawn >= (_REDRAW if self._live else _SPEAK)
-        if first or due or step == self._steps or (share > self._share and not self._live):
+        if not self._is_drawn and (first or due or step == self._steps or (share > self._share and not self._live)):
             self._draw()
         self._share = share
 

@@ -37,7 +37,7 @@ def wait_until_quiet(house: House) -> None:
         time.sleep(0.01)
 
 
-SAID = "{}: finished stages and checkpoints are kept; run `doit{}` to go on\n"
+SAID = "{}: finished stages and checkpoints are kept; `doit{}` goes on\n"
 
 WORKERS = pytest.mark.parametrize("args", [(), ("-n", "2")], ids=["one by one", "workers"])
 SOME = pytest.mark.parametrize(
