@@ -41,8 +41,11 @@ class Sweep(DoitCmdBase):
     def _execute(self, pos_args: list[str], json: bool = False, at_once: int = 1) -> int:
         from doit import doit_cmd
 
-        given = doit_cmd._CMDLINE_VARS or {}  # doit takes every NAME=VALUE out of the arguments
+        given = doit_cmd._CMDLINE_VARS or {}  # doit takes every NAME=VALUE out of the arguments, and of two the last
         axes = [f"{name}={value}" for name, value in given.items() if name != "profile"]
+        for name in given:
+            if sum(argument.startswith(f"{name}=") for argument in sys.argv) > 1:
+                raise InvalidCommand(f"{name} is given twice: write its values after one another, {name}=1,2")
         if not pos_args or not axes:
             raise InvalidCommand("doit sweep takes a profile and axes: doit sweep tiny adapter.lora.r=16,64")
         profile, *stages = pos_args

@@ -14,6 +14,7 @@ from so8t.engine.building import Ended
 from so8t.engine.contents import Contents
 from so8t.engine.plan import Plan
 from so8t.engine.profiles import Say
+from so8t.engine.status import Session
 from so8t.errors import UserError
 from so8t.runs import axes, grid
 from so8t.runs.axes import Axis
@@ -38,6 +39,7 @@ def run(base: Plan, arguments: Sequence[str], stages: Sequence[str], at_once: in
         for member in members:
             write(project / FOLDER / member.name, member)
     made = [plans.load(project, member.name) for member in members]
+    _check_machine(made, stages)
     stopped = profiles.build_all(made, stages, at_once, say)
     runs = Runs(base)
     return Result(name, along, tuple(_row(runs, one, plan, stopped) for one, plan in zip(members, made, strict=True)))
@@ -94,6 +96,13 @@ def write(folder: Path, member: Member) -> None:
     for name, text in member.files.items():
         atomic.write_atomic(part / name, text.encode("utf-8"))
     atomic.move(part, folder)
+
+
+def _check_machine(made: Sequence[Plan], stages: Sequence[str]) -> None:
+    """Once a sweep: a run that cannot be finished is not begun."""
+    lacking = [each for plan in made for each in Session(plan).lacking(plan.above(stages or plan.usual))]
+    if lacking:
+        raise UserError("\n".join([*dict.fromkeys(lacking), "nothing was built"]))
 
 
 def _row(runs: Runs, member: Member, plan: Plan, stopped: Mapping[str, Ended]) -> Row:

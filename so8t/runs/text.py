@@ -82,7 +82,9 @@ def sweep(result: Result) -> Iterator[str]:
             cells = [_spread(group.figures.get(f"{split}.{model}.{name}")) for name in names]
             yield _line(_of(result, group), cells, across)
         yield ""
-    if result.groups:
+    if not tables(result):
+        yield f"no scores yet of the {len(result.rows)} profiles; doit sweep without the names of tasks makes them"
+    elif result.groups:
         yield f"means over {' and '.join(result.seeds)}, ± the standard deviation of the sample"
     for row in result.rows:
         if row.failed:

@@ -102,7 +102,13 @@ def build(inputs, out, spec):
         raise Missed(f"evaluation: {right / len(rows)} is under {spec.bound}")
 
 
-STAGE = Stage("evaluation", Spec, build, takes=("thinking_sft",), gives=("scores.json", "samples.jsonl"))
+def lacks(spec):
+    return ["64 hands are the most here"] if spec.hands > 64 else []
+
+
+STAGE = Stage(
+    "evaluation", Spec, build, takes=("thinking_sft",), gives=("scores.json", "samples.jsonl"), lacks=lacks
+)
 '''
 
 DATA = [

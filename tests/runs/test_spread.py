@@ -64,6 +64,14 @@ def test_without_a_seed_nothing_is_averaged() -> None:
     ]
 
 
+def test_profiles_without_any_scores_are_told_how_to_get_some() -> None:
+    assert list(text.sweep(result("a.seed=0..1", accuracies=[None, None]))) == [
+        "no scores yet of the 2 profiles; doit sweep without the names of tasks makes them",
+        "tiny+seed-0: adapter: no memory",
+        "tiny+seed-1: adapter: no memory",
+    ]
+
+
 def test_a_mean_of_one_has_no_deviation() -> None:
     (group,) = result("a.seed=3", accuracies=[0.5]).groups
 

@@ -55,6 +55,16 @@ def test_each_combination_is_a_profile_and_one_that_misses_a_bound_stops_no_othe
     assert [line.strip() for line in listed if "missed" in line] == ["missed: evaluation: 0.5 is under 0.7"] * 2
 
 
+@pytest.mark.slow
+def test_what_this_machine_lacks_is_said_before_anything_is_built(project: House) -> None:
+    project.write("specs/tiny/evaluation.yaml", "hands: 65\n")
+
+    run = project.doit("sweep", "tiny", "evaluation.seed=0..1")
+
+    assert (run.code, run.ran) == (3, [])
+    assert run.err == "ERROR: evaluation: 64 hands are the most here\nnothing was built\n"
+
+
 def refused(*arguments: str) -> str:
     with pytest.raises(UserError) as found:
         sweep.check(ROOT, "tiny", axes.read(arguments))
