@@ -12,7 +12,7 @@ from typing import Any, Literal
 import orjson
 from pydantic import Field, model_validator
 
-from so8t.corpus import chatformat, talks, tokens
+from so8t.corpus import chatformat, shares, talks, tokens
 from so8t.corpus.chatformat import Chat
 from so8t.corpus.leakage import HeldOut
 from so8t.corpus.ledger import Ledger
@@ -73,6 +73,8 @@ class Spec(SpecModel):
     near_duplicate_threshold: float | None = Field(0.8, gt=0, le=1)
     """Jaccard similarity of character n-grams from which a record may not stand in another split than its like;
     null compares nothing."""
+    max_dropped: float = Field(0.5, ge=0, le=1)
+    """The largest share of records that may be dropped; more fails the build, and dropped.jsonl can be seen."""
     tokenizer: str | None = None
     """A local folder with a tokenizer.json, for lengths in tokens; without one they are characters and bytes."""
 
@@ -107,6 +109,7 @@ def build(inputs: Inputs, out: Path, spec: Spec) -> None:
     _write_json(out / declared.FILE, declaration(formats.chat, formats.thinking, formats.system, direct))
     _write_json(out / "stats.json", stats)
     print(f"thinking_sft: {stats['in']} in, {stats['out']} out, dropped {stats['dropped'] or 'none'}", file=sys.stderr)
+    shares.check("thinking_sft", stats["dropped"], stats["out"], spec.max_dropped, "max_dropped")
 
 
 def _formats(spec: Spec, task: str) -> Formats:

@@ -10,6 +10,7 @@ import orjson
 import pytest
 import zstandard
 
+from so8t.corpus import jsonarray
 from so8t.engine.stage import Inputs, Source
 from so8t.errors import DataError
 from stages.raw import STAGE, Spec
@@ -169,3 +170,17 @@ def test_a_line_of_very_many_keys_is_checked_in_linear_time(tmp_path: Path) -> N
     stats = build(tmp_path, b'{"text":"a",%b,"7":1}\n{"text":"b"}' % keys, max_line=1 << 24)
 
     assert stats["quarantined"] == {"duplicate key": 1}
+
+
+def test_a_json_array_of_64_mib_is_read_in_little_memory(tmp_path: Path) -> None:
+    record = b'{"text":"' + b"x" * 100_000 + b'"}'
+    with (tmp_path / "x.json").open("wb") as file:
+        file.write(b"[" + record)
+        for _ in range(64):
+            file.write((b",\n  " + record) * 10)
+        file.write(b"]")
+
+    rows = jsonarray.rows(tmp_path / "x.json", "x.json", 1 << 20)
+    peak = peak_mib(lambda: sum(1 for _ in rows.rows))
+
+    assert peak < 8, "1 MiB of read-ahead, 1 MiB that is read, and one record"

@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+import re
 from pathlib import Path
 
 import orjson
@@ -67,9 +68,11 @@ def test_an_array_that_is_not_one_is_an_error_that_says_where(tmp_path: Path, da
 def test_a_compressed_array_that_was_cut_says_how_far_it_went(tmp_path: Path) -> None:
     packed = gzip.compress(b"[" + b",".join(b'{"n":%d}' % n for n in range(50_000)) + b"]", 0)
 
-    assert said(tmp_path / "a.json.gz", packed[:-70_000]) == (
-        "a.json.gz: record 45227: the compressed file ends too early, after 45226 whole records; get it again"
-    ) or "ends too early, after" in said(tmp_path / "a.json.gz", packed[:-70_000])
+    found = said(tmp_path / "a.json.gz", packed[:-70_000])
+
+    assert re.fullmatch(
+        r"a\.json\.gz: record \d+: the compressed file ends too early, after \d+ whole records; get it again", found
+    )
 
 
 def test_a_record_beyond_the_limit_is_counted_and_the_next_one_is_read(tmp_path: Path) -> None:

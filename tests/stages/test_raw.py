@@ -14,10 +14,12 @@ import zstandard
 from pydantic import ValidationError
 
 from so8t.corpus.ingest import Tally
+from so8t.engine.ensure import ensure
 from so8t.engine.sourcefiles import expand
 from so8t.engine.stage import Inputs, Source
 from so8t.errors import DataError, Missed, StageError
 from stages.raw import STAGE, Spec
+from tests.whole.pico import Pico
 from tests.whole.test_docs import blocks
 
 FAQ = {"name": "faq", "terms": "CC-BY-4.0", "trust": "high"}
@@ -301,6 +303,23 @@ def test_sources_that_give_no_record_are_an_error_with_the_reasons(tmp_path: Pat
     (tmp_path / "a.jsonl").write_bytes(b"\n")
     with pytest.raises(Missed, match=r"^raw: no record came in$"):
         build(tmp_path, {"paths": ["a.jsonl"]})
+
+
+def test_after_a_failed_stage_its_files_lie_where_the_message_says(tmp_path: Path, root: Path) -> None:
+    project = Pico(tmp_path / "project", root)
+    (project.path / "pico.jsonl").write_bytes(b'{"text":"a"}\n{"text":3}\n{"text":""}\n{"text":4}\n')
+
+    with pytest.raises(StageError) as error:
+        ensure(project.path, "tiny", "raw")
+
+    assert str(error.value) == (
+        "raw: 3 of 4 records were quarantined, more than max_quarantined: 0.5 allows: 2 x wrong type, 1 x no text; "
+        "`fields` or `format` in raw.yaml say where the text lies; "
+        "its figures are in artifacts/tiny/.so8t/missed/raw, which no stage reads"
+    )
+    aside = records(project.path / "artifacts/tiny/.so8t/missed/raw/quarantined.jsonl")
+    assert [(each["line"], each["raw"]) for each in aside] == [(2, '{"text":3}'), (3, '{"text":""}'), (4, '{"text":4}')]
+    assert not (project.path / "artifacts/tiny/raw").exists()
 
 
 def test_more_than_the_specs_share_put_aside_is_an_error_that_says_what_took_them(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import yaml
 from pydantic import ValidationError
 
 from so8t.engine.stage import Inputs, Source
-from so8t.errors import MissingExtra, StageError
+from so8t.errors import Missed, MissingExtra, StageError
 from so8t.formats import chat, records
 from so8t.formats import thinking as think
 from so8t.formats.records import Record
@@ -237,15 +237,20 @@ def test_chat_format_json_holds_both_declarations_and_the_template(tmp_path: Pat
     assert declared["system"] == "あなたは安全なアシスタントです。依頼を判定し、理由を示して答えます。"
 
 
-def test_no_records_make_empty_files(tmp_path: Path) -> None:
-    out = built(tmp_path, [])
+def test_a_stage_that_keeps_nothing_or_loses_too_much_says_what_took_the_records(tmp_path: Path) -> None:
+    with pytest.raises(Missed, match=r"^thinking_sft: no record came in$"):
+        built(tmp_path, [])
+    assert (tmp_path / "out/thinking_sft.jsonl").read_bytes() == b""
 
-    assert read(out / "stats.json")["lengths"] == {
-        "text_characters": {},
-        "text_utf8_bytes": {},
-        "answer_characters": {},
-    }
-    assert (out / "thinking_sft.jsonl").read_bytes() == b""
+    entries = [record(number, answer=None if number else "はい。") for number in range(4)]
+    with pytest.raises(Missed) as caught:
+        built(tmp_path, entries, name="lost")
+
+    assert str(caught.value) == (
+        "thinking_sft: 3 of 4 records were dropped, more than max_dropped: 0.5 allows: 3 x no_answer; "
+        "an ALLOW record is learned with its answer: `fields.answer` in raw.yaml, or a `teacher`"
+    )
+    assert len(list(records.read(tmp_path / "lost/dropped.jsonl"))) == 3
 
 
 def test_all_problems_of_the_spec_are_named() -> None:

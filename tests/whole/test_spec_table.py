@@ -257,6 +257,7 @@ TABLE: dict[str, list[tuple[str, dict[str, Any], dict[str, Any], str]]] = {
         ("fractions.validation", {}, {"fractions": {"validation": 0.4}}, "t"),
         ("fractions.test", {}, {"fractions": {"test": 0.4}}, "t"),
         ("near_duplicate_threshold", {}, {"near_duplicate_threshold": 0.3}, "t"),
+        ("max_dropped", {}, {"max_dropped": 0.9}, "t"),
         ("tokenizer", {}, {"tokenizer": "nowhere"}, "?"),
     ],
 }
