@@ -8,13 +8,16 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 from so8t.corpus.jsonl import BOM, TooLong, parse, raw
-from so8t.corpus.opened import CHUNK, blamed, opened
-from so8t.corpus.rows import Row, Rows, where
+from so8t.corpus.opened import BROKEN, CHUNK, blamed, opened
+from so8t.corpus.rows import Defect, Row, Rows, where
 from so8t.errors import DataError
 
 _OUTSIDE = re.compile(rb'["\[\]{},]')  # what matters outside a string ...
@@ -23,7 +26,42 @@ _INSIDE = re.compile(rb'["\\]')  # ... and in one
 
 def rows(path: Path, name: str, max_line: int) -> Rows:
     """The file as a source gives it."""
+    if key := _key(path, name, max_line):
+        return Rows((name,), _wrapped(path, name, key), parse, raw, read_as={name: f"its records are the list {key!r}"})
     return Rows((name,), records(path, name, max_line), parse, raw)
+
+
+def _key(path: Path, name: str, max_line: int) -> str:
+    """The key of the one list of objects in a file that is an object, such as {"version": 1, "data": [...]}."""
+    with suppress(*BROKEN), opened(path) as stream:
+        data = stream.read(CHUNK).removeprefix(BOM).lstrip()
+        if not data.startswith(b"{"):
+            return ""
+        data += stream.read(max_line)
+        if len(data) > max_line:
+            raise DataError(f"{name}: the file is one object of more than max_line; give the array in it alone")
+        value = _object(data, name)
+        lists = [key for key, each in value.items() if isinstance(each, list) and each and isinstance(each[0], dict)]
+        if len(lists) != 1:
+            raise DataError(
+                f"{name}: the file is one object, not an array, and {len(lists)} of its keys hold records: "
+                f"{', '.join(list(value)[:12])}; give the array alone, or one record a line"
+            )
+        return lists[0]
+    return ""
+
+
+def _object(data: bytes, name: str) -> dict[str, Any]:
+    try:
+        return dict(parse(data))
+    except Defect as defect:
+        raise DataError(f"{name}: {defect.detail}; a file holds one array, or one record a line") from None
+
+
+def _wrapped(path: Path, name: str, key: str) -> Iterator[Row]:
+    with opened(path) as stream:
+        for number, record in enumerate(_object(stream.read().removeprefix(BOM), name)[key], 1):
+            yield Row(name, number, orjson.dumps(record), "record")
 
 
 def records(path: Path, name: str, max_line: int) -> Iterator[Row]:

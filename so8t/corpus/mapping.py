@@ -89,7 +89,7 @@ def _text(path: str, answer: str | None, tools: Tools) -> Callable[[Any], Record
 
     def read(theirs: Any) -> Record:
         text, said = get(theirs), reply(theirs) if reply else None
-        if _are_turns(text) or _are_turns(said):
+        if turns.are_turns(text) or turns.are_turns(said):
             return _in_turns(text, path, said, str(answer), tools)
         if text is None:
             raise Defect("no text", f"no text: {path} is missing")
@@ -107,24 +107,20 @@ def _in_turns(text: Any, path: str, said: Any, answer: str, tools: Tools) -> Rec
     return divide(whole, path)
 
 
-def _are_turns(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and isinstance(value[0], dict)
-
-
 def _as_turns(value: Any, path: str, role: str, tools: Tools) -> list[Turn]:
-    if _are_turns(value):
+    if turns.are_turns(value):
         return turns.read(value, path, system=True, tools=tools)
     return [{"role": role, "content": string(value, path)}] if value else []
 
 
 def _answer(value: Any, field: str) -> str | None:
     """None for turns: they were divided with the text."""
-    return None if _are_turns(value) else string(value, field)
+    return None if turns.are_turns(value) else string(value, field)
 
 
 def _rejected(value: Any, field: str) -> str:
     """A text, or the end of a conversation whose end nobody should learn."""
-    if not _are_turns(value):
+    if not turns.are_turns(value) and not turns.is_transcript(value):
         return string(value, field)
     found = turns.read(value, field, system=True)
     if not found or found[-1]["role"] != "assistant":

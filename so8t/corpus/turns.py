@@ -1,11 +1,13 @@
 """Conversations as others write them -> turns of system, user and assistant, and those -> fields of ours.
 
-Turns are {role, content} or {from, value}, or pairs of a question and an answer; content is a text, or parts of one.
+Turns are {role, content} or {from, value}, pairs of a question and an answer, or a transcript; content is a text, or
+parts of one.
 A call of a tool and its result are put aside, left out, or kept as the text that Hermes and Qwen write for them.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
@@ -36,6 +38,7 @@ _TEXTS = {
     "output_text": "text",
     "refusal": "refusal",
 }  # of a part
+_SPEAKER = re.compile(r"\n\n(Human|Assistant): ")  # of a transcript
 _KINDS = {
     type(None): "null",
     bool: "a boolean",
@@ -79,12 +82,28 @@ def divide(turns: list[Turn], path: str) -> Record:
 
 def read(value: Any, field: str, system: bool = False, tools: Tools = "quarantine") -> list[Turn]:
     """The turns of a list; `system` says whether one may be the system's."""
+    if is_transcript(value):
+        value = [_said(role.lower(), text.strip()) for role, text in _spoken(value)]
     if not isinstance(value, list):
         raise Defect("wrong type", f"{field} is {kind(value)}, not a list of turns")
     if value and all(_is_pair(each) for each in value):
         value = [turn for asked, replied in value for turn in (_said("user", asked), _said("assistant", replied))]
     found = (turn for at, each in enumerate(value) for turn in _turns(each, f"{field}.{at}", system, tools))
     return list(found) if tools == "quarantine" else _joined(found)
+
+
+def are_turns(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and isinstance(value[0], dict)
+
+
+def is_transcript(value: Any) -> bool:
+    """It begins with an empty line and the words of a human, as hh-rlhf writes conversations."""
+    return isinstance(value, str) and value.startswith("\n\nHuman: ")
+
+
+def _spoken(transcript: str) -> Iterable[tuple[str, str]]:
+    _, *parts = _SPEAKER.split(transcript)
+    return zip(parts[::2], parts[1::2], strict=True)
 
 
 def _is_pair(value: Any) -> bool:

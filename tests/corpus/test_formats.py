@@ -144,6 +144,14 @@ TOOLS = [
             {"text": "一", "answer": "二", "rejected": "三"},
             "preference: its records have chosen and rejected; messages = chosen, rejected = rejected",
         ),
+        (
+            {
+                "chosen": "\n\nHuman: 一\n\n二行目\n\nAssistant: 二\n\nHuman: 三\n\nAssistant: 良い",
+                "rejected": "\n\nHuman: 一\n\n二行目\n\nAssistant: 二\n\nHuman: 三\n\nAssistant: 悪い",
+            },
+            {"text": "三", "history": [user("一\n\n二行目"), assistant("二")], "answer": "良い", "rejected": "悪い"},
+            "preference: its records have chosen and rejected; messages = chosen, rejected = rejected",
+        ),
         ({"text": "a", "answer": "b", "label": "DENY"}, {"text": "a", "label": "DENY", "answer": "b"}, ""),
     ],
 )

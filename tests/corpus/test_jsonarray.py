@@ -65,6 +65,48 @@ def test_an_array_that_is_not_one_is_an_error_that_says_where(tmp_path: Path, da
     assert said(tmp_path / "a.json", data) == message
 
 
+def test_the_one_list_in_an_object_holds_the_records(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text(
+        '{\n "version": 1,\n "data": [\n  {"text": "あ"},\n  {"text": "い"}\n ]\n}\n', "utf-8"
+    )
+
+    rows = jsonarray.rows(tmp_path / "a.json", "a.json", 1 << 20)
+
+    assert [(row.place, rows.parse(row.data)) for row in rows.rows] == [
+        ("a.json: record 1", {"text": "あ"}),
+        ("a.json: record 2", {"text": "い"}),
+    ]
+    assert rows.read_as == {"a.json": "its records are the list 'data'"}
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (
+            b'{\n"train": [{"a": 1}], "test": [{"a": 2}], "n": 3}',
+            "a.json: the file is one object, not an array, and 2 of its keys hold records: train, test, n; "
+            "give the array alone, or one record a line",
+        ),
+        (
+            b'{\n"text": "a"\n}\n{\n"text": "b"\n}',
+            "a.json: not JSON: unexpected content after document at character 17; "
+            "a file holds one array, or one record a line",
+        ),
+        (
+            b'{\n"data": [' + b'{"a":1},' * 200 + b'{"a":1}]}',
+            "a.json: the file is one object of more than max_line; give the array in it alone",
+        ),
+    ],
+)
+def test_an_object_that_is_not_a_list_of_records_says_why(tmp_path: Path, data: bytes, message: str) -> None:
+    (tmp_path / "a.json").write_bytes(data)
+
+    with pytest.raises(DataError) as error:
+        jsonarray.rows(tmp_path / "a.json", "a.json", 1024)
+
+    assert str(error.value) == message
+
+
 def test_a_compressed_array_that_was_cut_says_how_far_it_went(tmp_path: Path) -> None:
     packed = gzip.compress(b"[" + b",".join(b'{"n":%d}' % n for n in range(50_000)) + b"]", 0)
 

@@ -1,14 +1,19 @@
-"""`doit init`, then `doit`: four files of data on three bases, to the end."""
+"""`doit init`, then `doit`: four files of data on three bases to the end, and every other format to an adapter."""
 
+import gzip
+import json
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import yaml
 
 from so8t.commands.init import run
-from so8t.formats import thinking
+from so8t.formats import chat, thinking
 from so8t.gguf import layout, writer
 from so8t.gguf.metadata import Provenance
 from so8t.models import tiny
@@ -51,12 +56,61 @@ def pico(folder: Path) -> None:
 
 
 def _line(asked: list[dict[str, str]], ask: str, say: str) -> str:
-    import json
-
-    from so8t.formats import chat
-
     messages = [asked[0], {**asked[1], "content": ask}, {"role": "assistant", "content": say}]
     return json.dumps({"messages": messages, "text": chat.render(messages, chat.PHI3)}, ensure_ascii=False) + "\n"
+
+
+def sharegpt(path: Path) -> None:
+    rows = [{"conversations": [{"from": "human", "value": ask}, {"from": "gpt", "value": say}]} for ask, say in PAIRS]
+    path.write_text(json.dumps(rows, ensure_ascii=False), "utf-8")
+
+
+def completions(path: Path) -> None:
+    lines = [json.dumps({"prompt": ask, "completion": say}, ensure_ascii=False) for ask, say in PAIRS]
+    path.write_text("\n".join(lines), "utf-8")
+
+
+def preferences(path: Path) -> None:
+    rows = [{"prompt": ask, "chosen": say, "rejected": "知りません。"} for ask, say in PAIRS]
+    path.write_bytes(gzip.compress("".join(json.dumps(row) + "\n" for row in rows).encode()))
+
+
+def tabs(path: Path) -> None:
+    lines = ["question\tanswer", *("\t".join(pair) for pair in PAIRS)]
+    path.write_bytes("\r\n".join(lines).encode("utf-16"))
+
+
+def columns(path: Path) -> None:
+    pq.write_table(pa.table({"instruction": [ask for ask, _ in PAIRS], "output": [say for _, say in PAIRS]}), path)
+
+
+MORE: dict[str, Callable[[Path], None]] = {
+    "sharegpt.json": sharegpt,
+    "completions.jsonl": completions,
+    "pairs.jsonl.gz": preferences,
+    "tabs.tsv": tabs,
+    "rows.parquet": columns,
+}
+
+
+@pytest.mark.parametrize("file", MORE)
+def test_three_hundred_records_of_every_other_format_train_an_adapter(project: Path, file: str) -> None:
+    MORE[file](project / file)
+    name = f"more-{list(MORE).index(file)}"
+    run(project, project / file, "models/pico", name)
+
+    ran = doit(project, f"profile={name}", "adapter")
+
+    assert ran.returncode == 0, ran.stderr[-3000:]
+    rows = [json.loads(line) for line in (project / f"artifacts/{name}/raw/raw.jsonl").read_bytes().splitlines()]
+    assert (len(rows), rows[0]["text"], rows[0]["answer"]) == (300, *PAIRS[0])
+    assert (project / f"artifacts/{name}/adapter/adapter_model.safetensors").is_file()
+
+
+def doit(project: Path, *args: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*DOIT, *args], cwd=project, capture_output=True, encoding="utf-8", timeout=1200, stdin=subprocess.DEVNULL
+    )
 
 
 @pytest.mark.parametrize("base", [None, "models/pico", "models/pico-f16.gguf"], ids=["tiny", "folder", "gguf"])
@@ -65,10 +119,7 @@ def test_a_drafted_profile_builds(project: Path, file: str, base: str | None) ->
     name = f"{list(DATA).index(file)}-{(base or 'tiny').rpartition('.')[2].rpartition('/')[2]}"
     run(project, project / file, base, name)
 
-    ran = subprocess.run(
-        [*DOIT, f"profile={name}"], cwd=project, capture_output=True, encoding="utf-8", timeout=1200,
-        stdin=subprocess.DEVNULL,
-    )  # fmt: skip
+    ran = doit(project, f"profile={name}")
 
     assert ran.returncode == 0, ran.stderr[-3000:]
     assert len(list((project / f"artifacts/{name}/gguf/models").iterdir())) == 3
