@@ -20,7 +20,7 @@ _HELP = {  # what takes most, and what to look at first
     "too_long": "length.max_chars and length.max_record_chars in cleaned.yaml are the bounds",
     "exact_duplicate": "`fields` in raw.yaml may leave out the part that differs",
     "near_duplicate": "duplicates.threshold in cleaned.yaml is the bound",
-    "no_answer": "an ALLOW record is learned with its answer: `fields.answer` in raw.yaml, or a `teacher`",
+    "no_answer": "a record is learned with its answer: `fields.answer` in raw.yaml says where it lies",
 }
 
 

@@ -49,7 +49,7 @@ def test_labelled_passes_records_on_as_they_are_and_says_so(tmp_path: Path, caps
 
 
 def test_a_record_without_an_answer_or_with_harm_is_dropped_with_a_reason(tmp_path: Path) -> None:
-    out = built(tmp_path, [record(1), record(2, answer=None), record(3, harm=["weapons"])])
+    out = built(tmp_path, [record(1), record(2, answer=None), record(3, harm=["weapons"])], max_dropped=0.7)
 
     assert [(each["id"], each["reason"], each.get("detail")) for each in records.read(out / "dropped.jsonl")] == [
         ("0000000000000002", "no_answer", None),

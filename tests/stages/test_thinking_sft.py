@@ -248,7 +248,7 @@ def test_a_stage_that_keeps_nothing_or_loses_too_much_says_what_took_the_records
 
     assert str(caught.value) == (
         "thinking_sft: 3 of 4 records were dropped, more than max_dropped: 0.5 allows: 3 x no_answer; "
-        "an ALLOW record is learned with its answer: `fields.answer` in raw.yaml, or a `teacher`"
+        "a record is learned with its answer: `fields.answer` in raw.yaml says where it lies"
     )
     assert len(list(records.read(tmp_path / "lost/dropped.jsonl"))) == 3
 
