@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,22 +17,25 @@ from so8t.runs.known import Run
 from so8t.runs.spread import Group, Result, Spread, tables
 
 WIDTH = 80
+_IN = " " * 10
+_LONG = 32  # columns of a profile's name, such as one of a sweep
 MANY = 20  # lines of one kind, unless all are asked for
 
 
 def table(runs: Sequence[tuple[Run, Told | None, Mapping[str, Any]]]) -> Iterator[str]:
     """A line a run, and below it the values that are not the same in all runs."""
     fields = known.varying(run for run, _, _ in runs)
-    yield f"{'run':8}  {'when (UTC)':16}  {'took':>7}  {'size':>8}  {'profile':12}  accuracy"
+    across = min(max([12, *(width(told.profile) for _, told, _ in runs if told)]), _LONG)
+    yield f"{'run':8}  {'when (UTC)':16}  {'took':>7}  {'size':>8}  {'profile':{across}}  accuracy"
     for run, told, scores in runs:
         when = told.when[:16].replace("T", " ") if told else "unknown"
         took = duration(told.seconds) if told else ""
-        profile = told.profile if told else ""
-        yield f"{run.key[:8]}  {when:16}  {took:>7}  {size(run.size):>8}  {profile:12}  {headline(scores)}"
+        profile = _filled(told.profile if told else "", across)
+        yield f"{run.key[:8]}  {when:16}  {took:>7}  {size(run.size):>8}  {profile}  {headline(scores)}"
         shown = [f"{field}={_value(run.spec[field])}" for field in fields if field in run.spec]
-        yield from _wrapped(shown, "          ")
+        yield from _wrapped(shown, _IN)
         if run.missed:
-            yield f"          missed: {run.missed.why}"
+            yield from textwrap.wrap(f"missed: {run.missed.why}", WIDTH, initial_indent=_IN, subsequent_indent=_IN)
 
 
 def headline(scores: Mapping[str, Any]) -> str:
@@ -97,7 +101,7 @@ def _of(result: Result, group: Group) -> str:
 
 
 def _line(label: str, cells: Sequence[str], across: int) -> str:
-    return label + " " * (across - width(label)) + "".join(f"{cell:>{_CELL}}" for cell in cells)
+    return _filled(label, across) + "".join(f"{cell:>{_CELL}}" for cell in cells)
 
 
 def _number(value: float | None) -> str:
@@ -158,6 +162,10 @@ def _wrapped(words: Sequence[str], indent: str) -> Iterator[str]:
         line += word if line == indent else f"  {word}"
     if line != indent:
         yield line
+
+
+def _filled(text: str, columns: int) -> str:
+    return text + " " * (columns - width(text))
 
 
 def width(text: str) -> int:

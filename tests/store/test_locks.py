@@ -6,13 +6,14 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from so8t.store import journal
 from so8t.store.layout import Layout
-from so8t.store.locks import stage_lock
+from so8t.store.locks import key_lock, stage_lock
 
 ROOT = Path(__file__).resolve().parents[2]
 HOLD = """
@@ -25,6 +26,7 @@ with stage_lock(Layout(Path.cwd(), Path.cwd() / "artifacts", "tiny"), sys.argv[1
     print("locked", flush=True)
     sys.stdin.read()
 """
+HOLD_KEY = HOLD.replace("stage_lock", "key_lock").replace('"tiny"), ', '"other"), "adapter", ')
 NOTE = """
 from pathlib import Path
 from so8t.store import journal
@@ -103,3 +105,13 @@ def test_a_journal_that_cannot_be_written_is_told_and_fails_nothing(layout: Layo
     assert capsys.readouterr().err == (
         "warning: raw: not in the journal: Is a directory: artifacts/.so8t/journal.jsonl\n"
     )
+
+
+def test_two_profiles_that_want_one_result_wait_for_each_other_and_others_do_not(layout: Layout) -> None:
+    with key_lock(layout, "adapter", "ab" * 32):
+        with key_lock(replace(layout, profile="other"), "adapter", "cd" * 32):
+            pass  # another result
+        other = start(HOLD_KEY, layout.project, "ab" * 32)
+        assert other.stderr.readline() == f"adapter: waiting for a build of another profile (process {os.getpid()})\n"
+    assert other.stdout.readline() == "locked\n"
+    other.communicate("")
