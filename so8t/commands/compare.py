@@ -29,7 +29,7 @@ class Compare(DoitCmdBase):
     cmd_options = (
         JSON,
         {"name": "every", "long": "all", "type": bool, "default": False, "help": "all lines, not the first 20 of each"},
-        {"name": "html", "long": "html", "type": str, "default": "", "help": "write a page to this file instead"},
+        {"name": "html", "long": "html", "type": str, "default": "", "help": "write it as a page to this file"},
     )
 
     def _execute(self, pos_args: list[str], json: bool = False, every: bool = False, html: str = "") -> int:
@@ -45,11 +45,11 @@ class Compare(DoitCmdBase):
             raise InvalidCommand(str(error)) from error
         except OSError as error:
             raise InvalidCommand(f"{html}: {error.strerror}") from error
-        if html:
-            self.outstream.write(f"{html}\n")
-        elif json:
+        if json:
             document = {"before": before.key, "after": after.key, **found.as_json()}
             self.outstream.write(json_.dumps(document, ensure_ascii=False, indent=1) + "\n")
+        elif html:
+            self.outstream.write(f"{html}\n")
         else:
             self.outstream.writelines(f"{line}\n" for line in text.report(found, every))
         return int(found.any)

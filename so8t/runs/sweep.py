@@ -84,7 +84,9 @@ def check_folder(folder: Path, member: Member) -> None:
 
 
 def _texts(folder: Path) -> dict[str, str]:
-    return {path.name: path.read_text("utf-8", errors="replace") for path in folder.glob("*") if path.is_file()}
+    """What a file manager leaves there says nothing."""
+    there = [path for path in folder.glob("[!.]*") if path.is_file()]
+    return {path.name: path.read_text("utf-8", errors="replace") for path in there}
 
 
 def write(folder: Path, member: Member) -> None:

@@ -99,6 +99,7 @@ def test_a_sweep_over_what_changes_no_result_is_refused() -> None:
 def test_a_folder_that_says_something_else_is_never_overwritten(tmp_path: Path) -> None:
     (member,) = sweep.check(ROOT, "tiny", axes.read(["adapter.lora.r=16"]))
     sweep.write(tmp_path / member.name, member)
+    (tmp_path / member.name / ".DS_Store").touch()
     sweep.check_folder(tmp_path / member.name, member)
     (tmp_path / member.name / "adapter.yaml").write_text("lora: {r: 17}\n", "utf-8")
 
