@@ -31,6 +31,7 @@ class Shelf:
     layout: Layout
     store: Store
     manifests: Mapping[str, Manifest]
+    let_go: frozenset[str] = frozenset()  # stages whose files `retain` took away
 
     def spec(self, stage: str) -> Mapping[str, Any]:
         """The values that it was made from; none where it has no part in this."""
@@ -43,6 +44,11 @@ class Shelf:
     def path(self, stage: str, file: File) -> Path:
         """Where bytes with this digest lie, in any profile or in the store."""
         found = self.store.at_hand(file)
+        if found is None and stage in self.let_go:
+            raise UserError(
+                f"release: the files of {stage} were let go (retain: manifest); take {stage} out of retain, then run "
+                f"doit forget {stage} and doit {stage}"
+            )
         if found is None:
             raise UserError(
                 f"release: the bytes of {stage}/{file.path} are not what its manifest says, or are no longer there; "
@@ -67,7 +73,7 @@ def shelf(layout: Layout, store: Store, wanted: Iterable[str]) -> Shelf:
             raise UserError(f"release: {stage}/{have.damage[0]}; run doit verify --heal {stage}")
     manifests = chain.above(wanted, {stage: have.manifest for stage, have in there.items() if have.manifest})
     chain.check(manifests)
-    return Shelf(layout, store, manifests)
+    return Shelf(layout, store, manifests, frozenset(stage for stage, have in there.items() if have.dropped))
 
 
 def facts(shelf: Shelf) -> Facts:

@@ -60,7 +60,8 @@ def new_key(path: Path) -> Path:
     password = os.environ.get(PASSWORD)
     closed = serialization.BestAvailableEncryption(password.encode()) if password else serialization.NoEncryption()
     key, pem = ec.generate_private_key(ec.SECP256R1()), serialization.Encoding.PEM
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
+    alone = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    with os.fdopen(os.open(path, alone, 0o600), "wb") as out:
         out.write(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, closed))
     public.write_bytes(key.public_key().public_bytes(pem, serialization.PublicFormat.SubjectPublicKeyInfo))
     return public

@@ -16,15 +16,22 @@ from so8t.store.manifest import Manifest, decode
 from tests.house import House
 
 
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> House:
+    """Its plan is remembered by then, so that this process imports no toy stage."""
+    house = House(tmp_path_factory.mktemp("house"))
+    assert house.doit("doubled").code == 0
+    return house
+
+
 @pytest.fixture
-def release(built: House, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+def release(built: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """As far as a rebuild looks at one: manifests, and a file."""
-    folder = tmp_path_factory.mktemp("release")
-    (folder / "manifests").mkdir()
+    folder = tmp_path / "release"
+    (folder / "manifests").mkdir(parents=True)
     for stage in ("numbers", "doubled"):
         shutil.copy(built.artifact(stage) / "manifest.json", folder / "manifests" / f"{stage}.json")
     shutil.copy(built.artifact("doubled") / "doubled.txt", folder / "twice.txt")
-    assert built.doit("list").code == 0  # it remembers the plan, so that this process imports no toy stage
     monkeypatch.chdir(built.path)
     monkeypatch.setenv("HOUSE_LOG", str(built.log))
     return folder
