@@ -65,7 +65,7 @@ def _model(told: Told) -> dict[str, Any]:
 def _metrics(told: Told) -> Iterator[dict[str, Any]]:
     for split, models in told.scores().items():
         for model, figures in models.items():
-            for name, _, _ in modelcard.MEASURES:
+            for name, _, _ in modelcard.measures(told):
                 if model == headline.BASE or figures.get(name) is None:
                     continue
                 ends = (figures.get("intervals") or {}).get(name)
@@ -82,15 +82,17 @@ def _considerations(told: Told) -> dict[str, Any]:
     limits = ["The figures hold for the held-out questions and say little of others."]
     if summary.is_plumbing(told.facts):
         limits.append("The base is tiny and was made for a test: it proves no intelligence.")
-    harm = "Harmful and NSFW texts in the data: a model might learn to write such texts."
+    risk = "Harmful and NSFW texts in the data: a model might learn to write such texts."
+    judging = "Those who judge requests to an assistant before it answers, together with people."
+    cases = "ALLOW, ESCALATION, DENY or REFUSE for a request, and an answer."
     return {
-        "users": ["Those who judge requests to an assistant before it answers, together with people."],
-        "useCases": ["ALLOW, ESCALATION, DENY or REFUSE for a request, and an answer."],
+        "users": [judging if told.judges else "Those who want answers like those that it was trained on."],
+        "useCases": [cases if told.judges else "Answers in conversations; nothing in it refuses a harmful request."],
         "technicalLimitations": limits,
         "ethicalConsiderations": [
             {
-                "name": harm,
-                "mitigationStrategy": "They are examples of DENY and REFUSE, and never a text to generate.",
+                "name": risk,
+                "mitigationStrategy": modelcard.harm(told),
             }
         ],
         "environmentalConsiderations": {"properties": list(_cost(told))},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from so8t.release.modelcard import UNTOLD
@@ -29,9 +30,16 @@ CONTEXT: dict[str, Any] = {
     "name": {"@container": "@language"},
     **{word: f"cr:{word}" for word in _CR.split()},
 }
-FIELDS = (  # of a conversation: name, type, what it is
+TALK = (  # of a conversation: name, type, what it is
     ("id", "sc:Text", "A name for the record, the same in every build."),
     ("text", "sc:Text", "The conversation as the model reads it."),
+)
+USE = {
+    True: "Detection and refusal of harmful requests; harmful texts are never a text to generate.",
+    False: "Training and testing of models that answer in conversations.",
+}
+JUDGED = (
+    *TALK,
     ("label", "sc:Text", "ALLOW, ESCALATION, DENY or REFUSE."),
     ("confidence", "sc:Float", "How sure the label is, from 0 to 1."),
 )
@@ -55,9 +63,9 @@ def croissant(told: Told) -> dict[str, Any]:
         "isLiveDataset": False,
         "rai:dataCollection": "; ".join(_terms(told)) or UNTOLD,
         "rai:personalSensitiveInformation": "Personal data of known patterns are replaced; names of persons stay.",
-        "rai:dataUseCases": "Detection and refusal of harmful requests; harmful texts are never a text to generate.",
+        "rai:dataUseCases": USE[told.judges],
         "distribution": [_file(one) for one in told.data],
-        "recordSet": [_records(one) for one in told.data],
+        "recordSet": [_records(one, JUDGED if told.judges else TALK) for one in told.data],
     }
 
 
@@ -91,7 +99,7 @@ def _file(one: Data) -> dict[str, Any]:
     }
 
 
-def _records(one: Data) -> dict[str, Any]:
+def _records(one: Data, fields: Sequence[tuple[str, str, str]]) -> dict[str, Any]:
     name = _plain(one.name)
     return {
         "@type": "cr:RecordSet",
@@ -107,7 +115,7 @@ def _records(one: Data) -> dict[str, Any]:
                 "dataType": kind,
                 "source": {"fileObject": {"@id": one.file}, "extract": {"column": field}},
             }
-            for field, kind, what in FIELDS
+            for field, kind, what in fields
         ],
     }
 

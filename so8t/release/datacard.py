@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from so8t.release.modelcard import table
+from so8t.release.modelcard import harm, table
 from so8t.release.told import Told, splits
 from so8t.report import sources, words
 
@@ -42,7 +42,9 @@ def _work(told: Told) -> Iterator[str]:
         rows.append((stage, f"{stats['in']:,}", f"{stats['out']:,}", lost or "none"))
     yield from table(("stage", "in", "out", "dropped, and why"), rows)
     yield "Text is normalised, personal data (e-mail, telephone, addresses, My Number, cards, keys) are replaced before"
-    yield "anything is stored, near-duplicates are dropped, and each record gets one of four classes with a reason."
+    yield "anything is stored, and near-duplicates are dropped."
+    if told.judges:
+        yield "Each record gets one of four classes with a reason."
     yield "Patterns do not find names of persons."
     yield ""
     for found in sources.found(told.facts):
@@ -73,8 +75,7 @@ def _harm(told: Told) -> Iterator[str]:
     yield from (
         "## Harmful and NSFW texts",
         "",
-        "They serve detection and refusal only: such a request may be an example of DENY or REFUSE, and no answer of "
-        "the training data does what it asks for. The build fails otherwise.",
+        harm(told),
         "",
     )  # fmt: skip
 
@@ -83,7 +84,8 @@ def _use(told: Told) -> Iterator[str]:
     yield from (
         "## Use",
         "",
-        "For training and testing of models that judge requests. The terms of each source hold for its records.",
+        f"For training and testing of models that {'judge requests' if told.judges else 'answer in conversations'}. "
+        "The terms of each source hold for its records.",
         "Not for learning how to do harm, and not for finding out about persons.",
         f"Time to make: {words.seconds(sum(_seconds(told)))}.",
         "",

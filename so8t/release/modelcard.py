@@ -40,7 +40,7 @@ def front(told: Told) -> str:
             "library_name": "transformers" if told.has_checkpoint else "gguf",
             "pipeline_tag": "text-generation",
             "base_model": product.base.repo,
-            "tags": ["so8t", *(["gguf"] if told.types else []), *(["safety", "moderation"] if _judges(told) else [])],
+            "tags": ["so8t", *(["gguf"] if told.types else []), *(["safety", "moderation"] if told.judges else [])],
             "model-index": _index(told),
         }
     )
@@ -50,7 +50,7 @@ def _index(told: Told) -> list[dict[str, Any]]:
     judged = {"type": "text-classification", "name": "ALLOW, ESCALATION, DENY or REFUSE"}
     results = [
         {
-            "task": judged if _judges(told) else {"type": "text-generation", "name": "answers in conversations"},
+            "task": judged if told.judges else {"type": "text-generation", "name": "answers in conversations"},
             "dataset": {"type": "held-out", "name": split, "split": "test"},
             "metrics": metrics,
         }
@@ -64,16 +64,13 @@ def _index(told: Told) -> list[dict[str, Any]]:
     return [{"name": told.product.name, "results": results}] if results else []
 
 
-def _judges(told: Told) -> bool:
-    return headline.is_classed(told.facts)
-
-
-def _measures(told: Told) -> tuple[tuple[str, str, str], ...]:
-    return MEASURES if _judges(told) else TALKS
+def measures(told: Told) -> tuple[tuple[str, str, str], ...]:
+    """What the scores hold, by what the model is for."""
+    return MEASURES if told.judges else TALKS
 
 
 def _metrics(told: Told, model: str, figures: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    for name, hub, said in _measures(told):
+    for name, hub, said in measures(told):
         if model != headline.BASE and figures.get(name) is not None:
             yield {"type": hub, "value": figures[name], "name": f"{said}, {model}"}
 
@@ -136,7 +133,7 @@ def _meant(told: Told) -> Iterator[str]:
     yield from (
         "## Intended use",
         "",
-        *(judges if _judges(told) else talks),
+        *(judges if told.judges else talks),
         "",
         "Not intended: as the only safeguard of anything; for medical, legal or financial advice; to judge people; to "
         "produce harmful or sexual texts.",
@@ -148,15 +145,23 @@ def _data(told: Told) -> Iterator[str]:
     yield from (
         "## Data",
         "",
-        "Harmful and NSFW texts in the data serve detection and refusal only: they are examples of DENY and REFUSE, "
-        "never a text to generate. The build checks that.",
+        harm(told),
         "",
     )  # fmt: skip
-    rows = [
-        (one.name, one.records.text, one.terms or "not told here", one.trust) for one in sources.origins(told.facts)
-    ]
-    yield from table(("source", "records", "terms of use", "trust"), [tuple(map(_cell, row)) for row in rows])
+    found = sources.origins(told.facts)
+    told_of = [(one.name, one.records.text, one.terms or UNTOLD, one.trust or UNTOLD) for one in found]
+    yield from table(("source", "records", "terms of use", "trust"), [tuple(map(_cell, row)) for row in told_of])
     yield from ("[DATA.md](DATA.md) says more, and `croissant.json` says it to machines.", "")
+
+
+def harm(told: Told) -> str:
+    """What became of harmful and NSFW texts."""
+    if told.judges:
+        return (
+            "Harmful and NSFW texts in the data serve detection and refusal only: they are examples of DENY and "
+            "REFUSE, never a text to generate. The build checks that."
+        )
+    return "Harmful and NSFW texts that were found in the data were dropped: they are never a text to generate."
 
 
 def _evaluation(told: Told) -> Iterator[str]:
@@ -165,7 +170,7 @@ def _evaluation(told: Told) -> Iterator[str]:
     yield ""
     for split, models in told.scores().items():
         shown = {model: figures for model, figures in models.items() if not _is_mute_base(model, figures)}
-        rows = [(said, *(_figure(one, name) for one in shown.values())) for name, _, said in _measures(told)]
+        rows = [(said, *(_figure(one, name) for one in shown.values())) for name, _, said in measures(told)]
         count = next((one["records"] for one in models.values()), 0)
         yield from (f"**{_cell(split)}**, {count:,} questions", "")
         yield from table(("", *shown), rows)
@@ -205,7 +210,7 @@ def _limits(told: Told) -> Iterator[str]:
     if summary.is_plumbing(told.facts):
         yield "- The base is tiny and was made for a test: it proves that the parts fit together, and no intelligence."
     yield "- The figures hold for the held-out questions above and say little of others."
-    if _judges(told):
+    if told.judges:
         yield "- A wrong class is always possible, also on harmful requests; the table says how often it was here."
     if told.is_japanese:
         yield "- It was trained on Japanese; other languages were not measured."

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from so8t.report import headline
 from so8t.report.facts import Facts
 
 
@@ -74,6 +75,11 @@ class Told:
     @property
     def has_checkpoint(self) -> bool:
         return bool(self.ending(".safetensors"))
+
+    @property
+    def judges(self) -> bool:
+        """Whether the model says a class of each request; else it answers in conversations."""
+        return headline.is_classed(self.facts)
 
     @property
     def is_japanese(self) -> bool:

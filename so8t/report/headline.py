@@ -91,9 +91,12 @@ def cards(facts: Facts) -> tuple[Card, ...]:
 
 
 def is_classed(facts: Facts) -> bool:
-    """Whether answers name a class, which can be right or wrong."""
+    """Whether answers name a class, which can be right or wrong; where the format is not told, the scores say it."""
     declared = facts.documents.get("chat_format/chat_format.json")
-    return thinking.from_json(declared["thinking"]).classed if declared else True
+    if declared:
+        return thinking.from_json(declared["thinking"]).classed
+    scores = [figures for models in _splits(facts).values() for figures in models.values()]
+    return not scores or any("macro_f1" in figures for figures in scores)
 
 
 def _splits(facts: Facts) -> Mapping[str, Mapping[str, Any]]:

@@ -138,3 +138,23 @@ def test_a_redacted_release_of_files_holds_no_name_that_somebody_chose(profile: 
     chosen = ("CC-BY-4.0", "data/own.jsonl", "秘密", str(profile.layout.project), "learning_rate")
     assert [(name, word) for name, text in texts.items() for word in chosen if re.search(rf"\b{word}\b", text)] == []
     assert "pico" in texts["README.md"]
+
+
+# ---- conversations as they are -------------------------------------------------------------------------------
+
+
+def test_a_model_that_judges_nothing_is_not_said_to() -> None:
+    own = facts()
+    talk = {"perplexity": 7.5, "exact": 0.25, "format_valid": 1.0, "records": 12, "intervals": {}}
+    scores = {"evaluation/scores.json": {"splits": {"test": {"f16": talk}}}}
+    chat = replace(own, documents={**own.documents, **scores})
+    chat = replace(chat, documents={name: one for name, one in chat.documents.items() if "chat_format" not in name})
+
+    found = documents.documents(told(chat, chat))
+
+    assert [name for name, text in found.items() if "REFUSE" in text] == []
+    assert [list(validators.problems(name, text)) for name, text in found.items()] == [[] for _ in found]
+    metrics = json.loads(found["bom.cdx.json"])["metadata"]["component"]["modelCard"]["quantitativeAnalysis"]
+    assert metrics["performanceMetrics"][0] == {"type": "perplexity", "value": "7.5", "slice": "test, f16"}
+    (train, _) = json.loads(found["croissant.json"])["recordSet"]
+    assert [field["name"] for field in train["field"]] == ["id", "text"]
