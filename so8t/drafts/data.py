@@ -9,7 +9,7 @@ from pathlib import Path
 
 import orjson
 
-from so8t.corpus import language
+from so8t.corpus import language, talks
 from so8t.corpus.cleaning import free_texts
 from so8t.corpus.files import LocalFiles
 from so8t.corpus.ingest import ingest
@@ -38,7 +38,8 @@ class Data:
     longest: int = 0  # characters of a text
     record: int = 0  # of all texts of a record, which 19 of 20 do not exceed
     answer: int = 0  # of an answer, in the same way
-    pairs: bool = False
+    thinks: float = 0.0  # share of answers that bring thinking
+    turns: float = 0.0  # share of records with earlier turns
 
 
 def look(project: Path, path: Path) -> Data:
@@ -80,7 +81,8 @@ def _measured(data: Data, aside: Mapping[str, int], records: Sequence[Record]) -
         longest=max(len(each["text"]) for each in records),
         record=_most([sum(map(len, free_texts(each))) for each in records]),
         answer=_most([len(each.get("answer") or "") for each in records]),
-        pairs=any("rejected" in each for each in records),
+        thinks=_share([bool(talks.brought(each.get("answer") or "").thought) for each in records]),
+        turns=_share(["history" in each for each in records]),
     )
 
 

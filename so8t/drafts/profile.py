@@ -28,6 +28,10 @@ class Draft:
     base: Base
 
     @property
+    def task(self) -> str:
+        return "four_class" if self.data.labelled >= 0.5 else "chat"
+
+    @property
     def own(self) -> bool:
         """Whether the base is the user's."""
         return self.base.kind != "tiny"
@@ -89,8 +93,15 @@ def _profile(draft: Draft) -> list[_Line]:
     what = f"{draft.data.path} on {draft.base.name if draft.own else 'a tiny base that is trained here'}"
     return [
         ("extends: tiny", "every value that no file here gives comes from specs/tiny"),
+        (f"task: {draft.task}", _WHY_TASK[draft.task].format(draft.data.labelled)),
         ("description: " + _text(what), "what the profile is for, in your words"),
     ]
+
+
+_WHY_TASK = {
+    "four_class": "{:.0%} of the records name a class; chat would learn the conversations as they are",
+    "chat": "{:.0%} of the records name a class, so conversations are learned as they are; four_class would judge them",
+}
 
 
 def _raw(draft: Draft) -> list[_Line]:
@@ -107,14 +118,6 @@ def _raw(draft: Draft) -> list[_Line]:
         lines.append((f"    format: {data.format}", data.read_as["records"]))
     else:
         lines.append(("    format: ours", "its records have our own names: text, label, answer and so on"))
-    if not data.labelled:
-        lines += [
-            ("    constants:", "values that every record gets"),
-            (
-                "      label: ALLOW",
-                "no record names its class, so all are taken for ordinary help; harm still overrules it",
-            ),
-        ]
     if "tool turn" in data.aside:
         lines.append(
             ("    tools: flatten", f"{data.aside['tool turn']} conversations call tools; these turns are left out")
@@ -149,11 +152,7 @@ def _cleaned(draft: Draft) -> list[_Line]:
 
 
 def _thinking_sft(draft: Draft) -> list[_Line]:
-    lines = [
-        ("fractions:", "shares of the held-out splits"),
-        (f"  validation: {draft.share:g}", f"watches training: about {draft.held_out} of {draft.data.count:,} records"),
-        (f"  test: {draft.share:g}", "is asked at the end, and never learned"),
-    ]
+    lines = _talks(draft) if draft.task == "chat" else []
     if draft.own:
         chat = "auto" if draft.base.template else "phi3"
         why = (
@@ -161,8 +160,29 @@ def _thinking_sft(draft: Draft) -> list[_Line]:
             if draft.base.template
             else "the base has no template of its own"
         )
-        lines = [(f"chat: {chat}", why), ("direct: 0.2", "the share that is learned without thinking, too"), *lines]
-    return lines
+        lines += [(f"chat: {chat}", why), ("direct: 0.2", "the share that is learned without thinking, too")]
+    return [
+        *lines,
+        ("fractions:", "shares of the held-out splits"),
+        (f"  validation: {draft.share:g}", f"watches training: about {draft.held_out} of {draft.data.count:,} records"),
+        (f"  test: {draft.share:g}", "is asked at the end, and never learned"),
+    ]
+
+
+def _talks(draft: Draft) -> list[_Line]:
+    data = draft.data
+    if data.thinks:
+        form = ("format: think", f"{data.thinks:.0%} of the answers begin with <think>; none would leave thinking out")
+    else:
+        form = ("format: none", "no answer brings thinking; think is for those that begin with <think>")
+    if data.turns:
+        learn = (
+            "learn: every",
+            f"{data.turns:.0%} of the records have earlier turns, and their answers are learned, too",
+        )
+    else:
+        learn = ("learn: last", "every record is one question; every would learn earlier answers, too")
+    return [form, learn]
 
 
 # ---- the model -----------------------------------------------------------------------------------------------
@@ -263,15 +283,19 @@ def _gguf(draft: Draft) -> list[_Line]:
 
 
 def _evaluation(draft: Draft) -> list[_Line]:
-    asked = min(64, draft.held_out)
-    allowed = {"f16": max(0.01, 1 / asked), "q8_0": max(0.02, 2 / asked), "q4_k_m": max(0.05, 3 / asked)}
     return [
         ("splits: [test]", "the held-out records that are asked, as in adapter_scores"),
         ("conversations: 64", "of these the first so many; as in adapter_scores"),
         (f"longest: {draft.answer}", "tokens of an answer"),
-        ("bounds:", f"how far a file's accuracy may be from PyTorch's, where about {asked} are asked"),
-        *((f"  {kind}: {_up(bound):g}", f"{kind}: {_ANSWERS[kind]}") for kind, bound in allowed.items()),
+        *(_bounds(draft) if draft.task == "four_class" else ()),
     ]
+
+
+def _bounds(draft: Draft) -> Iterable[_Line]:
+    asked = min(64, draft.held_out)
+    allowed = {"f16": max(0.01, 1 / asked), "q8_0": max(0.02, 2 / asked), "q4_k_m": max(0.05, 3 / asked)}
+    yield "bounds:", f"how far a file's accuracy may be from PyTorch's, where about {asked} are asked"
+    yield from ((f"  {kind}: {_up(bound):g}", f"{kind}: {_ANSWERS[kind]}") for kind, bound in allowed.items())
 
 
 _ANSWERS = {"f16": "one answer", "q8_0": "two answers", "q4_k_m": "three answers"}
@@ -291,6 +315,7 @@ def summary(draft: Draft, made: Mapping[str, str]) -> list[str]:
         f"  of the first {data.looked_at:,}: {data.labelled:.0%} name a class, {data.answered:.0%} have an answer, "
         f"{data.japanese:.0%} are Japanese" + (f"; {aside:,} cannot be used" if aside else ""),
         f"base: {draft.base.said}",
+        f"task: {draft.task}: {_WHY_TASK[draft.task].format(data.labelled)}",
         f"written: {folder}/, {len(made)} files: {', '.join(made)}",
         f"next: write the data's terms into {folder}/raw.yaml, then doit profile={draft.name} raw",
     ]

@@ -127,6 +127,7 @@ def test_the_profile_is_valid_and_every_line_says_why(project: Path, file: str, 
     rows = plan.load(project, name).rows
     kind = ("tiny", "local", "gguf", "hub")[BASES.index(base)]
     assert rows["base_model"].values["source"]["kind"] == kind
+    assert rows["thinking_sft"].spec["profile.task"] == ("four_class" if file == "labelled.csv" else "chat")
     assert rows["thinking_sft"].values["chat"] == ("auto" if kind in ("local", "hub") else "phi3")
     for path in folder.iterdir():
         first, *lines = path.read_text("utf-8").splitlines()
@@ -148,6 +149,7 @@ def test_what_was_seen_is_written_and_said(project: Path) -> None:
         f"  records: prompt_completion: {pairs}",
         "  of the first 300: 100% name a class, 100% have an answer, 100% are Japanese",
         "base: a folder with llama, 3.0 million parameters",
+        "task: four_class: 100% of the records name a class; chat would learn the conversations as they are",
         "written: specs/seen/, 11 files: profile.yaml, raw.yaml, cleaned.yaml, thinking_sft.yaml, base_model.yaml, "
         "adapter.yaml, adapter_scores.yaml, gguf.yaml, evaluation.yaml, serve.yaml, ollama.yaml",
         "next: write the data's terms into specs/seen/raw.yaml, then doit profile=seen raw",
@@ -173,7 +175,7 @@ def test_each_of_four_files_gives_its_records(project: Path, unsynced: None) -> 
 
         found = list(records.read(project / f"artifacts/{name}/raw/raw.jsonl"))
         assert len(found) == 300
-        assert (found[0]["answer"], "label" in found[0]) == (PAIRS[0][1], True)
+        assert (found[0]["answer"], "label" in found[0]) == (PAIRS[0][1], file == "labelled.csv")
     for stage in ("cleaned", "labelled", "thinking_sft"):
         ensure(project, name, stage)
     splits = {path.stem for path in (project / f"artifacts/{name}/thinking_sft/splits").iterdir()}
@@ -184,6 +186,11 @@ def test_a_conversation_with_tools_and_another_language_are_seen(project: Path) 
     folder, said = draft(project, "talks.jsonl", None, "tools")
     (project / "english.csv").write_text("question,answer\nHow do I book a room?,Use the form.\n" * 1, "utf-8")
     english, _ = draft(project, "english.csv", None)
+    thought = {
+        "messages": [{"role": "user", "content": "問"}, {"role": "assistant", "content": "<think>考</think>答"}] * 2
+    }
+    (project / "thinking.jsonl").write_text(json.dumps(thought) + "\n", "utf-8")
+    thinking, _ = draft(project, "thinking.jsonl", None)
 
     assert "1 cannot be used" in said[1]
     source = yaml.safe_load((folder / "raw.yaml").read_text("utf-8"))["sources"][0]
@@ -192,6 +199,8 @@ def test_a_conversation_with_tools_and_another_language_are_seen(project: Path) 
         "min_japanese": 0,
         "min_kana": 0,
     }
+    sft = [yaml.safe_load((each / "thinking_sft.yaml").read_text("utf-8")) for each in (folder, thinking)]
+    assert [(each["format"], each["learn"]) for each in sft] == [("none", "last"), ("think", "every")]
 
 
 @pytest.mark.parametrize(
