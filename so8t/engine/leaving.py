@@ -55,6 +55,10 @@ class Leaving:
             # the parent's number tells: a sibling may hold the pipe behind multiprocessing's is_alive open for ever
             os.register_at_fork(after_in_child=lambda: self._work(lambda: os.getppid() == doit))
 
+    @property
+    def was_asked(self) -> bool:
+        return bool(self._word)
+
     def _hear(self, number: int, frame: FrameType | None) -> None:
         now, again = time.monotonic(), self._word != ""
         if again and now - self._last < _SAME:

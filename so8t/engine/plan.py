@@ -68,6 +68,7 @@ class Plan:
     budget: int
     copy_below: int
     mirror: str | None
+    notify: Mapping[str, Any]
     warnings: tuple[str, ...]  # about old names in specs: said by each run, remembered or not
 
     @property
@@ -153,6 +154,5 @@ def _plan(project: Path, profile: str, facts: Mapping[str, Any]) -> Plan:
         values: dict[str, Any] = {key: tuple(value) if key in tuples else value for key, value in row.items()}
         rows[row["name"]] = Row(**values)
     layout = Layout(project, project / facts["artifacts"], profile)
-    return Plan(
-        layout, rows, facts["retain"], facts["budget"], facts["copy_below"], facts["mirror"], tuple(facts["warnings"])
-    )
+    settings = {name: facts[name] for name in ("retain", "budget", "copy_below", "mirror", "notify")}
+    return Plan(layout, rows, **settings, warnings=tuple(facts["warnings"]))

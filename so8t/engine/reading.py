@@ -104,6 +104,7 @@ def _settings(settings: Settings) -> dict[str, Any]:
         "budget": settings.store.budget,
         "copy_below": settings.store.copy_below,
         "mirror": settings.store.mirror,
+        "notify": settings.notify.model_dump(),
     }
 
 

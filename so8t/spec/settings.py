@@ -52,6 +52,17 @@ class Store(SpecModel):
         return mirror
 
 
+class Notify(SpecModel):
+    minutes: float = execution(10.0, ge=0)
+    """A build that took longer says so when it ends or fails; one that you interrupt does not."""
+    bell: bool = execution(True)
+    """Ring the terminal's bell."""
+    sound: bool = execution(False)
+    """Play a short sound."""
+    desktop: bool = execution(False)
+    """Show a notification on the desktop."""
+
+
 class Settings(SpecModel):
     """A profile as a whole; of all this only the task enters keys, of the stages that read it."""
 
@@ -65,5 +76,7 @@ class Settings(SpecModel):
     """The folder of the artifacts, relative to the project."""
     store: Store = execution(Store())
     """The store that keeps every artifact by its key."""
+    notify: Notify = execution(Notify())
+    """How a long build says that it has ended, beside the apprise URLs in the environment's SO8T_NOTIFY_URLS."""
     retain: dict[str, Literal["all", "manifest"]] = execution({})
     """Stages that keep only their manifest once their consumers are built; the bytes come back on demand."""

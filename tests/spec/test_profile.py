@@ -124,6 +124,7 @@ def test_settings_merge_but_a_parent_s_name_and_description_are_its_own(write: W
         "task": "four_class",
         "artifacts": "out",
         "store": {"budget": 2 * 1024**3, "mirror": None, "copy_below": 0},
+        "notify": {"minutes": 10.0, "bell": True, "sound": False, "desktop": False},
         "retain": {"adapter": "manifest"},
     }
 
