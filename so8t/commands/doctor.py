@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from doit.cmd_base import DoitCmdBase
 
@@ -21,7 +21,7 @@ class Doctor(DoitCmdBase):
 
     def _execute(self, pos_args: list[str]) -> int:
         plan = current_graph().plan
-        missing = list(lacking(plan))
+        missing = list(lacking(plan, plan.rows))
         lines = [*machine.host(plan.layout.project), *machine.gpu(machine.torch()), *libraries(), *missing]
         self.outstream.writelines(f"{line}\n" for line in lines)
         if not missing:
@@ -38,10 +38,10 @@ def libraries() -> Iterator[str]:
         yield "llama.cpp: not installed (cyllama)"
 
 
-def lacking(plan: Plan) -> Iterator[str]:
+def lacking(plan: Plan, names: Iterable[str]) -> Iterator[str]:
     """A line a stage, with the line that installs what it lacks."""
     known = machine.extras("so8t")
-    for row in plan.rows.values():
+    for row in (plan.rows[name] for name in names):
         missing = [package for package, version in row.packages.items() if version == NOT_INSTALLED]
         if missing:
             named = sorted({known[package] for package in missing if package in known})

@@ -97,7 +97,7 @@ def _attempt(session: Session, name: str, need_bytes: bool, force: bool) -> Outc
     shutil.rmtree(plan.layout.missed(name), ignore_errors=True)
     how = "built" if how == "built" else "restored"
     seconds = time.monotonic() - started
-    journal.append(plan.layout, name, wanted.key, how, seconds)
+    journal.append(plan.layout, name, wanted.key, how, seconds, _peak() if how == "built" else None)
     retain.let_go(Session(plan), row)
     return Outcome(name, how, wanted.key, seconds)
 
@@ -219,3 +219,13 @@ def importing() -> Iterator[None]:
         gc.freeze()
         gc.enable()
         logging.disable(logging.NOTSET)
+
+
+def _peak() -> int | None:
+    """The most bytes that this process held at once, with the largest that it started; Windows does not tell."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    unit = 1 if sys.platform == "darwin" else 1024
+    return unit * sum(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))

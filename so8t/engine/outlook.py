@@ -40,14 +40,18 @@ class Outlook:
 
 
 def seconds(entries: Iterable[Mapping[str, Any]], profile: str) -> dict[str, float]:
-    """Of each stage's last build: this profile's own, or that of any other where it has none."""
-    found: dict[str, float] = {}
-    own: dict[str, float] = {}
+    return {stage: entry["seconds"] for stage, entry in last(entries, profile).items()}
+
+
+def last(entries: Iterable[Mapping[str, Any]], profile: str) -> dict[str, Mapping[str, Any]]:
+    """What the journal says of each stage's last build: this profile's own, or that of any other where it has none."""
+    found: dict[str, Mapping[str, Any]] = {}
+    own: dict[str, Mapping[str, Any]] = {}
     for entry in entries:
         if entry["outcome"] == "built":
-            found[entry["stage"]] = entry["seconds"]
+            found[entry["stage"]] = entry
             if entry["profile"] == profile:
-                own[entry["stage"]] = entry["seconds"]
+                own[entry["stage"]] = entry
     return found | own
 
 

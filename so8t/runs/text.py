@@ -139,7 +139,7 @@ def _answer(each: Answer) -> str:
     return f"{each.asked} {each.id[:8]}: {sides} ({each.kind}; it is {each.label})"
 
 
-def size(count: int) -> str:
+def size(count: float) -> str:
     amount, unit = float(count), "B"
     for unit in ("B", "KiB", "MiB", "GiB"):
         if amount < 1024 or unit == "GiB":

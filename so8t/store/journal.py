@@ -14,7 +14,8 @@ from so8t.store import appendlog
 from so8t.store.layout import Layout
 
 
-def append(layout: Layout, stage: str, key: str, outcome: str, seconds: float) -> None:
+def append(layout: Layout, stage: str, key: str, outcome: str, seconds: float, memory: int | None = None) -> None:
+    """`memory`: the most bytes that its process held at once, where the system tells."""
     entry = {
         "when": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "host": platform.node(),
@@ -24,6 +25,7 @@ def append(layout: Layout, stage: str, key: str, outcome: str, seconds: float) -
         "key": key,
         "outcome": outcome,
         "seconds": round(seconds, 3),
+        **({"memory": memory} if memory else {}),
     }
     from filelock import FileLock
 

@@ -31,6 +31,15 @@ def host(folder: Path) -> Iterator[str]:
     yield f"disk: {shutil.disk_usage(folder).free / _GIB:.0f} GiB free where the artifacts lie"
 
 
+def memory() -> int | None:
+    """All that there is."""
+    try:
+        import psutil
+    except ImportError:
+        return None
+    return int(psutil.virtual_memory().total)
+
+
 def _memory() -> str:
     try:
         import psutil

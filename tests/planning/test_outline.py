@@ -1,0 +1,54 @@
+"""The screen of `doit plan`, and what it says against a build."""
+
+from __future__ import annotations
+
+import pytest
+
+from so8t.planning import outline
+from so8t.planning.outline import Ahead, Machine
+from tests.house import House
+
+GIB = 1 << 30
+HERE = Machine(38.0 * GIB, 24.0 * GIB)
+STAGES = [
+    Ahead("raw", "current"),
+    Ahead("thinking_sft", "restored", seconds=0.0),
+    Ahead("base_model", "built", 0.5 * GIB),
+    Ahead("adapter", "built", 40_000_000.0, 4.0 * GIB, 1200.0),
+]
+
+
+def test_the_screen() -> None:
+    assert list(outline.lines("smol", STAGES, HERE)) == [
+        "smol: 4 stages: 1 up to date, 1 to be restored, 2 to be built",
+        "                  will be        disk     memory      time",
+        "thinking_sft      restored                            0:00",
+        "base_model        built       512 MiB",
+        "adapter           built      38.1 MiB    4.0 GiB     20:00",
+        "in all                        550 MiB    4.0 GiB",
+        "there is                     38.0 GiB   24.0 GiB",
+        "memory and time are those of this profile's last build here; a first build has none",
+    ]
+    assert list(outline.lines("smol", STAGES[:1], HERE)) == [
+        "smol: 1 stages: 1 up to date, 0 to be restored, 0 to be built"
+    ]
+
+
+def test_a_machine_that_is_too_small_is_told_what_it_lacks() -> None:
+    assert outline.problems(STAGES, HERE) == []
+    assert outline.problems(STAGES, Machine(0.25 * GIB, 3.0 * GIB)) == [
+        "disk: 550 MiB are needed, and 256 MiB are free: free some, or set retain: manifest for stages that are no "
+        "longer read",
+        "adapter: 4.0 GiB of memory were needed last time, and the machine has 3.0 GiB",
+    ]
+
+
+@pytest.mark.slow
+def test_a_build_is_told_before_and_after_it(house: House) -> None:
+    before = house.doit("plan")
+    house.doit()
+    after = house.doit("plan")
+
+    assert (before.code, after.code, before.ran, after.ran) == (0, 0, [], [])
+    assert before.out.splitlines()[0].endswith("0 up to date, 0 to be restored, 6 to be built")
+    assert after.out.splitlines() == [before.out.splitlines()[0].replace("0 up", "6 up").replace("6 to be", "0 to be")]
