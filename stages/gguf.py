@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import astuple
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import orjson
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from so8t.engine.stage import Inputs, Stage
 from so8t.formats import declared
@@ -25,9 +25,8 @@ from so8t.stream import uncached
 
 if TYPE_CHECKING:
     from so8t.formats.equality import Formats
-    from so8t.formats.records import Record
     from so8t.gguf.layout import SourceModel
-    from so8t.gguf.making import Talks
+    from so8t.gguf.making import Beside, Quantise
 
 FOLDER = "models"
 
@@ -65,6 +64,24 @@ class Parity(SpecModel):
     """In which PyTorch computes; float32 takes four bytes of memory per parameter."""
 
 
+class Imatrix(SpecModel):
+    """An importance matrix: which columns of a tensor matter most, so that a small type keeps them best."""
+
+    file: str = ""
+    """One that you have, as llama-imatrix writes it; empty: it is measured on the training split."""
+    conversations: int = Field(128, ge=1)
+    """Measured on so many of the training split, from the front."""
+    tokens: int = Field(512, ge=2)
+    """Tokens of each conversation, at most."""
+    beside: bool = True
+    """Make each type without it, too, where that can be done, for the ledger alone."""
+
+
+def _named(value: Any) -> Any:
+    """The name of a file stands for a matrix of that file."""
+    return ({"file": value} if value else None) if isinstance(value, str) else value
+
+
 class Spec(SpecModel):
     """Which files are made, and how near they must be."""
 
@@ -83,8 +100,8 @@ class Spec(SpecModel):
     """Your own llama-quantize, by name or path, in place of cyllama's."""
     quantiser_version: str = ""
     """What it must say of its version, such as 'build = 9190'; the files depend on it."""
-    imatrix: str = ""
-    """An importance matrix for your own llama-quantize."""
+    imatrix: Annotated[Imatrix | None, BeforeValidator(_named)] = None
+    """An importance matrix for the types that llama.cpp makes, or the name of a file that holds one; null: none."""
     parity: Parity = Parity()
     """The comparison."""
     bounds: dict[Kind, TypeBounds] = Field(default_factory=dict)
@@ -100,11 +117,14 @@ class Spec(SpecModel):
             raise ValueError("types: one of them is named twice")
         if self.quantiser and not self.quantiser_version:
             raise ValueError("quantiser_version: needed with quantiser, for the files depend on it")
-        if self.imatrix and not self.quantiser:
-            raise ValueError("imatrix: only your own llama-quantize takes one; name it as quantiser")
+        if self.imatrix and not any(kind in quantise.TYPES for kind in self.types):
+            straight = ", ".join(self.types)
+            raise ValueError(f"imatrix: {straight} take none; add a type such as q4_k_m, or leave the imatrix out")
         needing = sorted(quantise.NEEDS_IMATRIX.intersection(self.types))
         if needing and not self.imatrix:
-            raise ValueError(f"imatrix: {', '.join(needing)} cannot be made without one; or take iq4_xs or q3_k_m")
+            raise ValueError(
+                f"imatrix: {', '.join(needing)} cannot be made without one: write imatrix: {{}}, or take iq4_xs"
+            )
         return self
 
 
@@ -113,7 +133,7 @@ def build(inputs: Inputs, out: Path, spec: Spec) -> dict[str, File]:
     from so8t.corpus.conversations import heldout
     from so8t.formats import grammar
     from so8t.formats.equality import Formats
-    from so8t.gguf import cost, layout, llamacpp, making
+    from so8t.gguf import cost, layout, llamacpp, making, talks
     from so8t.watch.quiet import quiet
 
     given = declared.read(inputs["chat_format"])
@@ -125,21 +145,28 @@ def build(inputs: Inputs, out: Path, spec: Spec) -> dict[str, File]:
         source = layout.open_source(folder)
         vocabulary = layout.read_vocabulary(source, formats.thinking.tokens, words.pre_tokenizer, given.jinja)
         origin = _origin(inputs, source, spec)
-        files = making.make(source, vocabulary, origin, spec.types, out / FOLDER, _quantiser(inputs, spec))
+        matrix = _imatrix(inputs, out / FOLDER, spec, source, formats)
+        quantiser = _quantiser(spec, matrix)
+        files = making.make(source, vocabulary, origin, spec.types, out / FOLDER, quantiser)
         checked = _same_tokens(files.by_kind[spec.types[0]], folder, formats, words.accept)
         found = heldout(inputs["thinking_sft"], spec.parity.splits, spec.parity.conversations, "gguf: parity.splits")
-        talks = _talks(found, folder, formats, engines.longest(source.config, spec.parity.tokens))
+        asked = talks.read(found, folder, formats, engines.longest(source.config, spec.parity.tokens))
         with engines.torch_model(folder, spec.parity.precision, spec.threads) as baked:
-            proven = making.prove_full(files, baked, talks, spec.bounds, spec.threads)
-        proven |= making.prove_quantised(files, talks, spec.bounds, spec.threads)
-        costs = cost.of_files(files.by_kind, files.reference, quantise.FULL)
-    for path in set((out / FOLDER).iterdir()) - set(files.by_kind.values()):
+            proven = making.prove_full(files, baked, asked, spec.bounds, spec.threads)
+        proven |= making.prove_quantised(files, asked, spec.bounds, spec.threads)
+        costs = cost.of_files(files.by_kind, files.reference)
+        ledger = {kind: {**costs[kind], **proven[kind].spread} for kind in spec.types}
+        if matrix:
+            ledger = _with_imatrix(
+                ledger, matrix, spec, making.Beside(files, asked, _quantiser(spec, None), spec.threads)
+            )
+    for path in set((out / FOLDER).iterdir()) - {*files.by_kind.values(), matrix}:
         path.unlink()
     (out / FOLDER / f"{spec.name}.gbnf").write_text(grammar.grammar(formats.thinking), "utf-8", newline="\n")
     types = {kind: proven[kind].figures for kind in spec.types}
     facts = {"name": spec.name, "engine": llamacpp.version(), "conversations": checked, "types": types}
     _write(out / "parity.json", facts)
-    _write(out / "ledger.json", {"types": {kind: {**costs[kind], **proven[kind].spread} for kind in spec.types}})
+    _write(out / "ledger.json", {"types": ledger})
     worst = ", ".join(f"{kind} {each.figures['kl']:.1e}" for kind, each in proven.items())
     print(f"gguf: mean KL divergence {worst}; {checked} conversations give equal tokens", file=sys.stderr)
     paths = {kind: f"{FOLDER}/{files.by_kind[kind].name}" for kind in files.digests}
@@ -148,20 +175,6 @@ def build(inputs: Inputs, out: Path, spec: Spec) -> dict[str, File]:
 
 def _write(path: Path, facts: Mapping[str, Any]) -> None:
     path.write_bytes(orjson.dumps(facts, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
-
-
-def _talks(found: Mapping[str, Sequence[Record]], folder: Path, formats: Formats, longest: int) -> Talks:
-    """Token ids as training has them, and which part of the conversation each of them predicts."""
-    from so8t.corpus.conversations import token_ids
-    from so8t.formats import published, sections
-    from so8t.formats.encoding import Encoder
-    from so8t.gguf.making import Talks
-
-    ids = token_ids(found, folder, formats.chat, longest)
-    encoder = Encoder(published.tokenizer(folder))
-    talks = zip(ids, (record["messages"] for records in found.values() for record in records), strict=True)
-    parts = {name: sections.following(each, encoder, formats.chat, formats.thinking) for name, each in talks}
-    return Talks(ids, {name: parts[name][:longest] for name in ids})
 
 
 def _same_tokens(file: Path, folder: Path, formats: Formats, accepted: Sequence[str]) -> int:
@@ -208,13 +221,45 @@ def _digest(files: Sequence[Path]) -> str:
     return f"blake3:{hasher.hexdigest()}"
 
 
-def _quantiser(inputs: Inputs, spec: Spec) -> Callable[[Path, Path, str], None]:
+def _imatrix(inputs: Inputs, folder: Path, spec: Spec, source: SourceModel, formats: Formats) -> Path | None:
+    """The one that the spec names, or one that is measured and stays beside the files."""
+    from so8t.corpus.conversations import heldout, token_ids
+    from so8t.gguf import activations, imatrix
+
+    if not spec.imatrix:
+        return None
+    if spec.imatrix.file:
+        return inputs.sources["imatrix"][0].path
+    found = heldout(inputs["thinking_sft"], ("train",), spec.imatrix.conversations, "gguf: imatrix")
+    longest = engines.longest(source.config, spec.imatrix.tokens)
+    talks = list(token_ids(found, source.folder, formats.chat, longest).values())
+    measured = activations.measure(source.folder, talks, source.family, spec.parity.precision, spec.threads)
+    path = folder / f"{spec.name}.imatrix"
+    imatrix.write(path, measured, "thinking_sft/train")
+    return path
+
+
+def _quantiser(spec: Spec, matrix: Path | None) -> Quantise:
     if not spec.quantiser:
-        return lambda source, target, kind: quantise.quantise(source, target, kind, spec.threads)
-    imatrix = next((given.path for given in inputs.sources.get("imatrix", ())), None)
+        return lambda source, target, kind: quantise.quantise(source, target, kind, spec.threads, matrix)
     return lambda source, target, kind: quantise.by_program(
-        spec.quantiser, spec.quantiser_version, source, target, kind, spec.threads, imatrix
+        spec.quantiser, spec.quantiser_version, source, target, kind, spec.threads, matrix
     )
+
+
+def _with_imatrix(ledger: Mapping[str, Any], matrix: Path, spec: Spec, beside: Beside) -> dict[str, Any]:
+    """What the matrix knows of each type's tensors, and what the type would be without it."""
+    from so8t.gguf import imatrix
+
+    known = imatrix.read(matrix)
+    found = {}
+    for kind, entry in ledger.items():
+        found[kind] = entry
+        if kind in quantise.TYPES:
+            found[kind] = {**entry, "imatrix": known.coverage(entry["tensors"])}
+            if spec.imatrix and spec.imatrix.beside and kind not in quantise.NEEDS_IMATRIX:
+                found[kind]["without_imatrix"] = beside.measure(kind)
+    return found
 
 
 STAGE = Stage(
@@ -223,7 +268,7 @@ STAGE = Stage(
     build=build,
     takes=("baked_model/model/", "thinking_sft/splits/", declared.TAKEN, declared.VOCABULARY),
     gives=(f"{FOLDER}/", "parity.json", "ledger.json"),
-    sources=lambda spec: {"imatrix": [spec.imatrix]} if spec.imatrix else {},
+    sources=lambda spec: {"imatrix": [spec.imatrix.file]} if spec.imatrix and spec.imatrix.file else {},
     packages=("orjson", "blake3", "gguf", "cyllama", "torch", "transformers", "tokenizers", "sentencepiece"),
     ships=(f"{FOLDER}/*",),
 )

@@ -11,7 +11,7 @@ from typing import Any
 from so8t.evals.fidelity import Reference
 from so8t.evals.outcomes import Outcome
 from so8t.formats.records import LABELS, NO_FORMAT
-from so8t.gguf.quantise import FULL
+from so8t.gguf.full import FULL
 
 PYTORCH = "pytorch"
 CLASSES = (*LABELS, NO_FORMAT)

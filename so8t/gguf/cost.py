@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from so8t.gguf.foreign import Foreign, Stored, open_file
+from so8t.gguf.full import FULL
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,14 +18,14 @@ _AT_ONCE = 1 << 22  # values in memory
 _DIGITS = 4
 
 
-def of_files(files: Mapping[str, Path], reference: Path, full: Collection[str]) -> dict[str, dict[str, Any]]:
-    """By type; tensors of the types in `full` are beside no reference, for they are one."""
-    theirs = open_file(reference) if any(kind not in full for kind in files) else None
+def of_files(files: Mapping[str, Path], reference: Path) -> dict[str, dict[str, Any]]:
+    """By type; the tensors of full types stand beside no reference, for they are one."""
+    theirs = open_file(reference) if any(kind not in FULL for kind in files) else None
     found = {}
     for kind, path in files.items():
         ours = open_file(path)
         found[kind] = {"size": path.stat().st_size, **bits(ours)}
-        if theirs and kind not in full:
+        if theirs and kind not in FULL:
             found[kind]["tensors"] = errors(ours, theirs)
     return found
 

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from so8t.gguf import encode, llamacpp, writer
+from so8t.gguf.full import FULL
 from so8t.gguf.layout import SourceModel
 from so8t.gguf.llamacpp import Model
 from so8t.gguf.metadata import Provenance
-from so8t.gguf.quantise import FULL
+from so8t.gguf.talks import Talks
 from so8t.gguf.vocabulary import Vocabulary
 from so8t.parity import bounds
 from so8t.parity.bounds import TypeBounds
@@ -52,18 +53,6 @@ def make(
 
 
 @dataclass(frozen=True)
-class Talks:
-    """Held-out conversations by name: token ids, and for each the part of the conversation that it predicts."""
-
-    ids: Mapping[str, Sequence[int]]
-    sections: Mapping[str, Sequence[str]]
-
-    @property
-    def longest(self) -> int:
-        return max(map(len, self.ids.values()))
-
-
-@dataclass(frozen=True)
 class Proven:
     """How near a type is: figures beside their bounds, and how the divergence is spread."""
 
@@ -94,6 +83,31 @@ def prove_quantised(files: Files, talks: Talks, named: Mapping[str, TypeBounds],
             ):
                 proven[kind] = _prove("f16", kind, full.logits, quantised, talks, named)
     return proven
+
+
+@dataclass(frozen=True)
+class Beside:
+    """Types made in another way, for their figures alone: they are held to no bound, and do not stay."""
+
+    files: Files
+    talks: Talks
+    quantise: Quantise
+    threads: int
+
+    def measure(self, kind: str) -> dict[str, Any]:
+        from so8t.gguf import cost
+        from so8t.parity.spread import compared, spread
+
+        path = self.files.reference.with_name(f"{kind}.passing")
+        self.quantise(self.files.reference, path, kind)
+        with (
+            llamacpp.Model(self.files.reference, self.talks.longest, self.threads) as full,
+            llamacpp.Model(path, self.talks.longest, self.threads) as quantised,
+        ):
+            found = spread(compared(full.logits, quantised.logits, self.talks.ids), self.talks.sections)
+        entry = cost.of_files({kind: path}, self.files.reference)[kind]
+        path.unlink()
+        return {**entry, "against": "f16", **found}
 
 
 def _prove(

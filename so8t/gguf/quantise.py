@@ -8,7 +8,6 @@ from so8t import external
 from so8t.errors import StageError
 from so8t.gguf import encode
 
-FULL = ("f32", "f16", "bf16")  # not quantised: compared with PyTorch, and the others with f16
 # llama.cpp's numbers of file types, by the names that llama-quantize takes
 TYPES = {
     "q4_0": 2,
@@ -48,11 +47,14 @@ def known() -> list[str]:
     return [*encode.STRAIGHT, *TYPES]
 
 
-def quantise(source: Path, target: Path, kind: str, threads: int) -> None:
-    """Through cyllama, bit for bit what llama-quantize writes."""
-    from so8t.gguf import llamacpp
+def quantise(source: Path, target: Path, kind: str, threads: int, matrix: Path | None = None) -> None:
+    """Through cyllama, bit for bit what llama-quantize writes, with an importance matrix or without."""
+    from so8t.gguf import imatrix, llamacpp, weighted
 
-    llamacpp.quantize(source, target, TYPES[kind], threads)
+    if matrix:
+        weighted.quantize(source, target, TYPES[kind], threads, imatrix.read(matrix).squares)
+    else:
+        llamacpp.quantize(source, target, TYPES[kind], threads)
 
 
 def by_program(

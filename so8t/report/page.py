@@ -55,6 +55,7 @@ def render(facts: Facts) -> str:
         types=ledger.types(facts),
         parts=spread.parts(facts),
         kl=spread.COLUMNS,
+        weighed=spread.weighed(facts),
         flips=spread.flips(facts),
         tensors=spread.tensors(facts),
         lines=verdicts.lines(facts),

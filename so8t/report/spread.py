@@ -10,7 +10,7 @@ from so8t.report import words
 from so8t.report.facts import Facts, Figure
 
 LEDGER, SCORES = "gguf/ledger.json", "evaluation/scores.json"
-WHOLE = "the whole"
+WHOLE = "all"
 COLUMNS = ("mean", "median", "95 %", "99 %", "99.9 %", "largest")
 _KL = ("mean", "median", "p95", "p99", "p99_9", "max")
 _REFUSING = ("REFUSE", "DENY")
@@ -44,6 +44,18 @@ class Flips:
 
 
 @dataclass(frozen=True)
+class Weighed:
+    """What an importance matrix knew of a type's tensors."""
+
+    type: str
+    known: Figure
+    of: Figure
+    missing: tuple[str, ...]
+    tokens: Figure
+    chunks: Figure
+
+
+@dataclass(frozen=True)
 class Tensors:
     """A type's tensors from the worst on, and how many more there are."""
 
@@ -61,6 +73,8 @@ def _parts(facts: Facts) -> Iterator[Part]:
         yield _part(kind, WHOLE, entry, f"types.{kind}")
         for name, figures in entry["sections"].items():
             yield _part(kind, name, figures, f"types.{kind}.sections.{name}")
+        if without := entry.get("without_imatrix"):
+            yield _part(f"{kind} without imatrix", WHOLE, without, f"types.{kind}.without_imatrix")
 
 
 def _types(facts: Facts) -> Mapping[str, Any]:
@@ -77,7 +91,7 @@ def _part(kind: str, name: str, found: Mapping[str, Any], record: str) -> Part:
         name,
         figure(words.number(found["tokens"]), "tokens"),
         figure(words.share(found.get("share", 1.0)), "share"),
-        tuple(figure(words.number(found["kl"][key]), "kl", key) for key in _KL),
+        tuple(figure(words.number(float(f"{found['kl'][key]:.2g}")), "kl", key) for key in _KL),
         tuple(figure(_points(change.get(key)), "delta_p", key) for key in ("mean", "rms")),
         figure(words.share(found["top1"]), "top1"),
         figure(words.NOTHING if ratio is None else f"{ratio:.4f}", "perplexity_ratio"),
@@ -85,7 +99,7 @@ def _part(kind: str, name: str, found: Mapping[str, Any], record: str) -> Part:
 
 
 def _points(value: float | None) -> str:
-    return words.NOTHING if value is None else f"{100 * value:.3f} %"
+    return words.NOTHING if value is None else f"{round(100 * value, 2) + 0.0:.2f} %"
 
 
 def flips(facts: Facts) -> tuple[Flips, ...]:
@@ -114,6 +128,18 @@ def _flips(split: str, kind: str, found: Mapping[str, Any]) -> Flips:
 
 def _count(count: int, record: str) -> Figure:
     return Figure(words.number(count), SCORES, record)
+
+
+def weighed(facts: Facts) -> tuple[Weighed, ...]:
+    return tuple(_weighed(kind, found) for kind, entry in _types(facts).items() if (found := entry.get("imatrix")))
+
+
+def _weighed(kind: str, found: Mapping[str, Any]) -> Weighed:
+    known, of, tokens, chunks = (
+        Figure(words.number(found[key]), LEDGER, f"types.{kind}.imatrix.{key}")
+        for key in ("tensors", "of", "tokens", "chunks")
+    )
+    return Weighed(kind, known, of, tuple(found.get("missing", ())), tokens, chunks)
 
 
 def tensors(facts: Facts) -> tuple[Tensors, ...]:

@@ -73,7 +73,7 @@ APART = {
     "top1": 0.9929,
     "perplexity_change": -0.0022,
 }
-SPREAD = {
+SPREAD: dict[str, Any] = {
     "tokens": 4803,
     "kl": {"mean": 0.0002878, "median": 0.0001, "p95": 0.0011, "p99": 0.0027, "p99_9": 0.0094, "max": 0.0127},
     "delta_p": {"mean": -0.0004, "rms": 0.0051},
@@ -90,6 +90,8 @@ LEDGER = {
         "prompt": {**SPREAD, "tokens": 4000, "share": 0.9},
         "class": {**SPREAD, "tokens": 803, "share": 0.1, "delta_p": None, "perplexity_ratio": None},
     },
+    "imatrix": {"tokens": 2421, "chunks": 32, "tensors": 1, "of": 2, "missing": ["output.weight"]},
+    "without_imatrix": {**SPREAD, "kl": {**SPREAD["kl"], "mean": 0.0003}},
     "tensors": {
         "output.weight": {"type": "Q6_K", "error": 0.01757},
         "blk.0.attn_qkv.weight": {"type": "Q4_K", "error": 0.07149},

@@ -8,17 +8,25 @@ from tests.report.made import documents, facts
 
 
 def test_parts_stand_below_the_whole_with_the_place_that_they_came_from() -> None:
-    whole, prompt, label = spread.parts(facts())
+    whole, prompt, label, without = spread.parts(facts())
 
-    assert [(part.type, part.name, part.tokens.text, part.share.text) for part in (whole, prompt, label)] == [
-        ("q4_k_m", "the whole", "4,803", "100.0 %"),
+    assert [(part.type, part.name, part.tokens.text, part.share.text) for part in (whole, prompt, label, without)] == [
+        ("q4_k_m", "all", "4,803", "100.0 %"),
         ("q4_k_m", "prompt", "4,000", "90.0 %"),
         ("q4_k_m", "class", "803", "10.0 %"),
+        ("q4_k_m without imatrix", "all", "4,803", "100.0 %"),
     ]
-    assert [figure.text for figure in whole.kl] == ["2.9 × 10⁻⁴", "1.0 × 10⁻⁴", "0.0011", "0.0027", "0.0094", "0.0127"]
-    assert [figure.text for figure in whole.delta_p] == ["-0.040 %", "0.510 %"]
+    assert [figure.text for figure in whole.kl] == ["2.9 × 10⁻⁴", "1.0 × 10⁻⁴", "0.0011", "0.0027", "0.0094", "0.013"]
+    assert [figure.text for figure in whole.delta_p] == ["-0.04 %", "0.51 %"]
     assert [figure.text for figure in (*label.delta_p, label.perplexity)] == ["–", "–", "–"]
     assert prompt.kl[3] == Figure("0.0027", "gguf/ledger.json", "types.q4_k_m.sections.prompt.kl.p99")
+
+
+def test_an_imatrix_says_what_it_covers() -> None:
+    (found,) = spread.weighed(facts())
+
+    assert [each.text for each in (found.tokens, found.chunks, found.known, found.of)] == ["2,421", "32", "1", "2"]
+    assert found.missing == ("output.weight",)
 
 
 def test_harmful_turns_are_counted_first_and_every_record_is_named() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import re
@@ -14,7 +15,7 @@ import pytest
 from pydantic import ValidationError
 
 from so8t import external
-from so8t.engine.stage import Inputs
+from so8t.engine.stage import Inputs, Source
 from so8t.errors import StageError
 from so8t.formats import grammar, records, thinking
 from so8t.gguf import quantise
@@ -86,6 +87,33 @@ def test_every_type_is_a_file_with_its_figures(inputs: Inputs, tmp_path: Path) -
     assert 0.004 < max(errors["q8_0"]) < 0.01 < max(errors["q4_k_m"]) < 0.1
 
 
+def test_an_imatrix_of_the_training_split_is_measured_used_kept_and_weighed(inputs: Inputs, tmp_path: Path) -> None:
+    bounds, types = {"q4_k_m": LOOSE, "iq3_xxs": LOOSE}, ("q4_k_m", "iq3_xxs")
+    matrix = {"conversations": 2, "tokens": 32}
+    build(inputs, tmp_path / "out", types=types, imatrix=matrix, bounds=bounds, threads=1)
+    models = tmp_path / "out" / "models"
+
+    assert sorted(path.name for path in models.iterdir()) == [
+        "so8t-iq3_xxs.gguf",
+        "so8t-q4_k_m.gguf",
+        "so8t.gbnf",
+        "so8t.imatrix",
+    ]
+    ledger = json.loads((tmp_path / "out" / "ledger.json").read_bytes())["types"]
+    for entry in ledger.values():
+        assert (entry["imatrix"]["chunks"], entry["imatrix"]["tensors"]) == (2, 8)
+        assert entry["imatrix"]["missing"] == ["output.weight", "token_embd.weight"]
+    assert ledger["q4_k_m"]["without_imatrix"]["kl"] != ledger["q4_k_m"]["kl"]
+    assert ledger["q4_k_m"]["without_imatrix"]["size"] == ledger["q4_k_m"]["size"]
+    assert "without_imatrix" not in ledger["iq3_xxs"]  # cannot be made so
+
+    given = dataclasses.replace(inputs, sources={"imatrix": (Source("own", models / "so8t.imatrix"),)})
+    build(given, tmp_path / "own", types=("q4_k_m",), imatrix="own.imatrix", bounds=bounds, threads=2)
+    made = [tmp_path / name / "models" / "so8t-q4_k_m.gguf" for name in ("out", "own")]
+    assert made[0].read_bytes() == made[1].read_bytes()  # whatever the threads
+    assert [path.name for path in made[1].parent.iterdir() if path.suffix == ".imatrix"] == []
+
+
 def test_equal_inputs_give_equal_bytes_whatever_the_threads(inputs: Inputs, tmp_path: Path) -> None:
     for threads in (1, 2):
         build(inputs, tmp_path / str(threads), threads=threads)
@@ -124,11 +152,15 @@ def test_random_weights_are_told_from_a_bad_type(inputs: Inputs, tmp_path: Path)
     ("spec", "says"),
     [
         ({"types": ("q4_k",)}, "q4_k must be one of f32, f16, bf16, q8_0, q4_0"),
-        ({"types": ("iq1_s",)}, "imatrix: iq1_s cannot be made without one; or take iq4_xs or q3_k_m"),
+        ({"types": ("iq1_s",)}, "imatrix: iq1_s cannot be made without one: write imatrix: {}, or take iq4_xs"),
         ({"types": ("f16", "f16")}, "types: one of them is named twice"),
         ({"name": "a/b"}, "name: it becomes a file's name: no slash, no leading dot"),
         ({"quantiser": "llama-quantize"}, "quantiser_version: needed with quantiser, for the files depend on it"),
-        ({"imatrix": "x.gguf"}, "imatrix: only your own llama-quantize takes one; name it as quantiser"),
+        (
+            {"imatrix": {}, "types": ("f16", "q8_0")},
+            "imatrix: f16, q8_0 take none; add a type such as q4_k_m, or leave the imatrix out",
+        ),
+        ({"imatrix": {"tokens": 1}}, "imatrix.tokens\n  Input should be greater than or equal to 2"),
     ],
 )
 def test_a_spec_that_cannot_work_says_why(spec: dict[str, Any], says: str) -> None:

@@ -22,6 +22,8 @@ BOUNDED = {"parity": {"bounds": {"max_difference": 0.1, "kl": 0.1, "top1": 0.1, 
 PROJECTED = {"projection": {"max_difference": 0.1, "kl": 0.1, "top1": 0.1, "layer": 0.1}}
 NAMED = {"base": {"name": "base"}}
 QUANTISER = {"quantiser": "llama-quantize", "quantiser_version": "build = 1"}
+MIXED = {"types": ["f16", "q4_0"]}
+MATRIX = {"imatrix": {"conversations": 9}, **MIXED}
 LOOSE = {"kl": 1, "perplexity": 1, "top1": 0}
 HELD = {"grammar": {"conversations": 9}}
 HARNESS = {"harness": {"version": "0.4.13", "tasks": ["jsquad"]}}
@@ -161,7 +163,11 @@ STALE: dict[str, list[tuple[str, dict[str, Any], Any]]] = {
         ("base.url", NAMED, "https://example.jp"),
         ("quantiser", QUANTISER, "elsewhere/llama-quantize"),
         ("quantiser_version", QUANTISER, "build = 2"),
-        ("imatrix", QUANTISER, "imatrix.gguf"),
+        ("imatrix", MIXED, {"tokens": 9}),
+        ("imatrix.file", MATRIX, "imatrix.gguf"),
+        ("imatrix.conversations", MATRIX, 8),
+        ("imatrix.tokens", MATRIX, 8),
+        ("imatrix.beside", MATRIX, False),
         ("parity.splits", OWN, ["validation"]),
         ("parity.conversations", OWN, 9),
         ("parity.tokens", OWN, 9),
