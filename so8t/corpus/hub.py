@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from so8t.corpus import tables
 from so8t.corpus.declared import Declared
@@ -30,6 +30,15 @@ class DatasetsSource(Declared):
     """The dataset's own split to read."""
     cache_dir: str | None = execution(None)
     """Where `datasets` keeps what it downloads; the stage's scratch folder if not given."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _not_of_this_machine(cls, value: Any) -> Any:
+        if isinstance(value, dict) and "paths" in value:
+            raise ValueError(
+                "paths are files of this machine, which need no kind: leave out kind (and format: parquet)"
+            )
+        return value
 
     def open(self, files: Sequence[Source], scratch: Path, max_line: int) -> Rows:
         name = where(self)

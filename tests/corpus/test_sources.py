@@ -73,7 +73,10 @@ def test_files_of_this_machine_need_no_kind() -> None:
         ({**BASE, "paths": ["a"], "retrieved": "yesterday"}, r"String should match pattern '^\d{4}-\d{2}-\d{2}$'"),
         ({**HUB, "revision": "main"}, "String should match pattern '^[0-9a-f]{40}$'"),
         ({**HUB, "repo": None}, "Input should be a valid string"),
-        ({**HUB, "paths": ["a"]}, "Extra inputs are not permitted"),
+        (
+            {**HUB, "paths": ["a"]},
+            "Value error, paths are files of this machine, which need no kind: leave out kind (and format: parquet)",
+        ),
         (
             {**BASE, "paths": ["a"], "format": "ours", "fields": {"text": "t"}},
             "Value error, give either format or fields",
