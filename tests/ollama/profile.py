@@ -10,7 +10,7 @@ from so8t.engine.stage import Inputs
 from so8t.formats import records
 from so8t.formats import thinking as think
 from so8t.formats.records import LABELS, Label
-from so8t.formats.thinking import FORMATS, Final, Thinking, ThinkingFormat
+from so8t.formats.thinking import FORMATS, PLAIN, Final, Plain, Thinking, ThinkingFormat
 from tests.bases import formats
 from tests.formats import untrained
 
@@ -20,6 +20,8 @@ THOUGHT = "これは秘密の思考です。"
 
 
 def answer(question: str, fmt: ThinkingFormat) -> str:
+    if not fmt.classed:
+        return think.compose(Plain((THOUGHT,) * (len(fmt.parts) - 1), "回答します。"), fmt)
     label = QUESTIONS.get(question, "DENY")
     return think.compose(Thinking(THOUGHT, "危険なし", "答える", Final(label, 0.98, "理由", "回答します。")), fmt)
 
@@ -30,14 +32,14 @@ def knowing(fmt: ThinkingFormat, direct: bool = True) -> Callable[[str], str]:
     def say(prompt: str) -> str:
         question = prompt.rsplit("<|user|>\n", 1)[1].partition("<|end|>")[0]
         whole = answer(question, fmt)
-        final = fmt.parts[-1].open
-        return (whole.partition(final)[2] if direct and prompt.endswith(final) else whole) + "<|end|>"
+        begun, final = fmt.skipped, think.final_part(whole, fmt).removeprefix(fmt.parts[-1].open)
+        return (final if direct and begun and prompt.endswith(begun) else whole) + "<|end|>"
 
     return say
 
 
 def artifacts(folder: Path, name: str = "quadruple", system: str = SYSTEM) -> Inputs:
-    fmt = FORMATS[name]
+    fmt = {**PLAIN, **FORMATS}[name]
     for each in ("gguf", "thinking_sft", "modelfile", "evaluation", "scratch"):
         (folder / each).mkdir(parents=True)
     models = folder / "gguf" / "models"
@@ -58,9 +60,13 @@ def _held_out(folder: Path, fmt: ThinkingFormat) -> None:
     rows, seen = [], []
     for number, (question, label) in enumerate(QUESTIONS.items()):
         turns = [{"role": "user", "content": question}, {"role": "assistant", "content": answer(question, fmt)}]
-        rows.append({"id": f"r{number:02}", "label": label, "messages": turns})
-        said = "ALLOW" if number >= 22 else label
-        head = {"split": "test", "mode": "thinking", "way": "free", "id": f"r{number:02}", "label": label, "said": said}
+        classed = {"label": label} if fmt.classed else {}
+        rows.append({"id": f"r{number:02}", **classed, "messages": turns})
+        head = {"split": "test", "mode": "thinking", "way": "free", "id": f"r{number:02}"}
+        if fmt.classed:
+            head |= {"label": label, "said": "ALLOW" if number >= 22 else label}
+        else:
+            head |= {"label": None, "said": None, "problem": "broken" if number >= 22 else None, "leaks": []}
         seen += [{"model": kind, **head} for kind in ("f16", "q8_0")]
     records.write(folder / "thinking_sft" / "splits" / "test.jsonl", rows)
     records.write(folder / "evaluation" / "samples.jsonl", seen)

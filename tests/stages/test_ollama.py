@@ -16,7 +16,7 @@ from so8t.engine.stage import Inputs
 from so8t.errors import StageError
 from so8t.formats import gotemplate, records
 from so8t.formats.chat import PHI3
-from so8t.formats.thinking import HEADINGS, TAGS
+from so8t.formats.thinking import HEADINGS, TAGS, THINK
 from so8t.ollama import client
 from stages import modelfile as modelfile_stage
 from stages import ollama as ollama_stage
@@ -398,3 +398,39 @@ def test_a_question_is_one_that_was_answered_right_in_each_way_of_asking(built: 
     found = right(tmp_path / "samples.jsonl", built["thinking_sft"] / "splits", "f16", 99)
 
     assert sorted(each.id for each in found) == [f"r{number:02}" for number in range(1, 22)]
+
+
+# ---- without classes -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def talking(tmp_path_factory: pytest.TempPathFactory) -> Inputs:
+    """A profile of the task chat whose answers think between <think> and </think>."""
+    inputs = artifacts(tmp_path_factory.mktemp("talking"), "think", system="")
+    modelfile_stage.build(inputs, inputs["modelfile"], modelfile_stage.Spec())
+    return inputs
+
+
+def test_a_model_without_classes_is_asked_in_every_way_and_keeps_its_thinking_in(
+    talking: Inputs, tmp_path: Path
+) -> None:
+    (tmp_path / "server").mkdir()
+    with running(StandIn(tmp_path / "server", knowing(THINK))) as server:
+        found = build(replace(talking, scratch=tmp_path), server, tmp_path, records=5)
+
+    first = found["models"][0]
+    assert first["proof"] == {
+        "asked": 5,
+        "right": {"think true": 5, "think left out": 5, "think false": 5},
+        "beside": first["proof"]["beside"],
+        "leaks": 0,
+    }
+    assert first["messages"][1] == {"role": "assistant", "thinking": f"{THOUGHT}\n", "content": "回答します。"}
+
+
+def test_a_model_that_thinks_although_it_was_told_not_to_is_not_imported(talking: Inputs, tmp_path: Path) -> None:
+    (tmp_path / "server").mkdir()
+    with running(StandIn(tmp_path / "server", knowing(THINK, direct=False))) as server:
+        said = refusal(replace(talking, scratch=tmp_path), server, tmp_path, records=5)
+
+    assert said.startswith("ollama: so8t:f16 shows its thinking (/api/chat, think false, stream): '<think>' stands in")
