@@ -51,7 +51,18 @@ def symbols(declaration: dict[str, Any]) -> Symbols:
 
 
 def train(texts: Iterable[str], vocab_size: int, symbols: Symbols) -> bytes:
-    """The bytes of tokenizer.model; the same texts give the same bytes."""
+    """The bytes of tokenizer.model; the same texts give the same bytes.
+
+    Japanese may have so few spaces that the space is left to byte tokens, which SentencePiece does not turn back.
+    """
+    sentences = list(_sentences(texts))
+    model = _trained(sentences, vocab_size, symbols)
+    if processor(model).PieceToId(SPACE) == processor(model).unk_id():
+        model = _trained(sentences, vocab_size, symbols, required_chars=SPACE)
+    return model
+
+
+def _trained(sentences: Iterable[str], vocab_size: int, symbols: Symbols, **more: Any) -> bytes:
     try:
         import sentencepiece
     except ImportError:
@@ -60,7 +71,7 @@ def train(texts: Iterable[str], vocab_size: int, symbols: Symbols) -> bytes:
     smallest = len(symbols.special) + len(symbols.markers) + NUMBER_OF_BYTES
     try:
         sentencepiece.SentencePieceTrainer.train(
-            sentence_iterator=_sentences(texts),
+            sentence_iterator=iter(sentences),
             model_writer=model,
             model_type="bpe",
             vocab_size=vocab_size,
@@ -80,6 +91,7 @@ def train(texts: Iterable[str], vocab_size: int, symbols: Symbols) -> bytes:
             max_sentence_length=CHUNK * 4,
             num_threads=1,
             minloglevel=2,
+            **more,
         )
     except (RuntimeError, OSError) as error:
         raise StageError(

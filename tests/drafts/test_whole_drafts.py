@@ -13,14 +13,14 @@ import pytest
 import yaml
 
 from so8t.commands.init import run
-from so8t.formats import chat, thinking
+from so8t.formats import records, thinking
 from so8t.gguf import layout, writer
 from so8t.gguf.metadata import Provenance
 from so8t.models import tiny
 from so8t.models.tiny import Tiny
 from tests.drafts.test_profile import DATA, PAIRS
 from tests.house import DOIT
-from tests.models.conftest import PICO, SYSTEM, declaration
+from tests.models.conftest import PICO, conversation, declaration
 
 pytestmark = pytest.mark.soak
 
@@ -45,19 +45,13 @@ def project(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Path:
 def pico(folder: Path) -> None:
     """A small Phi-3 with its tokenizer and template, as a folder and as a GGUF."""
     train = folder / "train.jsonl"
-    asked = [{"role": "system", "content": SYSTEM}, {"role": "user", "content": ""}]
-    train.write_text("".join(_line(asked, ask, say) for ask, say in PAIRS), "utf-8")
+    records.write(train, (conversation("", "ALLOW", ask, "手続きの確認", say) for ask, say in PAIRS))
     shape = {**PICO, "vocab_size": 600, "hidden_size": 64, "intermediate_size": 64, "context": 1024}
     model = tiny.build(Tiny(**shape), train, declaration(), folder / "work")
     shutil.copytree(model, folder / "models" / "pico")
     source = layout.open_source(model)
     vocabulary = layout.read_vocabulary(source, thinking.TAGS.tokens)
     writer.write(source, folder / "models" / "pico-f16.gguf", "f16", Provenance("pico"), vocabulary)
-
-
-def _line(asked: list[dict[str, str]], ask: str, say: str) -> str:
-    messages = [asked[0], {**asked[1], "content": ask}, {"role": "assistant", "content": say}]
-    return json.dumps({"messages": messages, "text": chat.render(messages, chat.PHI3)}, ensure_ascii=False) + "\n"
 
 
 def sharegpt(path: Path) -> None:

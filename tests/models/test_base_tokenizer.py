@@ -55,6 +55,15 @@ def test_the_same_texts_give_the_same_bytes() -> None:
     assert tokenizer.train(TEXTS, 320, SYMBOLS) == tokenizer.train(iter(TEXTS), 320, SYMBOLS)
 
 
+@pytest.mark.parametrize("spaced", [0, 1])
+def test_japanese_without_spaces_gives_a_tokenizer_that_gives_spaces_back(spaced: int) -> None:
+    texts = ["経費精算の締め切りはいつですか？", "窓口で受け付けます。"] * 400 + ["空白 が一つ"] * spaced
+
+    pieces = tokenizer.processor(tokenizer.train(texts, 320, SYMBOLS))
+
+    assert pieces.decode(pieces.encode(" 窓口 で　は ")) == " 窓口 で　は "
+
+
 def test_a_vocabulary_that_the_corpus_cannot_fill_is_an_error_with_the_limit() -> None:
     with pytest.raises(StageError) as caught:
         tokenizer.train(TEXTS, 3000, SYMBOLS)
