@@ -50,5 +50,5 @@ def test_a_build_is_told_before_and_after_it(house: House) -> None:
     after = house.doit("plan")
 
     assert (before.code, after.code, before.ran, after.ran) == (0, 0, [], [])
-    assert before.out.splitlines()[0].endswith("0 up to date, 0 to be restored, 6 to be built")
-    assert after.out.splitlines() == [before.out.splitlines()[0].replace("0 up", "6 up").replace("6 to be", "0 to be")]
+    assert before.out.splitlines()[0].endswith("0 up to date, 0 to be restored, 5 to be built")
+    assert after.out.splitlines() == [before.out.splitlines()[0].replace("0 up", "5 up").replace("5 to be", "0 to be")]
