@@ -158,7 +158,7 @@ def _told(shelf: Shelf, order: Order, shipped: Sequence[Shipped]) -> Told:
         tuple(shipped),
         order.publisher,
         order.watts,
-        told.renamed(reading.data(shelf), told.splits(facts), told.splits(shown)),
+        told.renamed(reading.data(shelf, told.splits(facts)), told.splits(facts), told.splits(shown)),
         has_data=order.data,
         has_manifests=order.redact is None,
     )
@@ -166,7 +166,7 @@ def _told(shelf: Shelf, order: Order, shipped: Sequence[Shipped]) -> Told:
 
 def _manifests(shelf: Shelf) -> dict[str, str]:
     """As they were published: with them a stage can be built again, and compared byte for byte."""
-    return {f"{MANIFESTS}/{stage}.json": shelf.layout.manifest(stage).read_text("utf-8") for stage in shelf.manifests}
+    return {f"{MANIFESTS}/{stage}.json": one.encode().decode() for stage, one in shelf.manifests.items()}
 
 
 def _write(path: Path, text: str) -> dict[str, Any]:
@@ -181,12 +181,16 @@ def _take(shelf: Shelf, one: Taken, target: Path) -> dict[str, Any]:
     target.parent.mkdir(parents=True, exist_ok=True)
     source = shelf.path(one.stage, one.file)
     if one.stage == "modelfile":
-        text = source.read_text("utf-8")
-        return _write(target, _FROM.sub(r"\1./", text))
+        return _write(target, beside(source.read_text("utf-8")))
     entry, blake3 = copy(source, target, tensors.read(source))
     if blake3 != one.file.blake3:
         raise UserError(f"release: {one.stage}/{one.file.path} changed while it was copied; run doit release again")
     return entry
+
+
+def beside(modelfile: str) -> str:
+    """The Modelfile as it stands in a release, with its GGUF beside it."""
+    return _FROM.sub(r"\1./", modelfile, count=1)
 
 
 def copy(source: Path, target: Path, parts: Sequence[Part]) -> tuple[dict[str, Any], str]:

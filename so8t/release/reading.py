@@ -11,7 +11,7 @@ import orjson
 
 from so8t.engine.why import flatten
 from so8t.errors import UserError
-from so8t.release import chain, told
+from so8t.release import chain
 from so8t.release.told import Data
 from so8t.report import reading
 from so8t.report.facts import Facts, StageFacts, Value
@@ -89,9 +89,8 @@ def facts(shelf: Shelf) -> Facts:
     )
 
 
-def data(shelf: Shelf) -> Iterator[Data]:
+def data(shelf: Shelf, counts: Mapping[str, int]) -> Iterator[Data]:
     """The splits, each with the digest that others can check with what they have."""
-    counts = told.splits(facts(shelf))
     for file in shelf.files(SFT, SPLITS) if SFT in shelf.manifests else ():
         path, name = shelf.path(SFT, file), Path(file.path).stem
         yield Data(name, Path(file.path).name, file.size, sha256_of(path), counts.get(name, 0))

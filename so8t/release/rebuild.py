@@ -6,11 +6,13 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from blake3 import blake3
+
 from so8t.engine import building
 from so8t.engine.plan import Plan
 from so8t.engine.status import Session
 from so8t.engine.why import compare
-from so8t.release.folder import MANIFESTS
+from so8t.release.folder import MANIFESTS, beside
 from so8t.release.verifier import CannotTell
 from so8t.store.digest import blake3_of
 from so8t.store.layout import MANIFEST
@@ -27,11 +29,12 @@ def rebuild(plan: Plan, release: Path, stage: str) -> tuple[int, list[str]]:
         if not ended.how:
             raise CannotTell(ended.message)
         made = decode((place / "out" / MANIFEST).read_bytes())
+        there = ", ".join(_in_folder(release, _as_released(place / "out", made)))
     finally:
         shutil.rmtree(place, ignore_errors=True)
     if differing := list(_differing(released, made)):
         return 1, [f"{stage}/{path}: built again, and it has other bytes" for path in differing]
-    there = ", ".join(_in_folder(release, made)) or "none of them is in the folder"
+    there = there or "none of them is in the folder"
     return 0, [f"{stage}: built again in {ended.seconds:.1f} s, {len(made.files)} files, every byte the same: {there}"]
 
 
@@ -69,10 +72,15 @@ def _differing(released: Manifest, made: Manifest) -> Iterator[str]:
     yield from (path for path in paths if released.digests.get(path) != made.digests.get(path))
 
 
-def _in_folder(release: Path, made: Manifest) -> Iterator[str]:
+def _as_released(out: Path, made: Manifest) -> set[str]:
+    """The digests of what was built, as a release would hold it."""
+    modelfiles = [file.path for file in made.files if Path(file.path).name.startswith("Modelfile.")]
+    texts = [beside((out / path).read_text("utf-8")) for path in modelfiles]
+    return {*made.digests.values(), *(blake3(text.encode()).hexdigest() for text in texts)}
+
+
+def _in_folder(release: Path, digests: set[str]) -> Iterator[str]:
     """The files of the release that are among those that were built."""
-    sizes = {file.size for file in made.files}
-    digests = set(made.digests.values())
     for path in sorted(release.rglob("*")):
-        if path.is_file() and path.stat().st_size in sizes and blake3_of(path) in digests:
+        if path.is_file() and blake3_of(path) in digests:
             yield path.relative_to(release).as_posix()

@@ -37,6 +37,13 @@ def test_one_type_brings_its_modelfile_and_no_other(profile: Profile, tmp_path: 
     assert (tmp_path / "out" / "Modelfile.q4_k_m").read_text("utf-8").splitlines()[0] == "FROM ./pico-q4_k_m.gguf"
 
 
+def test_a_modelfile_finds_its_gguf_beside_it_whatever_its_name() -> None:
+    quoted = 'FROM "../../gguf/models/my model-f16.gguf"\nSYSTEM """FROM ../../gguf/models/x"""\n'
+
+    assert folder.beside("FROM ../../gguf/models/a-f16.gguf\n") == "FROM ./a-f16.gguf\n"
+    assert folder.beside(quoted) == 'FROM "./my model-f16.gguf"\nSYSTEM """FROM ../../gguf/models/x"""\n'
+
+
 def test_the_same_manifests_give_the_same_bytes(profile: Profile, released: Path, tmp_path: Path) -> None:
     folder.write(profile.shelf(*FORMS), profile.order(*FORMS), tmp_path / "own")
 
