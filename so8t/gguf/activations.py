@@ -15,6 +15,7 @@ from so8t.gguf import names
 from so8t.gguf.imatrix import Imatrix
 from so8t.gguf.names import Family
 from so8t.parity.engines import Precision
+from so8t.store import running
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -43,7 +44,8 @@ def measure(
 
     sums: dict[str, Tensor] = {}
     with ThreadPoolExecutor(threads) as pool:
-        for found in pool.map(one, talks):
+        for at, found in enumerate(pool.map(one, talks), 1):
+            running.tell("conversation", at, len(talks), part="imatrix")
             sums = {name: sums[name] + each if sums else each for name, each in found.items()}
     tokens = sum(map(len, talks))
     squares = {name: (total / tokens).float().numpy() for name, total in sums.items()}

@@ -104,7 +104,9 @@ class Beside:
             llamacpp.Model(self.files.reference, self.talks.longest, self.threads) as full,
             llamacpp.Model(path, self.talks.longest, self.threads) as quantised,
         ):
-            found = spread(compared(full.logits, quantised.logits, self.talks.ids), self.talks.sections)
+            found = spread(
+                compared(full.logits, quantised.logits, self.talks.ids, f"{kind} without imatrix"), self.talks.sections
+            )
         entry = cost.of_files({kind: path}, self.files.reference)[kind]
         path.unlink()
         return {**entry, "against": "f16", **found}
@@ -116,7 +118,7 @@ def _prove(
     from so8t.parity.figures import figures
     from so8t.parity.spread import compared, spread
 
-    parts = compared(reference, model.logits, talks.ids)
+    parts = compared(reference, model.logits, talks.ids, kind)
     found = checked(against, kind, figures(parts), named, model.vocab_size)
     return Proven(found, {"against": against, **spread(parts, talks.sections)})
 

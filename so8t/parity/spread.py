@@ -16,15 +16,26 @@ from torch import Tensor
 from so8t.parity import engines
 from so8t.parity.engines import Logits
 from so8t.parity.figures import Comparison
+from so8t.store import running
 
 KL = {"median": 0.5, "p95": 0.95, "p99": 0.99, "p99_9": 0.999}
 DELTA_P = {"min": 0.0, "p1": 0.01, "p5": 0.05, "median": 0.5, "p95": 0.95, "p99": 0.99, "max": 1.0}
 _DIGITS, _PLACES = 4, 8  # what is finer depends on the order of sums
 
 
-def compared(reference: Logits, candidate: Logits, conversations: Mapping[str, Sequence[int]]) -> list[Comparison]:
-    """Each by itself, as `engines.compare` has them; that module is in the key of base_model and stays as it is."""
-    return [engines._compared(reference, candidate, name, ids) for name, ids in conversations.items() if len(ids) > 1]
+def compared(
+    reference: Logits, candidate: Logits, conversations: Mapping[str, Sequence[int]], part: str
+) -> list[Comparison]:
+    """Each by itself, as `engines.compare` has them; that module is in the key of base_model and stays as it is.
+
+    `part` is what is compared, for who waits for it.
+    """
+    named = {name: ids for name, ids in conversations.items() if len(ids) > 1}
+    found: list[Comparison] = []
+    for name, ids in named.items():
+        running.tell("conversation", len(found), len(named), part=part)
+        found.append(engines._compared(reference, candidate, name, ids))
+    return found
 
 
 def spread(parts: Sequence[Comparison], sections: Mapping[str, Sequence[str]]) -> dict[str, Any]:

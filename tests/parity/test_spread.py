@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
 
 from so8t.parity.figures import Comparison
-from so8t.parity.spread import rounded, spread
+from so8t.parity.spread import compared, rounded, spread
+from so8t.store import running
 from tests.parity.test_figures import IDS, pair
 
 SECTIONS = {"a": ["prompt", "class"], "b": ["prompt", "prompt", "thinking", "answer"]}
 
 
-def compared(seed: int = 0) -> list[Comparison]:
+def parted(seed: int = 0) -> list[Comparison]:
     reference, candidate = pair(seed=seed)
     parts = [Comparison({name: ids}) for name, ids in IDS.items()]
     parts[0].add(reference[:2], candidate[:2])
@@ -24,7 +26,7 @@ def compared(seed: int = 0) -> list[Comparison]:
 
 def test_figures_are_the_plain_formulas() -> None:
     reference, candidate = pair()
-    found = spread(compared(), SECTIONS)
+    found = spread(parted(), SECTIONS)
     p, q = reference.double().log_softmax(1), candidate.double().log_softmax(1)
     kl = (p.exp() * (p - q)).sum(1)
     rows, following = torch.tensor([0, 2, 3, 4]), torch.tensor([7, 49, 0, 20])
@@ -49,7 +51,7 @@ def test_figures_are_the_plain_formulas() -> None:
 
 
 def test_sections_add_up_to_the_whole() -> None:
-    found = spread(compared(seed=3), SECTIONS)
+    found = spread(parted(seed=3), SECTIONS)
     parts = found["sections"]
 
     assert {name: part["tokens"] for name, part in parts.items()} == {
@@ -65,7 +67,7 @@ def test_sections_add_up_to_the_whole() -> None:
 
 
 def test_what_no_token_followed_has_no_change_of_a_probability() -> None:
-    parts = spread(compared(), SECTIONS)["sections"]
+    parts = spread(parted(), SECTIONS)["sections"]
 
     assert (parts["class"]["delta_p"], parts["class"]["perplexity_ratio"]) == (None, None)  # the last token of "a"
     assert parts["thinking"]["delta_p"]["mean"] == parts["thinking"]["delta_p"]["median"]  # one token
@@ -80,3 +82,19 @@ def test_equal_models_differ_by_nothing_and_noise_is_nothing() -> None:
     assert set(found["kl"].values()) == {0.0} == set(found["delta_p"].values())
     assert (found["top1"], found["perplexity_ratio"], found["sections"]["answer"]["share"]) == (1.0, 1.0, 0.0)
     assert [rounded(value) for value in (0.123456, 3.3e-10, -4e-10)] == [0.1235, 0.0, 0.0]
+
+
+def test_who_waits_is_told_how_many_conversations_are_compared(tmp_path: Path) -> None:
+    reference = pair()[0].numpy()
+    said = []
+
+    def logits(ids: object) -> object:
+        said.extend((each.part, each.unit, each.done, each.total) for each in running.read(tmp_path))
+        return reference[:2] if ids == IDS["a"] else reference[2:]
+
+    with running.during(tmp_path / "gguf.json", "gguf"):
+        found = compared(logits, logits, {**IDS, "short": [1]}, "q4_k_m")  # type: ignore[arg-type]
+
+    assert len(found) == 2
+    assert said[0] == ("q4_k_m", "conversation", 0, 2)
+    assert spread(found, SECTIONS)["kl"]["max"] == 0.0
