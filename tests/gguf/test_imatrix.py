@@ -9,11 +9,12 @@ import pytest
 from gguf import GGUFReader
 
 from so8t.errors import StageError
-from so8t.gguf import activations, imatrix, layout, quantise, weighted, writer
+from so8t.gguf import activations, imatrix, layout, llamacpp, quantise, weighted, writer
 from so8t.gguf.imatrix import Imatrix
 from so8t.gguf.metadata import Provenance
 from tests.gguf import folders, listening
 
+GOLDEN = Path(__file__).parents[1] / "golden" / "llamacpp" / "pico.imatrix"
 TALKS = ([5, 17, 200, 31, 8, 99, 140], [7, 8, 9], [11, 300, 12, 250, 64])
 
 
@@ -44,6 +45,20 @@ def test_pytorch_measures_what_llama_cpp_s_own_callback_hears(family: str, phi3:
     assert set(found) == set(heard) == names
     for name in names:  # two float32 engines; llama-imatrix of Debian's llama.cpp differs from this by 1.2e-5 at most
         assert np.abs(found[name] / heard[name] - 1).max() < 1e-4, name
+
+
+def test_pytorch_measures_what_llama_imatrix_wrote(phi3: Path, tmp_path: Path) -> None:
+    """See the README beside the file."""
+    written = imatrix.read(GOLDEN)
+    with llamacpp.Model(full(phi3, tmp_path / "f32.gguf"), 64) as model:
+        ids = model.tokenize("\n".join(folders.TEXTS * 2), special=False)
+    talks = [ids[start : start + 32] for start in range(0, len(ids) - 31, 32)]  # it leaves out what fills no chunk
+    found = activations.measure(phi3, talks, layout.open_source(phi3).family, "float32", 1)
+
+    assert (found.tokens, found.chunks, found.longest) == (written.tokens, written.chunks, written.longest)
+    assert set(found.squares) == set(written.squares)
+    for name, values in found.squares.items():  # 9e-7 at most where it was made; other machines draw other last bits
+        assert np.abs(values / written.squares[name] - 1).max() < 1e-4, name
 
 
 def test_threads_change_no_bit(phi3: Path, found: Imatrix) -> None:
