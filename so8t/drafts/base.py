@@ -23,6 +23,7 @@ class Base:
     name: str
     said: str  # what was seen, for people
     parameters: int = 0  # 0: not known
+    layers: int = 0  # 0: not known
     template: bool = True  # whether it has a chat template of its own, where that can be seen
 
 
@@ -56,7 +57,8 @@ def _local(project: Path, named: str) -> Base:
     settings = _json(files["tokenizer_config.json"]) if "tokenizer_config.json" in files else {}
     template = "chat_template.jinja" in files or bool(settings.get("chat_template"))
     said = f"a folder with {config.get('model_type', 'a model')}, {_size(parameters)}"
-    return Base("local", {"path": folder}, Path(folder).name, said, parameters, template)
+    layers = int(config.get("num_hidden_layers", 0))
+    return Base("local", {"path": folder}, Path(folder).name, said, parameters, layers, template)
 
 
 def _gguf(project: Path, named: str) -> Base:
@@ -68,7 +70,8 @@ def _gguf(project: Path, named: str) -> Base:
     parameters = sum(_product(tensor.shape) for tensor in found.tensors.values())
     said = f"a GGUF with {found.arch}, {_size(parameters)}, its tensors {', '.join(found.kinds)}"
     template = "tokenizer.chat_template" in found.metadata
-    return Base("gguf", {"path": path}, Path(path).stem, said, parameters, template)
+    layers = int(found.metadata.get(f"{found.arch}.block_count", 0))
+    return Base("gguf", {"path": path}, Path(path).stem, said, parameters, layers, template)
 
 
 def _json(path: Path) -> dict[str, Any]:

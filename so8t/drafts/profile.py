@@ -63,6 +63,7 @@ def files(draft: Draft) -> dict[str, str]:
         "cleaned": _cleaned(draft),
         "thinking_sft": _thinking_sft(draft),
         "base_model": _base_model(draft),
+        **({"so8t_model": _so8t_model(draft)} if draft.own else {}),
         "adapter": _adapter(draft),
         "adapter_scores": _scores(draft),
         "gguf": _gguf(draft),
@@ -194,6 +195,13 @@ def _base_model(draft: Draft) -> list[_Line]:
         (f"  kind: {draft.base.kind}", "tiny, local (a folder), hub (a repository) or gguf (a file)"),
         *((f"  {key}: {_text(value)}", _WHY_SOURCE[key]) for key, value in draft.base.source.items()),
     ]
+
+
+def _so8t_model(draft: Draft) -> list[_Line]:
+    few = 0 < draft.base.layers <= 2
+    many = f"of the base's {draft.base.layers}" if draft.base.layers else "all but the first and the last one"
+    why = f"the base has {draft.base.layers}, so none lies between the first and the last" if few else many
+    return [(f"layers: {'all' if few else 'intermediate'}", f"which layers get gates: {why}")]
 
 
 _WHY_SOURCE = {
