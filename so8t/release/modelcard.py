@@ -179,7 +179,7 @@ def _evaluation(told: Told) -> Iterator[str]:
 
 
 def _is_mute_base(model: str, figures: Mapping[str, Any]) -> bool:
-    return model == headline.BASE and headline.is_mute(figures)
+    return model == headline.BASE and headline.is_mute(figures) and "perplexity" not in figures
 
 
 def _figure(figures: Mapping[str, Any], name: str) -> str:

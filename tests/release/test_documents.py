@@ -146,7 +146,8 @@ def test_a_redacted_release_of_files_holds_no_name_that_somebody_chose(profile: 
 def test_a_model_that_judges_nothing_is_not_said_to() -> None:
     own = facts()
     talk = {"perplexity": 7.5, "exact": 0.25, "format_valid": 1.0, "records": 12, "intervals": {}}
-    scores = {"evaluation/scores.json": {"splits": {"test": {"f16": talk}}}}
+    base = {**talk, "perplexity": 31.25, "format_valid": 0.0}
+    scores = {"evaluation/scores.json": {"splits": {"test": {"f16": talk, "base": base}}}}
     chat = replace(own, documents={**own.documents, **scores})
     chat = replace(chat, documents={name: one for name, one in chat.documents.items() if "chat_format" not in name})
 
@@ -156,5 +157,6 @@ def test_a_model_that_judges_nothing_is_not_said_to() -> None:
     assert [list(validators.problems(name, text)) for name, text in found.items()] == [[] for _ in found]
     metrics = json.loads(found["bom.cdx.json"])["metadata"]["component"]["modelCard"]["quantitativeAnalysis"]
     assert metrics["performanceMetrics"][0] == {"type": "perplexity", "value": "7.5", "slice": "test, f16"}
+    assert "| perplexity | 7.50 | 31.25 |" in found["README.md"]  # a base without the format has one all the same
     (train, _) = json.loads(found["croissant.json"])["recordSet"]
     assert [field["name"] for field in train["field"]] == ["id", "text"]
