@@ -16,10 +16,11 @@ from so8t.corpus.rows import Rows, Unit
 from so8t.corpus.turns import Tools
 from so8t.engine.stage import Source
 from so8t.formats.records import Label
-from so8t.spec.fields import SpecModel
+from so8t.spec.fields import SpecModel, only
 
 Format = Literal["ours", "alpaca", "sharegpt", "openai", "prompt_completion", "preference"]
 SPLIT = r"^[a-z][a-z0-9_]{0,39}$"  # a split's name becomes a file's name
+OF_CLASSES = only("four_class")
 _DAY = r"^\d{4}-\d{2}-\d{2}$"
 
 
@@ -40,9 +41,9 @@ class Fields(SpecModel):
     """The system prompt."""
     history: str | None = None
     """The turns before `text`, as {role, content} or {from, value}."""
-    label: str | None = None
+    label: str | None = Field(None, json_schema_extra=OF_CLASSES)
     """ALLOW, ESCALATION, DENY or REFUSE, or a value that `labels` translates."""
-    reason: str | None = None
+    reason: str | None = Field(None, json_schema_extra=OF_CLASSES)
     """Why the label holds."""
     answer: str | None = None
     """The answer to the user."""
@@ -77,9 +78,9 @@ class Constants(SpecModel):
 
     system: str | None = None
     """The system prompt."""
-    label: Label | None = None
+    label: Label | None = Field(None, json_schema_extra=OF_CLASSES)
     """The class."""
-    reason: str | None = None
+    reason: str | None = Field(None, json_schema_extra=OF_CLASSES)
     """Why the label holds."""
     answer: str | None = None
     """The answer to the user."""
@@ -116,7 +117,7 @@ class Declared(SpecModel):
     tools: Tools = "quarantine"
     """Calls of tools and their results in a conversation.  quarantine: such a record is bad input; flatten: these turns
     are left out; keep: they become text, `<tool_call>` of the assistant and `<tool_response>` of the user."""
-    labels: dict[str, Label] = Field(default={})
+    labels: dict[str, Label] = Field(default={}, json_schema_extra=OF_CLASSES)
     """Their labels -> ours, such as `harmful: REFUSE`; a label that is not listed is bad input."""
     constants: Constants = Constants()
     """Values for every record, over what the record says."""

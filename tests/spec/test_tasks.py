@@ -14,7 +14,19 @@ from so8t.spec import load, profile
 from so8t.spec.fields import SpecModel, each, only
 
 
+class Fields(SpecModel):
+    text: str = "text"
+    label: str | None = Field(None, json_schema_extra=only("four_class"))
+
+
+class Source(SpecModel):
+    name: str
+    fields: Fields | None = None
+    labels: dict[str, str] = Field({}, json_schema_extra=only("four_class"))
+
+
 class Sft(SpecModel):
+    sources: tuple[Source, ...] = ()
     format: Literal["quadruple", "headings", "think"] | None = Field(
         None, json_schema_extra=each(quadruple="four_class", think="chat")
     )
@@ -85,3 +97,21 @@ def test_a_task_that_does_not_exist_is_a_mistake_of_its_own(tmp_path: Path) -> N
     assert found.startswith(
         "specs/tiny/profile.yaml:1:7: task: must be 'four_class' or 'chat' (got 'chatt'), did you mean chat?"
     )
+
+
+def test_what_lies_deeper_is_refused_by_its_path_and_inherited_without_it(tmp_path: Path) -> None:
+    text = "sources:\n- name: a\n- name: b\n  fields: {text: q, label: c}\n  labels: {bad: DENY}\n"
+
+    assert refused(tmp_path, "talk", {**CHATTING, "talk/sft.yaml": text}) == (
+        "specs/talk/sft.yaml:4:21: sources[1].fields.label: only the task four_class reads it, and this profile's task "
+        "is chat: leave it out, or set another task in profile.yaml\n"
+        "    fields: {text: q, label: c}\n"
+        "                      ^\n"
+        "specs/talk/sft.yaml:5:3: sources[1].labels: only the task four_class reads it, and this profile's task is "
+        "chat: leave it out, or set another task in profile.yaml\n"
+        "    labels: {bad: DENY}\n"
+        "    ^"
+    )
+    (tmp_path / "specs/talk/sft.yaml").unlink()
+    found = loaded(tmp_path, "talk", {"tiny/sft.yaml": text})
+    assert found == Sft(sources=(Source(name="a"), Source(name="b", fields=Fields(text="q"))))
