@@ -66,6 +66,8 @@ def files(draft: Draft) -> dict[str, str]:
         **({"so8t_model": _so8t_model(draft)} if draft.own else {}),
         "adapter": _adapter(draft),
         "adapter_scores": _scores(draft),
+        "merged_model": _parity("with the base and the adapter beside each other"),
+        "baked_model": _parity("with the merged model and its gates"),
         "gguf": _gguf(draft),
         "evaluation": _evaluation(draft),
         "serve": [("name: " + _text(draft.name), "how the server calls the model")],
@@ -272,6 +274,14 @@ def _scores(draft: Draft) -> list[_Line]:
     return lines
 
 
+def _parity(beside: str) -> list[_Line]:
+    return [
+        ("parity:", f"how the model is compared {beside}"),
+        ("  splits: [test]", "on these records"),
+        ("  conversations: 8", "so many of them"),
+    ]
+
+
 def _gguf(draft: Draft) -> list[_Line]:
     lines = [
         ("name: " + _text(draft.name), "the name of the files"),
@@ -284,9 +294,7 @@ def _gguf(draft: Draft) -> list[_Line]:
         ]
     return [
         *lines,
-        ("parity:", "how the files are compared with PyTorch"),
-        ("  splits: [test]", "on these records"),
-        ("  conversations: 8", "so many of them"),
+        *_parity("with its GGUF files"),
     ]
 
 

@@ -130,6 +130,7 @@ def test_the_profile_is_valid_and_every_line_says_why(project: Path, file: str, 
     assert rows["thinking_sft"].spec["profile.task"] == ("four_class" if file == "labelled.csv" else "chat")
     assert rows["thinking_sft"].values["chat"] == ("auto" if kind in ("local", "hub") else "phi3")
     assert rows["so8t_model"].values["layers"] == ("all" if kind == "local" else "intermediate")
+    assert not re.search("test_(known|novel)", str([row.values for row in rows.values()]))  # splits of the sample alone
     for path in folder.iterdir():
         first, *lines = path.read_text("utf-8").splitlines()
         assert first == f"# yaml-language-server: $schema=../schema/{path.stem}.json"
@@ -151,8 +152,9 @@ def test_what_was_seen_is_written_and_said(project: Path) -> None:
         "  of the first 300: 100% name a class, 100% have an answer, 100% are Japanese",
         "base: a folder with llama, 3.0 million parameters",
         "task: four_class: 100% of the records name a class; chat would learn the conversations as they are",
-        "written: specs/seen/, 12 files: profile.yaml, raw.yaml, cleaned.yaml, thinking_sft.yaml, base_model.yaml, "
-        "so8t_model.yaml, adapter.yaml, adapter_scores.yaml, gguf.yaml, evaluation.yaml, serve.yaml, ollama.yaml",
+        "written: specs/seen/, 14 files: profile.yaml, raw.yaml, cleaned.yaml, thinking_sft.yaml, base_model.yaml, "
+        "so8t_model.yaml, adapter.yaml, adapter_scores.yaml, merged_model.yaml, baked_model.yaml, gguf.yaml, "
+        "evaluation.yaml, serve.yaml, ollama.yaml",
         "next: write the data's terms into specs/seen/raw.yaml, then doit profile=seen raw",
     ]
     assert (folder / "raw.yaml").read_text("utf-8") == (
