@@ -8,6 +8,7 @@ from doit.cmd_base import DoitCmdBase
 from doit.exceptions import InvalidCommand
 
 from so8t.engine.backend import current_graph
+from so8t.engine.leaving import Left
 from so8t.errors import UserError
 
 
@@ -35,6 +36,8 @@ class Serve(DoitCmdBase):
         graph.leaving.sentence = "serve has stopped"
         try:
             run(graph.project, graph.profile, development)
+        except Left:  # Ctrl-C or SIGTERM: running answers are finished
+            return 0
         except UserError as error:
             raise InvalidCommand(str(error)) from error
         return 0

@@ -25,8 +25,8 @@ def frame(
     if not any(now - each.began >= LONG for each in running):
         return []
     names = max(width(name) for name in [_ALL, *(each.stage for each in running)])
-    lines: list[Line] = [(pad(each.stage, names), *_stage(each, expected.get(each.stage), now)) for each in running]
-    lines.append((pad(_ALL, names), *_whole(running, stages, done, expected, now)))
+    lines: list[Line] = [(pad(each.stage, names), *stage(each, expected.get(each.stage), now)) for each in running]
+    lines.append((pad(_ALL, names), *whole(running, stages, done, expected, now)))
     return [_painted(line, colour, columns, colours) for line, colour in zip(lines, _colours(len(lines)), strict=True)]
 
 
@@ -47,7 +47,7 @@ def _painted(line: Line, colour: str, columns: int, colours: bool) -> str:
     return f"{name} [{paint('#' * full, colour, colours)}{'.' * (_BAR - full)}] {facts}"
 
 
-def _stage(each: Running, expected: float | None, now: float) -> tuple[float | None, str]:
+def stage(each: Running, expected: float | None, now: float) -> tuple[float | None, str]:
     """By what it counts; else by the time that it took the last time."""
     elapsed = now - each.began
     if each.total:
@@ -68,7 +68,7 @@ def left(each: Running, expected: float | None, now: float) -> float | None:
     return max(expected - (now - each.began), 0.0) if expected else None
 
 
-def _whole(
+def whole(
     running: Sequence[Running],
     stages: Sequence[str],
     done: Collection[str],

@@ -45,6 +45,20 @@ def held(place: Path, waiting: str) -> Iterator[None]:
         lock.release()
 
 
+def is_held(layout: Layout, stage: str) -> bool:
+    """Whether somebody builds it at this moment."""
+    from filelock import FileLock, Timeout
+
+    path = layout.state / "locks" / f"{stage}.lock"
+    if not path.exists():
+        return False
+    try:
+        with FileLock(str(path), timeout=0):
+            return False
+    except Timeout:
+        return True
+
+
 def _owner(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
