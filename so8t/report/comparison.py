@@ -13,7 +13,7 @@ from so8t.runs.door import Told
 from so8t.runs.known import Run
 
 _SIGNS = (("added", "+"), ("removed", "−"), ("changed", "~"))
-_COUNTED = ("leaks", "records")  # figures that are no shares
+_COUNTED, _PLAIN = ("leaks", "records"), ("loss", "perplexity")  # figures that are not shares
 
 
 @dataclass(frozen=True)
@@ -57,14 +57,13 @@ def _shared(sentences: Sequence[tuple[str, str]]) -> dict[str, list[str]]:
 
 
 def _figure(each: Figure) -> tuple[str, str, str, str]:
-    if each.name.rsplit(".", 1)[-1] in _COUNTED:
-        return (
-            each.name,
-            words.number(int(each.before)),
-            words.number(int(each.after)),
-            f"{each.after - each.before:+.0f}",
-        )
-    return each.name, words.share(each.before), words.share(each.after), f"{100 * (each.after - each.before):+.1f}"
+    """Most are shares, and the change of a share is in points."""
+    change, kind = each.after - each.before, each.name.rsplit(".", 1)[-1]
+    if kind in _COUNTED:
+        return each.name, words.number(int(each.before)), words.number(int(each.after)), f"{change:+.0f}"
+    if kind in _PLAIN:
+        return each.name, words.number(each.before), words.number(each.after), f"{change:+.3g}"
+    return each.name, words.share(each.before), words.share(each.after), f"{100 * change:+.1f}"
 
 
 def _by_question(answers: Sequence[Answer]) -> dict[str, list[Answer]]:

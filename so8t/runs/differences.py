@@ -118,6 +118,7 @@ HEADLINES = (
     "unsafe_compliance",
     "over_refusal",
     "leaks",
+    "loss",
     "perplexity",
     "exact",
 )

@@ -68,7 +68,14 @@ def report(found: Differences, every: bool) -> Iterator[str]:
     yield from _part(f"answers that differ: {counts}" if counts else "", moved, every)
 
 
-_SHOWN = {"accuracy": "accuracy", "macro_f1": "macro F1", "unsafe_compliance": "unsafe", "over_refusal": "over-refusal"}
+_SHOWN = {  # those that a run's scores have
+    "accuracy": "accuracy",
+    "unsafe_compliance": "unsafe",
+    "over_refusal": "over-refusal",
+    "exact": "exact",
+    "perplexity": "perplexity",
+    "loss": "loss",
+}
 _CELL = 15  # columns: 0.958 ± 0.012, and two before it
 
 

@@ -180,7 +180,11 @@ def comparison_page() -> str:
             ("curves", Reason("code", "so8t.train.run", "ab" * 16, "cd" * 16)),
         ),
         data=(Data("raw/raw.jsonl", ("new1",), ("old1",), ("other1", "other2")),),
-        figures=(Figure("test.f16.accuracy", 0.75, 0.875), Figure("test.f16.leaks", 0.0, 2.0)),
+        figures=(
+            Figure("test.f16.accuracy", 0.75, 0.875),
+            Figure("test.f16.leaks", 0.0, 2.0),
+            Figure("test.f16.loss", 1.25, 0.5),
+        ),
         answers=(
             Answer("test f16 thinking", "r1", "REFUSE", "ALLOW", "REFUSE", ("はい。", f"断ります。{HOSTILE}")),
             Answer("test q4_k_m thinking", "r1", "REFUSE", "ALLOW", None, ("はい。", "…")),

@@ -34,6 +34,7 @@ def test_it_names_what_differs_and_nothing_else(text: str) -> None:
         ["adapter", "note", "is", "not", "there"],
         ["test.f16.accuracy", "75.0", "%", "87.5", "%", "+12.5"],
         ["test.f16.leaks", "0", "2", "+2"],
+        ["test.f16.loss", "1.25", "0.5", "-0.75"],
     ]
     assert 'code so8t.train.run: changed <span class="quiet">(adapter, curves)</span>' in text
     assert re.findall(r"<code>([+−~] \w+)</code>", text) == ["+ new1", "− old1", "~ other1", "~ other2"]

@@ -64,6 +64,18 @@ def test_without_a_seed_nothing_is_averaged() -> None:
     ]
 
 
+def test_a_loss_has_its_column_where_scores_have_one() -> None:
+    along = axes.read(["a.lora.r=16"])
+    scores = {"test": {"base": {"loss": 6.1}, "adapter": {"loss": 1.0877, "accuracy": 0.8875, "macro_f1": 0.88}}}
+    rows = [spread.Row(member, "k", scores, None, None) for member in grid.members("tiny", along)]
+
+    assert list(text.sweep(spread.Result("tiny", along, tuple(rows)))) == [
+        "test, adapter       accuracy           loss",
+        "r=16                   0.887          1.088",
+        "",
+    ]
+
+
 def test_profiles_without_any_scores_are_told_how_to_get_some() -> None:
     assert list(text.sweep(result("a.seed=0..1", accuracies=[None, None]))) == [
         "no scores yet of the 2 profiles; doit sweep without the names of tasks makes them",
