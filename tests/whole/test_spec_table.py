@@ -100,7 +100,7 @@ TABLE: dict[str, list[tuple[str, dict[str, Any], dict[str, Any], str]]] = {
         *(
             (f"sources.files.fields.{name}", jsonl(**FIELDS), jsonl(fields={**FIELDS["fields"], **change}), built)
             for name, change, built in [
-                ("text", {"text": "label"}, "rclt"),
+                ("text", {"text": "answer"}, "rclt"),
                 ("messages", {"text": None, "answer": None, "messages": "talk"}, "?"),
                 ("system", {"system": "answer"}, "rclt"),
                 ("history", {"history": "turns"}, "r"),
