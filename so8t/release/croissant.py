@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from so8t.release.datacard import personal
 from so8t.release.modelcard import UNTOLD
 from so8t.release.told import Data, Told
 from so8t.report import sources
@@ -62,7 +63,7 @@ def croissant(told: Told) -> dict[str, Any]:
         "inLanguage": ["ja"] if told.is_japanese else [],
         "isLiveDataset": False,
         "rai:dataCollection": "; ".join(_terms(told)) or UNTOLD,
-        "rai:personalSensitiveInformation": "Personal data of known patterns are replaced; names of persons stay.",
+        "rai:personalSensitiveInformation": f"{personal(told)} Patterns do not find the names of persons.",
         "rai:dataUseCases": USE[told.judges],
         "distribution": [_file(one) for one in told.data],
         "recordSet": [_records(one, JUDGED if told.judges else TALK) for one in told.data],

@@ -41,15 +41,25 @@ def _work(told: Told) -> Iterator[str]:
         lost = ", ".join(f"{reason} {count:,}" for reason, count in sorted(stats.get("dropped", {}).items()))
         rows.append((stage, f"{stats['in']:,}", f"{stats['out']:,}", lost or "none"))
     yield from table(("stage", "in", "out", "dropped, and why"), rows)
-    yield "Text is normalised, personal data (e-mail, telephone, addresses, My Number, cards, keys) are replaced before"
-    yield "anything is stored, and near-duplicates are dropped."
+    yield personal(told)
     if told.judges:
         yield "Each record gets one of four classes with a reason."
-    yield "Patterns do not find names of persons."
+    yield "Patterns do not find the names of persons."
     yield ""
     for found in sources.found(told.facts):
         yield f"- {found.what}: " + ", ".join(f"{kind} {figure.text}" for kind, figure in found.counts)
     yield ""
+
+
+def personal(told: Told) -> str:
+    """What became of personal data, as far as the values of `cleaned` are told."""
+    values = told.values("cleaned")
+    kinds = [str(value) for name, value in values.items() if name.startswith("pii.kinds[")]
+    if kinds:
+        return f"Personal data of these kinds are replaced before anything is stored: {', '.join(kinds)}."
+    if "pii.kinds" in values:
+        return "Personal data was not looked for."
+    return "Personal data of the kinds that were chosen are replaced before anything is stored."
 
 
 def _counts(told: Told) -> Iterator[tuple[str, Mapping[str, Any]]]:

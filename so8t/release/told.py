@@ -84,9 +84,12 @@ class Told:
     @property
     def is_japanese(self) -> bool:
         """Whether its records had to be."""
-        cleaned = next((stage for stage in self.facts.stages if stage.name == "cleaned"), None)
-        values = {value.name: value.value for value in cleaned.values} if cleaned else {}
-        return bool(values.get("language.min_japanese"))
+        return bool(self.values("cleaned").get("language.min_japanese"))
+
+    def values(self, name: str) -> dict[str, Any]:
+        """What a stage was made by, field by field; a redaction leaves some of it."""
+        stage = next((stage for stage in self.facts.stages if stage.name == name), None)
+        return {value.name: value.value for value in stage.values} if stage else {}
 
     @property
     def seconds(self) -> float:

@@ -23,7 +23,7 @@ from tests.report import made as reported
 TERMS = "CC-BY-4.0; collected by hand"
 SPECS: dict[str, dict[str, Any]] = {
     "raw": {"sources": [{"name": "own", "paths": ["data/own.jsonl"], "terms": TERMS, "trust": "high"}]},
-    "cleaned": {"length": {"min_chars": 4}, "language": {"min_japanese": 0.3}},
+    "cleaned": {"length": {"min_chars": 4}, "language": {"min_japanese": 0.3}, "pii": {"kinds": ["email", "phone"]}},
     "labelled": {},
     "thinking_sft": {"chat": "phi3"},
     "base_model": {"source": {"kind": "tiny"}},

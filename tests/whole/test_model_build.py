@@ -7,7 +7,9 @@ of three stages behind it.
 
 from __future__ import annotations
 
+import hashlib
 import json
+import platform
 import random
 import re
 import socket
@@ -19,6 +21,7 @@ from typing import Any
 
 import pytest
 
+from so8t.release import folder, reading, verifier
 from stages import STAGES
 from tests.whole.pico import SPECS
 from tests.whole.pico_models import FLOW, MODELS, Chain, Said, changed
@@ -303,3 +306,26 @@ def test_without_a_server_ollama_fails_clearly_and_doit_alone_never_asks_for_it(
     assert message in asked.out + asked.err
     assert not chain.folder("ollama").exists()
     assert "ollama" not in chain.doit().out
+
+
+def test_a_release_of_it_holds_what_was_built_and_says_nothing_of_where(
+    through: Straight, root: Path, tmp_path: Path
+) -> None:
+    plan, out = through.chain.plan(), tmp_path / "tiny"
+    order = folder.Order((folder.GGUF, folder.SAFETENSORS), root / "LICENSE")
+
+    folder.write(reading.shelf(plan.layout, plan.store, folder.wanted(order.forms)), order, out)
+
+    assert verifier.report(out, digests_only=True)[0] == 0
+    for shipped, built in (
+        ("so8t-q8_0.gguf", "gguf/models/so8t-q8_0.gguf"),
+        ("model.safetensors", "baked_model/model/model.safetensors"),
+    ):
+        assert hashlib.sha256((out / shipped).read_bytes()).hexdigest() == through.last_digests[built]
+    papers = [
+        *out.glob("*.md"),
+        *out.glob("*/*.json"),
+        *out.glob("[bcr]*.json"),
+    ]  # of the tokenizer's words, none is ours
+    where = re.compile(rf"{re.escape(str(through.chain.path))}|\b{re.escape(platform.node())}\b")
+    assert [path.name for path in papers if where.search(path.read_text("utf-8"))] == []
