@@ -35,7 +35,10 @@ class Figure:
 
 @dataclass(frozen=True)
 class Answer:
-    """One question that two models answer otherwise; a class is None where the format was broken."""
+    """One question that two models answer otherwise.
+
+    A class is None where the format was broken; under the task `chat` there is none, and no label.
+    """
 
     asked: str  # split, model and mode
     id: str

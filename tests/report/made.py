@@ -170,9 +170,9 @@ def facts(**more: Any) -> Facts:
     return Facts(**{**usual, **more})
 
 
-def comparison_page() -> str:
+def comparison_page(differences: Differences | None = None) -> str:
     """Of two runs that differ in one value, one record of each kind, a figure, and answers of both kinds."""
-    differences = Differences(
+    differences = differences or Differences(
         values=(
             ("adapter", Reason("spec", "lora.r", 16, 64)),
             ("adapter", Reason("spec", "note", ABSENT, HOSTILE)),

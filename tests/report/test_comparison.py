@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from so8t.runs.differences import Answer, Differences
 from tests.report.made import HOSTILE, comparison_page
 from tests.report.outline import Outline
 
@@ -43,3 +44,13 @@ def test_it_names_what_differs_and_nothing_else(text: str) -> None:
 def test_answers_stand_under_their_question_and_those_of_the_same_class_apart(text: str) -> None:
     assert text.count("<article") == 2
     assert "1 better, 1 otherwise wrong, 1 other words" in text
+
+
+def test_conversations_without_classes_have_no_badge() -> None:
+    talk = Answer("test f16", "r1", None, None, None, ("月末です。", "月末までです。"))
+
+    text = comparison_page(Differences((), (), (), (talk,)))
+
+    assert "1 in other words</summary>" in text
+    assert 'class="badge' not in text
+    assert "into another class" not in text
