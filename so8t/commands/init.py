@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,9 @@ class Init(Command):
         },
     )
 
+    def parse_execute(self, in_args: list[str]) -> Any:
+        return super().parse_execute(options_first(in_args))
+
     def execute(self, opt_values: dict[str, Any], pos_args: list[str]) -> int:
         if len(pos_args) != 1:
             raise InvalidCommand(f"init takes one file of data (got {len(pos_args)}): doit init mine.csv")
@@ -49,6 +53,21 @@ class Init(Command):
             raise InvalidCommand(str(error)) from error
         print("\n".join(lines))
         return 0
+
+
+def options_first(arguments: Sequence[str]) -> list[str]:
+    """doit takes what follows the first word for words; people write `doit init mine.csv --base FOLDER`."""
+    options: list[str] = []
+    words: list[str] = []
+    rest = iter(arguments)
+    for argument in rest:
+        if not argument.startswith("--"):
+            words.append(argument)
+            continue
+        options.append(argument)
+        if "=" not in argument and (value := next(rest, None)) is not None:
+            options.append(value)
+    return [*options, *words]
 
 
 def run(project: Path, path: Path, named: str | None, name: str = "") -> list[str]:

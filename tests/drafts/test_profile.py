@@ -11,14 +11,16 @@ from typing import Any
 import openpyxl
 import pytest
 import yaml
+from doit.exceptions import InvalidCommand
 from gguf import GGUFWriter
 
-from so8t.commands.init import run
+from so8t.commands.init import Init, run
 from so8t.drafts import data
 from so8t.engine import plan
 from so8t.engine.ensure import ensure
 from so8t.errors import DataError, StageError
 from so8t.formats import records
+from so8t.models import commits
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 TOPICS = (
@@ -241,6 +243,31 @@ def test_what_cannot_be_drafted_says_why_and_writes_nothing(
 
     assert str(error.value) == message
     assert sorted(project.glob("specs/*")) == before
+
+
+def test_the_command_takes_its_options_before_and_after_the_file(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(project)
+
+    assert Init().parse_execute(["alpaca.json", "--base", "models/Small-Instruct", "--name=after"]) == 0
+    assert Init().parse_execute(["--name", "before", "alpaca.json"]) == 0
+
+    assert "base: a folder with llama, 3.0 million parameters" in capsys.readouterr().out
+    assert (project / "specs/after/so8t_model.yaml").is_file() and (project / "specs/before").is_dir()
+    with pytest.raises(InvalidCommand, match=r"^init takes one file of data \(got 2\): doit init mine\.csv$"):
+        Init().parse_execute(["alpaca.json", "talks.jsonl"])
+
+
+def test_a_hub_that_cannot_be_asked_is_no_traceback() -> None:
+    with pytest.raises(StageError) as error:
+        commits.newest("owner/name", "http://127.0.0.1:9")
+
+    assert re.fullmatch(
+        r"the hub cannot be asked for the commit of owner/name \(.+\): write owner/name@<the commit's 40 digits>, "
+        r"which `git ls-remote https://huggingface\.co/owner/name main` prints",
+        str(error.value),
+    )
 
 
 def test_only_the_first_records_are_measured_and_all_are_counted(tmp_path: Path, monkeypatch: Any) -> None:
