@@ -52,11 +52,20 @@ def check(write: Write, fmt: ChatFormat, thinking: ThinkingFormat, accepted: Col
                 f"chat format: the base's own template writes conversation {conversation.name!r} "
                 f"otherwise than the declared format {fmt.name}\n{found}\n"
                 "declare the format that the base was trained with (chat in thinking_sft.yaml)"
+                + (
+                    ", or history: dropped, if it leaves thinking out of earlier answers"
+                    * _thought(conversation, thinking)
+                )
                 + (f", or accept {conversation.kind} (in chat_format.yaml)" if conversation.kind else "")
             )
         if found:
             differences[conversation.name] = found
     return differences
+
+
+def _thought(conversation: Conversation, thinking: ThinkingFormat) -> bool:
+    """Whether an earlier answer of it thinks."""
+    return thinking.history and any("thinking" in message for message in conversation.messages)
 
 
 def difference(write: Write, conversation: Conversation, fmt: ChatFormat, thinking: ThinkingFormat) -> str:
