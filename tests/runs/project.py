@@ -132,5 +132,4 @@ def make(house: House) -> House:
         house.write(f"stages/{name}.py", text)
     house.write("data.jsonl", lines(DATA))
     house.write("specs/mine/profile.yaml", "extends: tiny\n")
-    house.write("doit.cfg", "[COMMAND]\nsweep = so8t.commands.sweep:Sweep\n")
     return house
