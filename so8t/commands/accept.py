@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import shutil
 
-from doit.cmd_base import DoitCmdBase
 from doit.exceptions import InvalidCommand
 
+from so8t.commands.plain import TaskCommand
 from so8t.engine.backend import check_stages, current_graph
 from so8t.engine.status import Status
 from so8t.store import artifact, journal
@@ -18,7 +18,7 @@ from so8t.store.manifest import Manifest
 from so8t.store.publish import write_manifest
 
 
-class Accept(DoitCmdBase):
+class Accept(TaskCommand):
     name = "accept"
     doc_purpose = "declare artifacts current under changed code or packages"
     doc_usage = "TASK [TASK ...]"

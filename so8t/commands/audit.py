@@ -6,9 +6,9 @@ import os
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from doit.cmd_base import DoitCmdBase
 from doit.exceptions import InvalidCommand
 
+from so8t.commands.plain import TaskCommand
 from so8t.engine.backend import current_graph
 from so8t.errors import UserError
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from so8t.serve.chain import Finding
 
 
-class Audit(DoitCmdBase):
+class Audit(TaskCommand):
     name = "audit"
     doc_purpose = "verify the server's audit log"
     doc_usage = ""

@@ -6,9 +6,9 @@ import json as json_
 from collections.abc import Sequence
 from pathlib import Path
 
-from doit.cmd_base import DoitCmdBase
 from doit.exceptions import InvalidCommand
 
+from so8t.commands.plain import TaskCommand
 from so8t.commands.runs import JSON
 from so8t.engine.backend import current_graph
 from so8t.errors import UserError
@@ -18,7 +18,7 @@ from so8t.runs.door import Runs
 from so8t.runs.known import Run
 
 
-class Compare(DoitCmdBase):
+class Compare(TaskCommand):
     name = "compare"
     doc_purpose = "say what differs between two runs: values, records, code, figures, answers"
     doc_usage = "A B"

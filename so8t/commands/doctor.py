@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from doit.cmd_base import DoitCmdBase
-
+from so8t.commands.plain import TaskCommand
 from so8t.engine.backend import current_graph
 from so8t.engine.plan import Plan
 from so8t.engine.reading import NOT_INSTALLED
 from so8t.watch import machine
 
 
-class Doctor(DoitCmdBase):
+class Doctor(TaskCommand):
     name = "doctor"
     doc_purpose = "say what this machine has, and which stage lacks what"
     doc_usage = ""

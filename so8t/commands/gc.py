@@ -5,9 +5,9 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from doit.cmd_base import DoitCmdBase
 from doit.exceptions import InvalidCommand
 
+from so8t.commands.plain import TaskCommand
 from so8t.engine.backend import current_graph
 from so8t.engine.plan import Plan
 from so8t.engine.status import Session
@@ -18,7 +18,7 @@ from so8t.store.layout import MANIFEST
 from so8t.store.manifest import BadManifest, decode
 
 
-class Gc(DoitCmdBase):
+class Gc(TaskCommand):
     name = "gc"
     doc_purpose = "empty the store down to its size budget"
     doc_usage = ""

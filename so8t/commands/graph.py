@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from doit.cmd_base import DoitCmdBase
-
+from so8t.commands.plain import TaskCommand
 from so8t.engine.backend import check_stages, current_graph
 from so8t.engine.status import Session
 
 
-class DrawGraph(DoitCmdBase):
+class DrawGraph(TaskCommand):
     name = "graph"
     doc_purpose = "print the graph as DOT (doit graph | dot -Tsvg > graph.svg)"
     doc_usage = "[TASK ...]"

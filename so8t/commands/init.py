@@ -7,16 +7,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from doit.cmd_base import Command
 from doit.exceptions import InvalidCommand
 
+from so8t.commands.plain import Plain
 from so8t.drafts import base, data, profile
 from so8t.engine import plan
 from so8t.errors import StageError, UserError
 from so8t.store.atomic import write_atomic
 
 
-class Init(Command):
+class Init(Plain):
     name = "init"
     doc_purpose = "write a profile from a file of data and a base, every line with its reason"
     doc_usage = "DATA"

@@ -7,9 +7,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from doit.cmd_base import DoitCmdBase
-
 from so8t.commands.doctor import lacking
+from so8t.commands.plain import TaskCommand
 from so8t.engine.backend import check_stages, current_graph
 from so8t.engine.outlook import last
 from so8t.engine.status import Session
@@ -20,7 +19,7 @@ from so8t.store import journal
 from so8t.watch import machine
 
 
-class ShowPlan(DoitCmdBase):
+class ShowPlan(TaskCommand):
     name = "plan"
     doc_purpose = "say what a build would do, what it needs, and whether this machine has it"
     doc_usage = "[TASK ...]"

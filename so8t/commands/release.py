@@ -7,9 +7,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from doit.cmd_base import DoitCmdBase
 from doit.exceptions import InvalidCommand
 
+from so8t.commands.plain import TaskCommand
 from so8t.engine.backend import current_graph
 from so8t.errors import UserError
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from so8t.store.layout import Layout
 
 
-class Release(DoitCmdBase):
+class Release(TaskCommand):
     name = "release"
     doc_purpose = "write a folder that can be handed over: weights, Modelfiles, cards, digests, a signature"
     doc_usage = "[gguf | TYPE | safetensors ...]"

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json as json_
 
-from doit.cmd_base import DoitCmdBase
-
+from so8t.commands.plain import TaskCommand
 from so8t.engine.backend import current_graph
 from so8t.runs import text
 from so8t.runs.door import Runs
@@ -13,7 +12,7 @@ from so8t.runs.door import Runs
 JSON = {"name": "json", "long": "json", "type": bool, "default": False, "help": "one JSON document"}
 
 
-class ListRuns(DoitCmdBase):
+class ListRuns(TaskCommand):
     name = "runs"
     doc_purpose = "list the results that the store still knows, with their figures"
     doc_usage = ""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from doit.cmd_base import Command
 from doit.exceptions import InvalidCommand
 
+from so8t.commands.plain import Plain
 from so8t.engine import contents, pages
 from so8t.errors import UserError
 from so8t.spec import profile, schema
@@ -15,7 +15,7 @@ from so8t.spec.profile import label
 from so8t.spec.yamltree import dotted
 
 
-class Schema(Command):
+class Schema(Plain):
     name = "schema"
     doc_purpose = "write the specs' JSON Schemas and reference, and the pages' tables of stages"
     doc_usage = ""

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from doit.cmd_base import DoitCmdBase
 from doit.exceptions import InvalidCommand
 
+from so8t.commands.plain import TaskCommand
 from so8t.engine.backend import current_graph
 from so8t.engine.leaving import Left
 from so8t.errors import UserError
 
 
-class Serve(DoitCmdBase):
+class Serve(TaskCommand):
     name = "serve"
     doc_purpose = "answer questions over HTTP with the built model"
     doc_usage = ""

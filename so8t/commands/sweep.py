@@ -5,9 +5,9 @@ from __future__ import annotations
 import json as json_
 import sys
 
-from doit.cmd_base import DoitCmdBase
 from doit.exceptions import InvalidCommand
 
+from so8t.commands.plain import TaskCommand
 from so8t.commands.runs import JSON
 from so8t.engine import plan as plans
 from so8t.engine.backend import check_stages, current_graph
@@ -17,7 +17,7 @@ from so8t.errors import UserError
 from so8t.runs import sweep, text
 
 
-class Sweep(DoitCmdBase):
+class Sweep(TaskCommand):
     name = "sweep"
     doc_purpose = "build a profile with every combination of some values, and compare the results"
     doc_usage = "[-n N] [--json] PROFILE STAGE.FIELD=VALUE,VALUE... [STAGE.FIELD=...] [TASK ...]"

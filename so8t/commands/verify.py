@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from doit.cmd_base import DoitCmdBase
-
+from so8t.commands.plain import TaskCommand
 from so8t.engine.backend import check_stages, current_graph
 from so8t.engine.tasks import build
 from so8t.store import artifact
 
 
-class Verify(DoitCmdBase):
+class Verify(TaskCommand):
     name = "verify"
     doc_purpose = "hash every artifact again and name what is not as it was published"
     doc_usage = "[TASK ...]"

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from doit.cmd_base import DoitCmdBase
 from doit.exceptions import InvalidCommand
 
+from so8t.commands.plain import TaskCommand
 from so8t.commands.release import check_order
 from so8t.engine.backend import current_graph
 
 _TEXT = {"type": str, "default": ""}
 
 
-class VerifyRelease(DoitCmdBase):
+class VerifyRelease(TaskCommand):
     name = "verify-release"
     doc_purpose = "say whether a release is what was released, and name each file and tensor that is not"
     doc_usage = "FOLDER"

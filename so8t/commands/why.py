@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from doit.cmd_base import DoitCmdBase
-
+from so8t.commands.plain import TaskCommand
 from so8t.engine.backend import check_stages, current_graph
 from so8t.engine.status import Session, Status
 
 SCREEN = 24  # lines
 
 
-class Why(DoitCmdBase):
+class Why(TaskCommand):
     name = "why"
     doc_purpose = "say why stages would be rebuilt"
     doc_usage = "[TASK ...]"
