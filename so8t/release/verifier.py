@@ -10,6 +10,7 @@ Exit code 0: all of it is what was released.  1: something is not, and it is nam
 from __future__ import annotations
 
 import argparse
+import base64
 import hashlib
 import json
 import os
@@ -56,7 +57,7 @@ def _of_lists(
 ) -> Iterator[str]:
     """What is wrong with the two lists of digests themselves: one can be written from the other."""
     if index is None:
-        yield f"{INDEX}: not what was released: it cannot be read"
+        yield f"{INDEX}: not what was released: it cannot be read" if INDEX in there else f"{INDEX}: is missing"
         return
     digests = {**{name: entry["sha256"] for name, entry in index.items()}, INDEX: there[INDEX]}
     text = (folder / SUMS).read_bytes() if (folder / SUMS).is_file() else b""
@@ -173,11 +174,22 @@ def unsigned(folder: Path, key: Path | None, identity: str | None = None, issuer
         else:
             raise CannotTell("a keyless signature is checked with --identity and --issuer, both")
         config.verify(folder, folder / SIGNATURE)
+        lists = {SUMS, INDEX} - _signed(folder / SIGNATURE)
     except CannotTell:
         raise
     except Exception as error:  # whatever is wrong with a bundle: it is not a signature of this folder
         return f"{SIGNATURE}: {_said(error)}"
-    return None
+    # a signature of something else by the same key holds for that, and says nothing of this folder
+    return (
+        f"{SIGNATURE}: does not sign {' and '.join(sorted(lists))}: it was made for something else" if lists else None
+    )
+
+
+def _signed(signature: Path) -> set[str]:
+    """The names of the files that a bundle, which was found to be sound, is about."""
+    envelope = json.loads(signature.read_bytes())["dsseEnvelope"]
+    statement = json.loads(base64.b64decode(envelope["payload"]))
+    return {resource["name"] for resource in statement["predicate"]["resources"]}
 
 
 def _said(error: Exception) -> str:

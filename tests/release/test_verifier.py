@@ -101,6 +101,15 @@ def test_what_is_missing_and_what_came_is_named(copied: Path) -> None:
 
     assert verifier.wrong(copied) == ["NOTICE: is missing", "base/more.txt: is not part of the release"]
 
+    (copied / "release.json").unlink()
+    flip(copied / "README.md", 9)
+    assert verifier.wrong(copied) == [
+        "release.json: is missing",
+        "NOTICE: is missing",
+        "README.md: not what was released",
+        "base/more.txt: is not part of the release",
+    ]
+
 
 def test_lists_that_lie_read_nothing_else(copied: Path) -> None:
     index = json.loads((copied / "release.json").read_bytes())
@@ -108,6 +117,22 @@ def test_lists_that_lie_read_nothing_else(copied: Path) -> None:
     (copied / "release.json").write_text(json.dumps(index), "utf-8")
 
     assert verifier.wrong(copied) == ["release.json: not what was released: it cannot be read"]
+
+
+def test_a_signature_of_something_else_by_the_same_key_says_nothing_of_a_release(
+    copied: Path, profile: Profile, tmp_path: Path
+) -> None:
+    from so8t.release import signing
+
+    (tmp_path / "notes").mkdir()
+    for place in (tmp_path / "notes", copied):
+        (place / "notes.txt").write_text("mine", "utf-8")
+    signing.with_key(tmp_path / "notes", profile.key)
+    shutil.copy(tmp_path / "notes" / "model.sig", copied / "model.sig")
+
+    assert verifier.unsigned(copied, profile.key.with_name("own.key.pub")) == (
+        "model.sig: does not sign SHA256SUMS and release.json: it was made for something else"
+    )
 
 
 def test_another_key_and_no_signature_are_told(copied: Path, profile: Profile, tmp_path: Path) -> None:
