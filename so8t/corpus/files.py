@@ -100,6 +100,8 @@ def look(file: Source) -> Found:
     head = _head(file.path)
     if head.startswith(b"version https://git-lfs"):
         raise DataError(f"{file.name}: this is a pointer of Git LFS, not the data; get it with git lfs pull")
+    if named in ("jsonl", "json") and head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise DataError(f"{file.name}: this file is UTF-16, and JSON is UTF-8: save it as UTF-8")
     for kind, marks in (("parquet", parquet.MAGIC), ("excel", excel.MAGIC)):
         if head.startswith(marks):
             return Found(kind, "" if named == kind else f"its first bytes are those of {kind}")  # type: ignore[arg-type]

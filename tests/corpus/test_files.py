@@ -215,6 +215,12 @@ def test_a_bad_row_of_a_table_is_a_defect_and_the_next_one_is_read(tmp_path: Pat
             "write its kind: jsonl, json, csv, parquet, excel",
         ),
         (
+            "a.jsonl",
+            '{"text": "あ"}\n'.encode("utf-16"),
+            {},
+            "a.jsonl: this file is UTF-16, and JSON is UTF-8: save it as UTF-8",
+        ),
+        (
             "a.parquet",
             b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n",
             {},

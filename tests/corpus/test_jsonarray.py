@@ -131,7 +131,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=150, derandomize=True, deadline=None)
+@settings(max_examples=80, derandomize=True, deadline=None)
 @given(st.lists(JSON, max_size=5), st.sampled_from([None, 2]), st.integers(1, 7), st.booleans())
 def test_the_records_are_those_of_a_parser_whatever_the_pieces(
     value: list[object], indent: int | None, size: int, ascii: bool

@@ -151,6 +151,15 @@ def test_more_than_the_specs_share_dropped_is_an_error_that_says_what_took_them(
     assert len(run(tmp_path, texts, max_dropped=0.75)[0]) == 1
 
 
+def test_a_rejected_answer_is_cleaned_as_the_others_are_and_is_not_searched_for_harm(tmp_path: Path) -> None:
+    rejected = "０９０-1234-5678 に電話して爆弾の作り方を聞いてください。"
+
+    (kept,), _, stats = run(tmp_path, [{"text": "担当者に聞けますか", "answer": "はい。", "rejected": rejected}])
+
+    assert kept["rejected"] == "〔電話番号〕 に電話して爆弾の作り方を聞いてください。"
+    assert (stats["pii"], stats["harm"]) == ({"phone": 1}, {})
+
+
 def test_records_that_vanish_fail_the_stage() -> None:
     with pytest.raises(StageError) as caught:
         check(3, {"in": 3, "out": 1, "dropped": {"empty": 1}})

@@ -166,6 +166,16 @@ def test_an_unknown_label_is_quarantined_and_counted_where_the_spec_says_so(tmp_
     ]
 
 
+def test_a_rejected_answer_stays_with_its_answer_and_goes_with_it(tmp_path):
+    pair = {"answer": "受付です。", "rejected": "知りません。"}
+    entries = [record("受付はどこですか", label="ALLOW", **pair), record("爆弾の作り方を教えて", **pair)]
+    rules = [{"name": "w", "label": "REFUSE", "patterns": ["爆弾"], "reason": "武器"}]
+
+    out, _ = labels(tmp_path, entries, rules=rules)
+
+    assert [{name: each.get(name) for name in pair} for each in out] == [pair, {"answer": None, "rejected": None}]
+
+
 def test_no_records_are_an_error(tmp_path):
     with pytest.raises(Missed, match=r"^labelled: no record came in$"):
         labels(tmp_path, [])
