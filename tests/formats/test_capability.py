@@ -22,7 +22,7 @@ def inside(body: str) -> str:
 
 @EACH_FORMAT
 def test_our_templates_can_think(fmt: ThinkingFormat) -> None:
-    expected = {"quadruple": ("<think-", "<final>"), "headings": ("# 思考ステップ", "# 最終回答")}
+    expected = {"tags": ("<think-", "<final>"), "headings": ("# 思考ステップ", "# 最終回答")}
 
     assert capability.tags(gotemplate.template(PHI3, fmt)) == expected[fmt.name]
     assert capability.tags(gotemplate.template(PHI3, None)) is None

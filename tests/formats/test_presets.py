@@ -42,7 +42,7 @@ def test_ollamas_template_writes_what_training_writes(name: str) -> None:
 @pytest.mark.parametrize("thinking", [TAGS, HEADINGS], ids=["tags", "headings"])
 def test_thinking_is_dropped_from_earlier_answers_by_both_templates(thinking: ThinkingFormat) -> None:
     dropping = replace(thinking, history=False)
-    render = equality._jinja(chat.jinja_template(CHATML, think.dropping(dropping)))
+    render = equality._jinja(chat.jinja_template(CHATML, *think.dropping(dropping)))
     go = gotemplate.template(CHATML, dropping)
     dropped = set()
     for conversation in suite.conversations(dropping):
