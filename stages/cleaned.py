@@ -16,6 +16,7 @@ from so8t.engine.stage import Inputs, Stage
 from so8t.errors import StageError
 from so8t.formats import records
 from so8t.spec.fields import SpecModel, execution
+from so8t.store import running
 
 if TYPE_CHECKING:
     from so8t.corpus.cleaning import Step
@@ -150,6 +151,7 @@ def build(inputs: Inputs, out: Path, spec: Spec) -> None:
         nonlocal taken
         for line in raw:
             taken += 1
+            running.tell("record", taken)
             yield line
 
     path = out / "unsifted.jsonl"

@@ -17,6 +17,7 @@ from so8t.errors import StageError
 from so8t.formats import records
 from so8t.formats.records import Label
 from so8t.spec.fields import SpecModel, execution, only
+from so8t.store import running
 
 TASK = "profile.task"
 
@@ -90,7 +91,8 @@ def build(inputs: Inputs, out: Path, spec: Spec) -> None:
         (out / "labelled.jsonl").open("wb") as kept,
         (out / "quarantined.jsonl").open("wb") as aside,
     ):
-        for record, problem in labeller.label(records.read(cleaned), spec.batch):
+        for at, (record, problem) in enumerate(labeller.label(records.read(cleaned), spec.batch)):
+            running.tell("record", at)
             if problem:
                 aside.write(records.line(_quarantined(record, problem)))
             else:

@@ -28,6 +28,7 @@ from so8t.formats.chat import ChatFormat
 from so8t.formats.records import Record
 from so8t.formats.thinking import FormatError, Thinking, ThinkingFormat
 from so8t.spec.fields import SpecModel, each, only
+from so8t.store import running
 from so8t.store.answers import Answers
 
 TASK = "profile.task"
@@ -209,6 +210,7 @@ def _placed(labelled: Path, spec: Spec, ledger: Ledger) -> Iterator[Record]:
 def _arriving(labelled: Path, splitter: Splitter, ledger: Ledger) -> Iterator[Record]:
     for record in records.read(labelled):
         ledger.came_in += 1
+        running.tell("record", ledger.came_in)
         record["split"] = splitter(record)
         yield record
 

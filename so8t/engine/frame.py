@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
 from so8t.engine.outlook import LONG, duration
 from so8t.engine.terminal import BLUE, GREEN, clip, pad, paint, width
 from so8t.store.running import Running
 
-_BAR = 20
+_BAR, _LEAST = 20, 5  # characters
 _ALL = "whole build"
 
 
@@ -25,7 +26,7 @@ def frame(
     if not any(now - each.began >= LONG for each in running):
         return []
     names = max(width(name) for name in [_ALL, *(each.stage for each in running)])
-    lines: list[Line] = [(pad(each.stage, names), *stage(each, expected.get(each.stage), now)) for each in running]
+    lines = [_line(pad(each.stage, names), each, expected.get(each.stage), now, columns) for each in running]
     lines.append((pad(_ALL, names), *whole(running, stages, done, expected, now)))
     return [_painted(line, colour, columns, colours) for line, colour in zip(lines, _colours(len(lines)), strict=True)]
 
@@ -33,18 +34,28 @@ def frame(
 Line = tuple[str, float | None, str]  # a name, the share that is done, what is said of it
 
 
+def _line(name: str, each: Running, expected: float | None, now: float, columns: int) -> Line:
+    """With its detail if the bar has room beside it."""
+    line = (name, *stage(each, expected, now))
+    return line if _bar(line, columns) >= _LEAST else (name, *stage(replace(each, detail=""), expected, now))
+
+
+def _bar(line: Line, columns: int) -> int:
+    """Its length; the last column stays free."""
+    return min(_BAR, columns - 1 - width(line[0]) - width(line[2]) - 4)
+
+
 def _colours(count: int) -> list[str]:
     return [GREEN] * (count - 1) + [BLUE]
 
 
 def _painted(line: Line, colour: str, columns: int, colours: bool) -> str:
-    """The bar goes first where there is no room, then the end of the line; the last column stays free."""
     name, share, facts = line
-    room = columns - 1
-    if share is None or width(name) + _BAR + width(facts) + 4 > room:
-        return clip(f"{name}  {facts}", room)
-    full = min(int(share * _BAR), _BAR)
-    return f"{name} [{paint('#' * full, colour, colours)}{'.' * (_BAR - full)}] {facts}"
+    bar = _bar(line, columns)
+    if share is None or bar < _LEAST:
+        return clip(f"{name}  {facts}", columns - 1)
+    full = min(int(share * bar), bar)
+    return f"{name} [{paint('#' * full, colour, colours)}{'.' * (bar - full)}] {facts}"
 
 
 def stage(each: Running, expected: float | None, now: float) -> tuple[float | None, str]:

@@ -17,6 +17,7 @@ from so8t.gguf import encode, hyperparameters, metadata, stripping
 from so8t.gguf.layout import Entry, SourceModel, plan
 from so8t.gguf.metadata import Pair, Provenance
 from so8t.gguf.vocabulary import Vocabulary
+from so8t.store import running
 from so8t.stream import pipeline
 from so8t.stream.buffers import Buffers
 from so8t.stream.pipeline import Pipeline, evenly
@@ -116,7 +117,8 @@ class _Part:
 
 
 def _parts(entries: Sequence[Entry], source: SourceModel, alignment: int) -> Iterator[_Part]:
-    for entry in entries:
+    for at, entry in enumerate(entries):
+        running.tell("tensor", at, len(entries), part="writing")
         rows = entry.shape[0] if entry.shape else 1
         size = encode.size(entry.kind, prod(entry.shape))
         unit = rows // heads if (heads := _heads(entry, source)) else 1  # rows from all over a head come together

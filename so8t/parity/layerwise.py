@@ -18,6 +18,7 @@ from so8t.errors import StageError
 from so8t.parity import bounds
 from so8t.parity.bounds import Bounds
 from so8t.parity.figures import WINDOW, Comparison, Figures, at_most, figures
+from so8t.store import running
 from so8t.weights.streamed import Streamed
 
 _NAMED = 4  # layers in a message
@@ -114,6 +115,7 @@ class _Gauge:
         before, after = self._shelf.take(number), self._shelf.take(number + 1)
         if number == 0:
             self._measure(EMBEDDINGS, hidden, before, torch.zeros_like(before))
+        running.tell("layer", number + 1, len(self._names), part="parity")
         self._measure(self._names[number], run(before), after, before)
         return run(hidden)
 

@@ -76,7 +76,7 @@ def tell(unit: str, done: int, total: int = 0, start: int = 0, part: str = "", d
         return
     here, now = _here[-1], time.monotonic()
     same = (here.now.unit, here.now.part, here.now.total) == (unit, part, total)
-    if same and done < total and now - here.spoke < _PAUSE:
+    if same and (done < total or not total) and now - here.spoke < _PAUSE:
         return
     begun = {} if same else {"start": start, "since": time.time()}
     here.now = replace(here.now, unit=unit, part=part, done=done, total=total, detail=detail, **begun)  # type: ignore[arg-type]

@@ -41,6 +41,17 @@ def test_of_several_counts_none_is_taken_for_the_whole_stage() -> None:
     )
 
 
+def test_a_bar_is_shorter_where_room_is_scarce_and_comes_before_details() -> None:
+    training = adapter(detail="loss 0.4321  6,499 tokens/s")
+    assert [frame([training], STAGES, set(), {}, 1050.0, columns)[0] for columns in (100, 84, 80, 54, 40)] == [
+        "adapter     [########............]  40%  step 240 of 600  loss 0.4321  6,499 tokens/s  ETA 1:00",
+        "adapter     [###.....]  40%  step 240 of 600  loss 0.4321  6,499 tokens/s  ETA 1:00",
+        "adapter     [########............]  40%  step 240 of 600  ETA 1:00",
+        "adapter     [##.....]  40%  step 240 of 600  ETA 1:00",
+        "adapter       40%  step 240 of 600  ET…",
+    ]
+
+
 def test_two_seconds_pass_before_a_line_is_drawn() -> None:
     assert frame([adapter()], STAGES, set(), EXPECTED, 1001.9, 100) == []
 
@@ -50,7 +61,10 @@ def test_japanese_names_and_narrow_terminals_break_no_line() -> None:
     for columns in (20, 40, 60, 80, 120):
         lines = frame([wide, adapter()], STAGES, set(), {}, 1050.0, columns)
         assert all(width(line) < columns for line in lines), lines
-    assert frame([wide], (), set(), {}, 1050.0, 60)[0] == "思考の学習    40%  検証用の会話 step 240 of 600  損失 0.43…"
+    assert [frame([wide], (), set(), {}, 1050.0, columns)[0] for columns in (60, 40)] == [
+        "思考の学習  [####......]  40%  検証用の会話 step 240 of 600",
+        "思考の学習    40%  検証用の会話 step 24…",
+    ]
 
 
 def test_the_width_of_a_text_is_what_a_terminal_makes_of_it() -> None:
