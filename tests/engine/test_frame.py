@@ -63,7 +63,7 @@ def test_japanese_names_and_narrow_terminals_break_no_line() -> None:
         assert all(width(line) < columns for line in lines), lines
     assert [frame([wide], (), set(), {}, 1050.0, columns)[0] for columns in (60, 40)] == [
         "思考の学習  [####......]  40%  検証用の会話 step 240 of 600",
-        "思考の学習    40%  検証用の会話 step 24…",
+        "思考の学習    40%  検証用の会話 step 2…",
     ]
 
 
