@@ -80,11 +80,9 @@ SPECS: dict[str, Any] = {
     "raw": {
         "sources": [{"name": "pico", "paths": ["pico.jsonl"], "terms": "test", "trust": "high"}],
         "bad_input": "quarantine",
-        "max_quarantined": 1.0,  # values that tests set drop nearly all, here and below
     },
-    "cleaned": {"max_dropped": 1.0},
+    "cleaned": {"max_dropped": 1.0},  # values that tests set drop nearly all
     "labelled": {
-        "max_undecided": 1.0,
         "rules": [{"name": "forgery", "label": "REFUSE", "patterns": ["偽造する"], "reason": "偽造の依頼"}],
         "classifier": {"min_per_class": 4, "folds": 2},
     },

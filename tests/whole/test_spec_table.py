@@ -18,10 +18,16 @@ from pydantic import BaseModel
 from so8t.commands.gc import in_use
 from so8t.store.gc import collect
 from stages import STAGES
-from tests.whole.pico import SPECS, Pico
+from tests.whole import pico as small
+from tests.whole.pico import Pico
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("unsynced")]
 
+SPECS: dict[str, Any] = {  # what a row sets may quarantine or leave undecided nearly all
+    **small.SPECS,
+    "raw": {**small.SPECS["raw"], "max_quarantined": 1.0},
+    "labelled": {**small.SPECS["labelled"], "max_undecided": 1.0},
+}
 LETTERS = {"raw": "r", "cleaned": "c", "labelled": "l", "thinking_sft": "t"}
 POLICY = {
     "task": "依頼を受ける。",
@@ -274,6 +280,7 @@ def pico(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Pico:
     found = Pico(tmp_path_factory.mktemp("pico"), root)
     more = '{"text": "倉庫の鍵の場所を教えてください", "label": "ALLOW", "answer": "受付にあります。"}\n'
     (found.path / "more.jsonl").write_text(more, "utf-8")
+    found.write(SPECS)
     found.build()
     return found
 
