@@ -31,6 +31,7 @@ _BY_NAME: dict[str, Kind] = {
 }
 _OPTIONS = {"encoding": "csv", "delimiter": "csv", "sheet": "excel"}
 _HEAD = 1 << 16
+_LONGEST = 16 << 20  # a first line that is looked at
 
 
 class LocalFiles(Declared):
@@ -110,7 +111,7 @@ def look(file: Source) -> Found:
         return Found(named, "")
     if text.startswith(b"["):
         return Found("json", "" if named == "json" else "it begins with [")
-    if text.startswith(b"{") and (named != "json" or _is_whole(text.split(b"\n", 1)[0])):
+    if text.startswith(b"{") and (named != "json" or _begins_with_a_record(file.path)):
         return Found("jsonl", "" if named == "jsonl" else "its first line is one object")
     if named is None and text:
         kinds = ", ".join(get_args(Kind))
@@ -127,10 +128,12 @@ def _head(path: Path) -> bytes:
         return b""
 
 
-def _is_whole(line: bytes) -> bool:
+def _begins_with_a_record(path: Path) -> bool:
+    """Whether the first line is a whole object, however long: it is one of the first lines of JSONL, then."""
     try:
-        orjson.loads(line)
-    except orjson.JSONDecodeError:
+        with opened(path) as stream:
+            orjson.loads(stream.readline(_LONGEST).removeprefix(jsonl.BOM))
+    except (orjson.JSONDecodeError, *BROKEN):
         return False
     return True
 

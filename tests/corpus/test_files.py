@@ -122,6 +122,16 @@ def refusal(path: Path, data: bytes, **options: Any) -> str:
     return str(error.value)
 
 
+def test_a_long_first_line_in_a_json_file_is_a_record_all_the_same(tmp_path: Path) -> None:
+    long = {"conversations": [{"from": "human", "value": "長い" * 40_000}]}
+    text(f"{json.dumps(long)}\n{LINES}")(tmp_path / "a.json")
+
+    rows = opened(tmp_path / "a.json")
+
+    assert len(list(rows.rows)) == 4
+    assert rows.read_as == {"a.json": "jsonl: its first line is one object"}
+
+
 def test_files_of_several_kinds_are_read_one_after_the_other(tmp_path: Path) -> None:
     text(LINES)(tmp_path / "a.jsonl")
     columns(tmp_path / "b.parquet")

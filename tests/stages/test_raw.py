@@ -19,7 +19,7 @@ from so8t.engine.sourcefiles import expand
 from so8t.engine.stage import Inputs, Source
 from so8t.errors import DataError, Missed, StageError
 from stages.raw import STAGE, Spec
-from tests.whole.pico import Pico
+from tests.whole.pico import SPECS, Pico
 from tests.whole.test_docs import blocks
 
 FAQ = {"name": "faq", "terms": "CC-BY-4.0", "trust": "high"}
@@ -307,6 +307,7 @@ def test_sources_that_give_no_record_are_an_error_with_the_reasons(tmp_path: Pat
 
 def test_after_a_failed_stage_its_files_lie_where_the_message_says(tmp_path: Path, root: Path) -> None:
     project = Pico(tmp_path / "project", root)
+    project.write({"raw": {**SPECS["raw"], "max_quarantined": 0.5}})
     (project.path / "pico.jsonl").write_bytes(b'{"text":"a"}\n{"text":3}\n{"text":""}\n{"text":4}\n')
 
     with pytest.raises(StageError) as error:
