@@ -20,6 +20,7 @@ from so8t.parity import engines
 from so8t.parity.bounds import TypeBounds
 from so8t.parity.engines import Precision
 from so8t.spec.fields import SpecModel, execution
+from so8t.spec.mistakes import did_you_mean
 from so8t.store.manifest import File
 from so8t.stream import uncached
 
@@ -33,7 +34,10 @@ FOLDER = "models"
 
 def _known(kind: str) -> str:
     if kind not in quantise.known():
-        raise ValueError(f"{kind} must be one of {', '.join(quantise.known())}")
+        if kind.lower() in quantise.known():
+            raise ValueError(f"{kind}: types are written in small letters: {kind.lower()}")
+        near = did_you_mean(kind, quantise.known())
+        raise ValueError(f"{kind} must be one of {', '.join(quantise.known())}{near}")
     return kind
 
 

@@ -13,7 +13,7 @@ from pydantic import model_validator
 
 from so8t.errors import StageError
 from so8t.formats.records import Record
-from so8t.spec.fields import SpecModel
+from so8t.spec.fields import At, SpecModel
 
 STANDARD = ("train", "validation", "test")
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
@@ -32,7 +32,8 @@ class Fractions(SpecModel):
     @model_validator(mode="after")
     def _leave_something_to_train(self) -> Fractions:
         if min(self.validation, self.test) < 0 or self.validation + self.test >= 1:
-            raise ValueError(f"validation {self.validation} + test {self.test} must be at least 0 and below 1")
+            text = f"validation {self.validation} + test {self.test} must be at least 0 and below 1"
+            raise At(f"{text}, for the rest is train", "validation", "test")
         return self
 
 

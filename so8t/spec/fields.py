@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.fields import FieldInfo
 
 TASK = "x-so8t-task"
+INSTEAD = "x-so8t-instead-of"
 
 
 class SpecModel(BaseModel):
@@ -17,6 +18,14 @@ class SpecModel(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True, allow_inf_nan=False
     )
+
+
+class At(ValueError):
+    """What a model's own check finds: a mistake at the first of these keys that is written, with the places of all."""
+
+    def __init__(self, text: str, *keys: str) -> None:
+        super().__init__(text)
+        self.keys = keys
 
 
 def execution(default: Any = ..., *, task: str | None = None, **constraints: Any) -> Any:
@@ -28,6 +37,11 @@ def execution(default: Any = ..., *, task: str | None = None, **constraints: Any
 def only(task: str) -> dict[str, Any]:
     """For a field that this task alone reads: `Field(..., json_schema_extra=only("chat"))`."""
     return {TASK: task}
+
+
+def instead_of(key: str) -> dict[str, Any]:
+    """For a field that counts in place of another, so that both together are a mistake."""
+    return {INSTEAD: key}
 
 
 def each(**values: str) -> dict[str, Any]:

@@ -6,14 +6,16 @@ the tree of values tells them apart, and knows which keys would have been right.
 
 from __future__ import annotations
 
+import re
 import types
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
+from so8t.spec.fields import At
 from so8t.spec.mistakes import Mark, Mistake, did_you_mean
 from so8t.spec.sentences import Issue, say
 from so8t.spec.yamltree import Node, dotted
@@ -33,7 +35,7 @@ class _Place:
     path: Path = ()
     key: Mark | None = None  # of the value, where it has one
     holder: Mark | None = None  # of the nearest written mapping or list around a value that is not written
-    known: tuple[str, ...] = ()  # keys that its mapping may have
+    known: Mapping[str, str] = field(default_factory=dict)  # keys that its mapping may have, and what they say
     unions: list[tuple[Path, str]] = field(default_factory=list)  # where branches were tried, and the branch
     is_key: bool = False
 
@@ -61,12 +63,15 @@ def _found(place: _Place, issues: Sequence[Issue]) -> Found:
 
 def _mistake(place: _Place, issues: Sequence[Issue]) -> Mistake:
     kind = issues[0]["type"]
+    cause = issues[0].get("ctx", {}).get("error")
+    if isinstance(cause, At) and (named := _of_keys(place, cause)):
+        return named
     path = place.path
     if kind in _MISSING:
         path = (*path, *_discriminator(issues[0], place.node)) if kind == "union_tag_not_found" else path
         text = "required, but missing"
     elif kind == "extra_forbidden":
-        text = f"unknown key{did_you_mean(str(path[-1]), place.known)}"
+        text = f"unknown key{_meant(str(path[-1]), place.known)}"
     else:
         if kind == "union_tag_invalid":
             place = _tag(place, issues[0])
@@ -74,6 +79,34 @@ def _mistake(place: _Place, issues: Sequence[Issue]) -> Mistake:
         key = Node(str(path[-1]), place.key) if place.is_key and place.key else place.node
         text = say(issues, key)
     return Mistake(_mark(place, kind), f"{dotted(path)}: {text}" if path else text)
+
+
+def _of_keys(place: _Place, cause: At) -> Mistake | None:
+    """At the first of its keys that the profile writes itself, or inherits; the others with their places."""
+    entries = place.node.value if place.node and isinstance(place.node.value, dict) else {}
+    written = [key for key in cause.keys if key in entries]
+    if not written or place.node is None:
+        return None
+    own = place.node.mark.file
+    first = min(written, key=lambda key: entries[key].key.file is not own)
+    others = [f"{key}: {_place_of(entries[key].key, entries[first].key)}" for key in written if key != first]
+    beside = f" ({', '.join(others)})" if others else ""
+    return Mistake(entries[first].node.mark, f"{dotted((*place.path, first))}: {cause}{beside}")
+
+
+def _place_of(mark: Mark, seen_from: Mark) -> str:
+    return f"line {mark.line}" if mark.file.name == seen_from.file.name else f"{mark.file.name}:{mark.line}"
+
+
+def _meant(written: str, known: Mapping[str, str]) -> str:
+    """The key with the nearest name, or the one whose short description says it; else all that there are."""
+    if near := did_you_mean(written, known):
+        return near
+    named = [key for key, told in known.items() if written.casefold() in re.findall(r"\w+", told.casefold())]
+    if named:
+        key = min(named, key=lambda each: len(known[each]))
+        return f", did you mean {key}? ({known[key].rstrip('.')})"
+    return f"; the keys here are {', '.join(known)}" if known else ""
 
 
 def _mark(place: _Place, kind: str) -> Mark:
@@ -134,7 +167,7 @@ def _descend(place: _Place, part: str | int) -> None:
         child = value[part]
     if node is not None and child is None:
         place.holder = place.key or node.mark
-    place.known = tuple(name for hint in place.hints for name in _fields(hint))
+    place.known = {name: told for hint in place.hints for name, told in _described(hint).items()}
     place.hints = tuple(step for hint in place.hints for step in _steps(hint, part))
     place.node, place.key, place.path = child, key, (*place.path, part)
 
@@ -145,6 +178,15 @@ def _fields(hint: Any) -> dict[str, Any]:
     if not (isinstance(hint, type) and issubclass(hint, BaseModel)):
         return {}
     return {each.alias or name: each.annotation for name, each in hint.model_fields.items()}
+
+
+def _described(hint: Any) -> dict[str, str]:
+    """The keys of a model or of a union's models, and what they say of themselves."""
+    hint = _bare(hint)
+    if branches := _branches(hint):
+        return {name: told for branch in branches for name, told in _described(branch).items()}
+    told = {each.alias or name: each.description or "" for name, each in getattr(hint, "model_fields", {}).items()}
+    return {name: text.partition("\n")[0] for name, text in told.items()}
 
 
 def _steps(hint: Any, part: str | int) -> tuple[Any, ...]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from so8t.spec import issues, tasks, yamltree
+from so8t.spec import either, issues, tasks, yamltree
 from so8t.spec.issues import Found
 from so8t.spec.mistakes import Mark, Mistake, SpecText, did_you_mean, error
 from so8t.spec.profile import SETTINGS, Profile, label
@@ -32,6 +32,7 @@ def check(profile: Profile, models: Mapping[str, type[BaseModel]]) -> tuple[dict
     """The models that are right, and all mistakes."""
     mistakes = [*profile.mistakes, *_strays(profile, models)]
     profile = tasks.settled(profile, models, mistakes)
+    mistakes += either.clashes(profile, models)
     loaded = {stage: _validate(profile, stage, model, mistakes) for stage, model in models.items()}
     _validate(profile, SETTINGS, Settings, mistakes)
     mistakes += _unknown_stages(profile, models)

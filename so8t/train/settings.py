@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from so8t.spec.fields import SpecModel, execution
+from so8t.spec.fields import At, SpecModel, execution, instead_of
 
 
 class Lora(SpecModel):
@@ -71,7 +71,7 @@ class Train(SpecModel):
 
     epochs: float = Field(3.0, gt=0)
     """How often each conversation is seen."""
-    steps: int | None = Field(None, ge=1)
+    steps: int | None = Field(None, ge=1, json_schema_extra=instead_of("epochs"))
     """Steps of the optimiser, instead of epochs."""
     batch: int = Field(16, ge=1)
     """Rows in a step, over all processes and micro-batches."""
@@ -118,9 +118,14 @@ class Train(SpecModel):
     def _divides(self) -> Train:
         if self.batch % (self.micro_batch * self.lanes):
             lanes = f" in each of {self.lanes} lanes" if self.lanes > 1 else ""
-            raise ValueError(f"batch {self.batch} is not a multiple of micro_batch {self.micro_batch}{lanes}")
+            unit = self.micro_batch * self.lanes
+            near = " or ".join(str(unit * each) for each in (self.batch // unit, self.batch // unit + 1) if each)
+            raise At(
+                f"batch {self.batch} is not a multiple of micro_batch {self.micro_batch}{lanes}: take {near}",
+                *("batch", "micro_batch", "lanes"),
+            )
         if self.processes != "auto" and (self.processes < 1 or self.lanes % self.processes):
-            raise ValueError(f"lanes: {self.lanes} do not divide among {self.processes} processes")
+            raise At(f"lanes: {self.lanes} do not divide among {self.processes} processes", "processes", "lanes")
         return self
 
 
@@ -139,7 +144,8 @@ class Validation(SpecModel):
     @model_validator(mode="after")
     def _something_to_compare(self) -> Validation:
         if not self.conversations and (self.patience or self.publish == "best"):
-            raise ValueError("patience and publish: best need a validation loss; set conversations above 0")
+            text = "patience and publish: best need a validation loss; set conversations above 0"
+            raise At(text, "conversations", "patience", "publish")
         return self
 
 

@@ -145,7 +145,7 @@ def test_an_unknown_key_is_shown_with_its_line_and_the_nearest_known_one(tmp_pat
         ("base: {repo: r}", 1, "base.kind: required, but missing"),
         ("base: {kind: hub}", 1, "base.repo: required, but missing"),
         ("base: {kind: hub, repo: r, revison: x}", 28, "base.revison: unknown key, did you mean revision?"),
-        ("base: {kind: tiny, repo: r}", 20, "base.repo: unknown key"),
+        ("base: {kind: tiny, repo: r}", 20, "base.repo: unknown key; the keys here are kind, hidden"),
         ("base: {kind: hub, repo: 1}", 25, 'base.repo: must be a string (got 1), did you mean "1"?'),
         ("base: hub", 7, "base: must be a mapping (got 'hub')"),
         ("list_of: [{index: a}]", 19, "list_of[0].index: must be an integer (got 'a')"),
@@ -167,7 +167,12 @@ def test_an_unknown_key_is_shown_with_its_line_and_the_nearest_known_one(tmp_pat
         ("either: {index: x}", 17, "either.index: must be an integer (got 'x')"),
         ("either: {indx: 1}", 10, "either.indx: unknown key, did you mean index?"),
         ("low: 5", 1, "low 5 is above high 2"),
-        ("日本語: 1", 1, "日本語: unknown key"),
+        (
+            "日本語: 1",
+            1,
+            "日本語: unknown key; the keys here are train, format, min_chars, threshold, base, layers, list_of, pair, "
+            "words, weights, numbered, colour, pattern, limit, step, either, low, high",
+        ),
     ],
 )
 def test_a_wrong_value_says_what_was_expected(tmp_path: Path, line: str, column: int, text: str) -> None:

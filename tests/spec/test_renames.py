@@ -111,7 +111,7 @@ def test_a_key_that_moved_to_another_file_says_where_it_stands_now(project: Path
         load.load(profile.read(project, "mine", (*TABLE, Moved("gguf", "pre_tokenizer", "formats.pre"))), MODELS)
 
     assert str(caught.value).splitlines() == [
-        "specs/mine/gguf.yaml:1:1: name: unknown key",
+        "specs/mine/gguf.yaml:1:1: name: unknown key; the keys here are bounds, checks, divergence",
         "    name: x",
         "    ^",
         "specs/mine/gguf.yaml:2:1: pre_tokenizer is pre of formats.yaml now: write it there, and remove it here",

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import pytest
 
+from so8t.engine import contents
+from so8t.errors import SpecError
+from so8t.spec import load as spec
+from so8t.spec import profile as profiles
 from tests.house import House
 from tests.whole.screens import screens
 
+ROOT = Path(__file__).parents[2]
 LISTS = "doit list prints the tasks, doit help the commands\n"
 COMMAND_LINES = {
     "doubld": f"doubld is not a command, a task or a target, did you mean doubled?\n{LISTS}",
@@ -40,3 +48,82 @@ def test_no_command_line_built_anything(
     said: dict[str, tuple[int, str]], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     assert [*tmp_path_factory.getbasetemp().glob("mistakes*/log.txt")] == []
+
+
+# ---- specs -------------------------------------------------------------------------------------------------------
+
+
+SPECS = [
+    (
+        "train:\n  steps: 40\n  epochs: 3\n",
+        "specs/mine/adapter.yaml:2:3: train.steps: counts instead of epochs, which line 3 gives too: remove one of "
+        "them\n    steps: 40\n    ^",
+    ),
+    (
+        "train:\n  epochs: 3\n",
+        "specs/mine/adapter.yaml:2:3: train.epochs: steps of specs/tiny/adapter.yaml:18 is inherited and counts "
+        "instead: write steps: null beside it\n    epochs: 3\n    ^",
+    ),
+    (
+        "train:\n  micro_batch: 3\n",
+        "specs/mine/adapter.yaml:2:16: train.micro_batch: batch 8 is not a multiple of micro_batch 3: take 6 or 9 "
+        "(batch: specs/tiny/adapter.yaml:19)\n    micro_batch: 3\n                 ^",
+    ),
+    (
+        "train:\n  batch: 4\n  micro_batch: 8\n",
+        "specs/mine/adapter.yaml:2:10: train.batch: batch 4 is not a multiple of micro_batch 8: take 8 "
+        "(micro_batch: line 3)\n    batch: 4\n           ^",
+    ),
+    (
+        "lora:\n  rank: 8\n",
+        "specs/mine/adapter.yaml:2:3: lora.rank: unknown key, did you mean r? (The rank)\n    rank: 8\n    ^",
+    ),
+    (
+        "backbone: phi3\n",
+        "specs/mine/adapter.yaml:1:1: backbone: unknown key; the keys here are quantise, precision, lora, gates, pet, "
+        "train, validation, checkpoints, monitor\n    backbone: phi3\n    ^",
+    ),
+]
+
+
+def refusal(project: Path, **files: str) -> str:
+    """What doit prints of a profile `mine` over tiny with these files."""
+    table = contents.read(ROOT)
+    shutil.copytree(ROOT / "specs" / "tiny", project / "specs" / "tiny")
+    (project / "specs" / "mine").mkdir()
+    for name, text in {"profile": "extends: tiny\n", **files}.items():
+        (project / "specs" / "mine" / f"{name}.yaml").write_text(text, "utf-8")
+    with pytest.raises(SpecError) as refused:
+        spec.load(profiles.read(project, "mine", table.renamed), table.models)
+    return str(refused.value)
+
+
+@pytest.mark.parametrize(("text", "screen"), SPECS)
+def test_a_contradiction_within_a_spec_is_shown_at_its_line(tmp_path: Path, text: str, screen: str) -> None:
+    assert refusal(tmp_path, adapter=text) == screen
+
+
+def test_fractions_that_leave_nothing_to_train_are_shown_at_their_line(tmp_path: Path) -> None:
+    assert refusal(tmp_path, thinking_sft="fractions:\n  test: 0.5\n  validation: 0.6\n") == (
+        "specs/mine/thinking_sft.yaml:3:15: fractions.validation: validation 0.6 + test 0.5 must be at least 0 and "
+        "below 1, for the rest is train (test: line 2)\n    validation: 0.6\n                ^"
+    )
+
+
+def test_a_type_in_capitals_is_told_its_spelling(tmp_path: Path) -> None:
+    assert refusal(tmp_path, gguf="types: [f16, Q4_K_M]\n") == (
+        "specs/mine/gguf.yaml:1:14: types[1]: Q4_K_M: types are written in small letters: q4_k_m\n"
+        "    types: [f16, Q4_K_M]\n                 ^"
+    )
+
+
+def test_steps_may_replace_inherited_epochs_and_null_brings_epochs_back(tmp_path: Path) -> None:
+    table = contents.read(ROOT)
+    shutil.copytree(ROOT / "specs" / "tiny", tmp_path / "specs" / "tiny")
+    for name, parent, text in [("by_epochs", "tiny", "steps: null, epochs: 2"), ("by_steps", "by_epochs", "steps: 7")]:
+        (tmp_path / "specs" / name).mkdir()
+        (tmp_path / "specs" / name / "profile.yaml").write_text(f"extends: {parent}\n", "utf-8")
+        (tmp_path / "specs" / name / "adapter.yaml").write_text(f"train: {{{text}}}\n", "utf-8")
+
+    train = spec.load(profiles.read(tmp_path, "by_steps", table.renamed), table.models)["adapter"].train  # type: ignore[attr-defined]
+    assert (train.steps, train.epochs) == (7, 2)
