@@ -15,6 +15,12 @@ from tests.house import House
 pytestmark = pytest.mark.slow
 
 
+@pytest.fixture(autouse=True)
+def simple(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a terminal that can redraw lines, `test_screen` looks."""
+    monkeypatch.setenv("TERM", "dumb")
+
+
 def watched(house: House, *args: str) -> list[str]:
     """What doit says of stages on a terminal."""
     import pty
