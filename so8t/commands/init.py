@@ -11,6 +11,7 @@ from doit.exceptions import InvalidCommand
 
 from so8t.commands.plain import Plain
 from so8t.drafts import base, data, profile
+from so8t.drafts.draft import Draft
 from so8t.engine import plan
 from so8t.errors import StageError, UserError
 from so8t.store.atomic import write_atomic
@@ -78,7 +79,7 @@ def run(project: Path, path: Path, named: str | None, name: str = "") -> list[st
     folder = project / "specs" / called
     if folder.exists():
         raise StageError(f"specs/{called} exists already: choose another one with --name")
-    draft = profile.Draft(called, data.look(project, path), base.look(project, named))
+    draft = Draft(called, data.look(project, path), base.look(project, named))
     made = profile.files(draft)
     folder.mkdir(parents=True)
     for file, text in made.items():
