@@ -47,27 +47,27 @@ class Screen:
             os.dup2(target, handle)
 
     def _run(self) -> None:
-        with contextlib.suppress(OSError):  # the terminal is gone, and with it whoever looked
-            while True:
-                ready, _, _ = select.select([self._heard, self._woken], [], [], _REDRAW if self._draws else None)
-                if self._heard in ready:
-                    self._pass(os.read(self._heard, 1 << 16))
-                elif self._woken in ready:
-                    os.read(self._woken, 1)
-                    self._draws = False
-                    self._pass(b"")
-                    self._quiet.set()
-                elif not self._line_is_open:
-                    self._pass(b"")
+        while True:
+            ready, _, _ = select.select([self._heard, self._woken], [], [], _REDRAW if self._draws else None)
+            if self._heard in ready:
+                self._pass(os.read(self._heard, 1 << 16))
+            elif self._woken in ready:
+                os.read(self._woken, 1)
+                self._draws = False
+                self._pass(b"")
+                self._quiet.set()
+            elif not self._line_is_open:
+                self._pass(b"")
 
     def _pass(self, text: bytes) -> None:
         """What was printed, and the lines below it, in one go."""
         if text:
             self._line_is_open = not text.endswith(b"\n")
-        lines = self._lines() if self._draws and not self._line_is_open else []
-        wiped = b"" if not self._drawn else b"\r" + b"\x1b[A" * (self._drawn - 1) + b"\x1b[J"
-        self._drawn = len(lines)
-        _write(self._terminal, wiped + text + "\n".join(lines).encode())
+        with contextlib.suppress(OSError):  # the terminal is gone, and with it whoever looked; the pipe must not fill
+            lines = self._lines() if self._draws and not self._line_is_open else []
+            wiped = b"" if not self._drawn else b"\r" + b"\x1b[A" * (self._drawn - 1) + b"\x1b[J"
+            self._drawn = len(lines)
+            _write(self._terminal, wiped + text + "\n".join(lines).encode())
 
     def _lines(self) -> list[str]:
         size = os.get_terminal_size(self._terminal)

@@ -51,13 +51,16 @@ class Terminal:
             self._stream.feed(os.read(self._ours, 1 << 16))
         return self.lines
 
+    def close(self) -> None:
+        os.close(self._ours)
+
     def rest(self) -> list[str]:
         try:
             while piece := os.read(self._ours, 1 << 16):
                 self._stream.feed(piece)
         except OSError:  # Linux' word for the end of a terminal
             pass
-        os.close(self._ours)
+        self.close()
         return self.lines
 
 
@@ -112,3 +115,18 @@ def test_a_simple_terminal_gets_plain_lines(house: House) -> None:
 
     assert [line.partition(" in ")[0] for line in terminal.rest()][-2:] == ["数 3 を読みました", "   parity: built"]
     assert doing.wait(30) == 0
+
+
+@pytest.mark.soak
+def test_a_terminal_that_goes_away_stops_no_build(house: House) -> None:
+    telling(house)
+    long = '            print("長" * 100_000, file=sys.stderr)\n'
+    house.edit("stages/parity.py", '            print(f"', f'{long}            print(f"')
+    house.hold("parity")
+    terminal = Terminal()
+    doing = terminal.start(house, "parity")
+    terminal.until(lambda lines: bool(lines) and lines[-1].endswith("stages"))
+    terminal.close()
+    house.release("parity")
+
+    assert (doing.wait(60), house.noted()[-1]) == (0, "parity of 3")
