@@ -37,11 +37,13 @@ class Profile:
 
     @property
     def task(self) -> str:
-        return self.tasks.get(label(self.project, self.chain[0]), "")
+        """Its own; a folder that is not written yet, as of a sweep, has its parent's."""
+        known = (self.tasks.get(label(self.project, folder)) for folder in self.chain)
+        return next(filter(None, known), USUAL_TASK)
 
     def task_of(self, file: str) -> str:
-        """Of the profile that a file belongs to, by the name that messages call it."""
-        return self.tasks.get(file.rpartition("/")[0], "")
+        """Of the profile that a file belongs to, by the name that messages call it; a command line is this one's."""
+        return self.tasks.get(file.rpartition("/")[0], self.task)
 
     @property
     def warnings(self) -> tuple[str, ...]:

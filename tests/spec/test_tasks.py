@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -10,7 +11,7 @@ import pytest
 from pydantic import BaseModel, Field
 
 from so8t.errors import SpecError
-from so8t.spec import load, profile
+from so8t.spec import load, profile, yamltree
 from so8t.spec.fields import SpecModel, each, only
 
 
@@ -115,3 +116,22 @@ def test_what_lies_deeper_is_refused_by_its_path_and_inherited_without_it(tmp_pa
     (tmp_path / "specs/talk/sft.yaml").unlink()
     found = loaded(tmp_path, "talk", {"tiny/sft.yaml": text})
     assert found == Sft(sources=(Source(name="a"), Source(name="b", fields=Fields(text="q"))))
+
+
+@pytest.mark.parametrize(("name", "task"), [("tiny", "four_class"), ("talk", "chat")])
+def test_values_of_a_command_line_over_a_profile_have_its_task(tmp_path: Path, name: str, task: str) -> None:
+    files = {**CHATTING, "talk/sft.yaml": "learn: every\n"}
+    loaded(tmp_path, name, files)
+    read = profile.read(tmp_path, name)
+    said = yamltree.read(
+        b"direct: 0.75\n" + (b"format: think\n" if task == "chat" else b"format: headings\n"), "command line"
+    )
+    over = {"sft": yamltree.merge(said.root, read.files["sft"])}
+    laid = replace(read, name="new", chain=(tmp_path / "specs/new", *read.chain), files={**read.files, **over})
+
+    assert laid.task == task
+    assert load.load(laid, {"sft": Sft})["sft"] == (
+        Sft(format="think", learn="every", direct=0.75)
+        if task == "chat"
+        else Sft(format="headings", system="判定して答えます。", policies={"ALLOW": "a"}, direct=0.75)
+    )
