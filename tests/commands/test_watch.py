@@ -101,6 +101,8 @@ def test_the_page_in_a_browser_wide_and_narrow(house: House, watched: Watched, t
     with browser.page(tmp_path / "browser", watched.url, 1280, 900) as page:
         wait_for(lambda: page.value("document.querySelectorAll('#stages li').length") == 5)
         assert page.value("document.querySelector('li.running b').textContent") == "parity"
+        spoken = "[...document.querySelectorAll('[role=progressbar]')].map(e => e.ariaLabel + ' ' + e.ariaValueNow)"
+        assert page.value(spoken) == ["whole build 20", "parity 33"]
         for width in (1280, 400):
             size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
             page.call("Emulation.setDeviceMetricsOverride", **size)
