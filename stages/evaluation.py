@@ -16,7 +16,7 @@ from pydantic import AfterValidator, Field, model_validator
 from so8t.engine.stage import Inputs, Stage
 from so8t.errors import Missed, StageError
 from so8t.formats import declared
-from so8t.spec.fields import SpecModel, execution, only
+from so8t.spec.fields import At, SpecModel, execution, only
 
 if TYPE_CHECKING:
     from so8t.evals.asking import Way
@@ -113,6 +113,23 @@ class Spec(SpecModel):
             if len(set(named)) < len(named):
                 raise ValueError(f"{name}: one of them is named twice")
         return self
+
+
+def agrees(spec: Spec, specs: Mapping[str, Any]) -> Iterator[At]:
+    scores, types = specs["adapter_scores"], specs["gguf"].types
+    for split in spec.splits:
+        if split not in scores.splits:
+            text = f"adapter_scores does not answer {split}: name it in splits of adapter_scores.yaml, too"
+            yield At(text, "evaluation.splits", "adapter_scores.splits")
+    answered, asked = scores.conversations, spec.conversations
+    if answered and (asked is None or asked > answered):
+        text = f"adapter_scores answers the first {answered} records of a split, and evaluation asks {asked or 'all'}"
+        text = f"{text}: set conversations to the same number in both"
+        yield At(text, "adapter_scores.conversations", "evaluation.conversations")
+    for kind in spec.types or ():
+        if kind not in types:
+            text = f"{kind} is not in types of gguf.yaml ({', '.join(types)}): add it there, or leave it out here"
+            yield At(text, "evaluation.types", "gguf.types")
 
 
 def build(inputs: Inputs, out: Path, spec: Spec) -> None:
@@ -314,5 +331,6 @@ STAGE = Stage(
         "adapter_scores/samples.jsonl",
     ),
     gives=("scores.json", "samples.jsonl", "plots/"),
+    agrees=agrees,
     packages=("orjson", "cyllama", "gguf", "numpy", "matplotlib", "pillow"),
 )

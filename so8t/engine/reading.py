@@ -6,7 +6,7 @@ import importlib.util
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from so8t.engine.stage import Stage
 from so8t.errors import StageError
 from so8t.spec import load as spec
 from so8t.spec import profile as profiles
-from so8t.spec.fields import semantic
+from so8t.spec.fields import At, semantic
 from so8t.spec.settings import Settings
 from so8t.store import code
 from so8t.store.code import Known
@@ -37,6 +37,7 @@ def read(project: Path, profile: str) -> tuple[dict[str, Any], list[Path]]:
     table = contents.read(project)
     found = profiles.read(project, profile, table.renamed)
     models, settings = spec.load(found, table.models), spec.settings(found)
+    spec.agreed(found, contradictions(table, models))
     rows = _rows(project, table.stages, {**models, profiles.SETTINGS: settings})
     _check_graph(rows)
     facts = {
@@ -45,6 +46,13 @@ def read(project: Path, profile: str) -> tuple[dict[str, Any], list[Path]]:
         "rows": [dict(vars(row)) for row in rows.values()],
     }
     return facts, [*found.watch, *_code_files(_roots(project)), *_distributions(project)]
+
+
+def contradictions(table: contents.Contents, models: Mapping[str, BaseModel]) -> Iterator[At]:
+    """Of every stage's spec with others'."""
+    for name, stage in table.stages.items():
+        if stage.agrees:
+            yield from stage.agrees(models[name], models)
 
 
 def _rows(project: Path, stages: Mapping[str, Stage], models: Mapping[str, BaseModel]) -> dict[str, Row]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel
 
 if TYPE_CHECKING:
+    from so8t.spec.fields import At
     from so8t.store.layout import Layout
     from so8t.store.manifest import File
 
@@ -63,6 +64,7 @@ class Stage:
     A `resumable` stage finds its unfinished work folder again; a `precious` one took hours,
     so the store keeps a real second copy whatever its size.
     `lacks` says of a spec what a build needs and this machine has not; a run asks before it builds its first stage.
+    `agrees` says of its spec, and of all specs by name, what they say against each other, by keys ("gguf.types").
     One `on_request` reaches out of the project: it is built only when it is named.
     `outside`, of such a stage, takes its spec and its artifact's folder and says why what it made out there is no
     longer so; a StageError says that it cannot be told.  It is asked only where somebody asks about the stage.
@@ -81,5 +83,6 @@ class Stage:
     resumable: bool = False
     precious: bool = False
     lacks: Callable[[Any], Iterable[str]] | None = None
+    agrees: Callable[[Any, Mapping[str, Any]], Iterable[At]] | None = None
     on_request: bool = False
     outside: Callable[[Any, Path], Iterable[str]] | None = None

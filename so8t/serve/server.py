@@ -45,7 +45,10 @@ def listen(settings: Serve) -> socket.socket:
         door.listen(2048)  # from here on clients may come; they are heard once the application is there
     except OSError as error:
         door.close()
-        raise UserError(f"serve: cannot listen at {settings.host}:{settings.port}: {error.strerror}") from None
+        raise UserError(
+            f"serve: cannot listen at {settings.host}:{settings.port}: {error.strerror}; set another serve.port, "
+            "or 0 for any that is free"
+        ) from None
     return door
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,7 @@ from so8t.serve import keys
 from so8t.serve.settings import Ollama, Serve
 from so8t.spec import load as spec
 from so8t.spec import profile as profiles
+from so8t.spec.fields import At
 from so8t.store.layout import Layout
 
 if TYPE_CHECKING:
@@ -63,8 +64,17 @@ def read(project: Path, profile: str, development: bool = False) -> Serving:
         raise UserError(
             f"serve.host {settings.host} lets other machines in: name a file of bearer tokens in serve.tokens"
         )
+    spec.agreed(found, _not_built(settings, models[GGUF]))
     layout = Layout(project, project / spec.settings(found).artifacts, profile)
     return Serving(settings, sft.policies, models[GGUF].name, layout)  # type: ignore[attr-defined]
+
+
+def _not_built(settings: Serve, gguf: Any) -> Iterator[At]:
+    """A type that `doit gguf` would not make."""
+    kind = "" if isinstance(settings.backend, Ollama) else settings.backend.quantisation
+    if kind and kind not in gguf.types:
+        text = f"{kind} is not in types of gguf.yaml ({', '.join(gguf.types)}): add it there, or serve one of these"
+        yield At(text, "serve.backend.quantisation", "gguf.types")
 
 
 def run(project: Path, profile: str, development: bool = False) -> None:

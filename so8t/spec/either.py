@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from so8t.spec.fields import INSTEAD
 from so8t.spec.mistakes import Mistake
-from so8t.spec.profile import Profile, label
+from so8t.spec.profile import Profile
 from so8t.spec.yamltree import Entry, Node, dotted
 
 Path = tuple[str, ...]
@@ -35,7 +35,7 @@ def _below(profile: Profile, node: Node, model: type[BaseModel], path: Path) -> 
 
 def _clash(profile: Profile, path: Path, entry: Entry, other: Path, beside: Entry) -> Iterator[Mistake]:
     """`path` counts where both are given, so that it may be given over what is inherited."""
-    own, its = (_distance(profile, each.key.file.name) for each in (entry, beside))
+    own, its = (profile.distance(each) for each in (entry, beside))
     if own == its:
         text = f"counts instead of {other[-1]}, which line {beside.key.line} gives too: remove one of them"
         yield Mistake(entry.key, f"{dotted(path)}: {text}")
@@ -43,8 +43,3 @@ def _clash(profile: Profile, path: Path, entry: Entry, other: Path, beside: Entr
         where = f"{entry.key.file.name}:{entry.key.line}"
         text = f"{path[-1]} of {where} is inherited and counts instead: write {path[-1]}: null beside it"
         yield Mistake(beside.key, f"{dotted(other)}: {text}")
-
-
-def _distance(profile: Profile, file: str) -> int:
-    folders = [label(profile.project, folder) for folder in profile.chain]
-    return folders.index(file.rpartition("/")[0])

@@ -12,7 +12,8 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from so8t.spec import either, issues, tasks, yamltree
+from so8t.spec import agree, either, issues, tasks, yamltree
+from so8t.spec.fields import At
 from so8t.spec.issues import Found
 from so8t.spec.mistakes import Mark, Mistake, SpecText, did_you_mean, error
 from so8t.spec.profile import SETTINGS, Profile, label
@@ -37,6 +38,12 @@ def check(profile: Profile, models: Mapping[str, type[BaseModel]]) -> tuple[dict
     _validate(profile, SETTINGS, Settings, mistakes)
     mistakes += _unknown_stages(profile, models)
     return {stage: model for stage, model in loaded.items() if model is not None}, mistakes
+
+
+def agreed(profile: Profile, causes: Iterable[At]) -> None:
+    """SpecError if specs that are right by themselves contradict each other."""
+    if found := agree.mistakes(profile, causes):
+        raise error(found)
 
 
 def settings(profile: Profile) -> Settings:

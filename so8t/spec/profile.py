@@ -10,7 +10,7 @@ from so8t.errors import SpecError
 from so8t.spec import renames, yamltree
 from so8t.spec.mistakes import Mark, Mistake, SpecText, alternatives, did_you_mean, error, show
 from so8t.spec.renames import Outdated, Table
-from so8t.spec.yamltree import Node, Tree
+from so8t.spec.yamltree import Entry, Node, Tree
 from so8t.store.atomic import write_atomic
 
 FOLDER = "specs"
@@ -44,6 +44,10 @@ class Profile:
     def task_of(self, file: str) -> str:
         """Of the profile that a file belongs to, by the name that messages call it; a command line is this one's."""
         return self.tasks.get(file.rpartition("/")[0], self.task)
+
+    def distance(self, entry: Entry) -> int:
+        """How many profiles further up a key is written; 0: in this one."""
+        return [label(self.project, each) for each in self.chain].index(entry.key.file.name.rpartition("/")[0])
 
     @property
     def warnings(self) -> tuple[str, ...]:

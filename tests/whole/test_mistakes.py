@@ -1,14 +1,23 @@
-"""The mistakes that new users made, and the whole screen of each: where, what, what to do, and a code that is not 0."""
+"""The mistakes that new users made, and the whole screen of each: where, what, what to do, and a code that is not 0.
+
+Those of data stand in tests/stages, of bases in tests/models, of devices in test_lacking, of Ctrl-C in
+test_interruptions, of requests in tests/serve.
+"""
 
 from __future__ import annotations
 
+import re
 import shutil
+import socket
 from pathlib import Path
 
 import pytest
 
 from so8t.engine import contents
-from so8t.errors import SpecError
+from so8t.engine.reading import contradictions
+from so8t.errors import SpecError, UserError
+from so8t.serve import server, start
+from so8t.serve.settings import Serve
 from so8t.spec import load as spec
 from so8t.spec import profile as profiles
 from tests.house import House
@@ -93,8 +102,10 @@ def refusal(project: Path, **files: str) -> str:
     (project / "specs" / "mine").mkdir()
     for name, text in {"profile": "extends: tiny\n", **files}.items():
         (project / "specs" / "mine" / f"{name}.yaml").write_text(text, "utf-8")
+    found = profiles.read(project, "mine", table.renamed)
     with pytest.raises(SpecError) as refused:
-        spec.load(profiles.read(project, "mine", table.renamed), table.models)
+        models = spec.load(found, table.models)
+        spec.agreed(found, contradictions(table, models))
     return str(refused.value)
 
 
@@ -127,3 +138,51 @@ def test_steps_may_replace_inherited_epochs_and_null_brings_epochs_back(tmp_path
 
     train = spec.load(profiles.read(tmp_path, "by_steps", table.renamed), table.models)["adapter"].train  # type: ignore[attr-defined]
     assert (train.steps, train.epochs) == (7, 2)
+
+
+# ---- two specs, each right by itself -----------------------------------------------------------------------------
+
+
+def test_scores_of_fewer_records_than_the_evaluation_asks_are_refused_before_the_training(tmp_path: Path) -> None:
+    assert refusal(tmp_path, adapter_scores="conversations: 20\n", evaluation="conversations: 240\n") == (
+        "specs/mine/adapter_scores.yaml:1:16: conversations: adapter_scores answers the first 20 records of a split, "
+        "and evaluation asks 240: set conversations to the same number in both "
+        "(evaluation.conversations: specs/mine/evaluation.yaml:1)\n"
+        "    conversations: 20\n                   ^"
+    )
+
+
+def test_splits_and_types_that_no_other_stage_makes_are_refused(tmp_path: Path) -> None:
+    assert refusal(tmp_path, evaluation="splits: [test_novel, test]\ntypes: [q6_k]\n") == (
+        "specs/mine/evaluation.yaml:1:9: splits: adapter_scores does not answer test: name it in splits of "
+        "adapter_scores.yaml, too (adapter_scores.splits: specs/tiny/adapter_scores.yaml:3)\n"
+        "    splits: [test_novel, test]\n            ^\n"
+        "specs/mine/evaluation.yaml:2:8: types: q6_k is not in types of gguf.yaml (f16, q8_0, q4_k_m): add it there, "
+        "or leave it out here (gguf.types: specs/tiny/gguf.yaml:4)\n"
+        "    types: [q6_k]\n           ^"
+    )
+
+
+def test_a_type_that_is_not_made_is_not_served(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "specs" / "tiny", tmp_path / "specs" / "tiny")
+    shutil.copytree(ROOT / "stages", tmp_path / "stages", ignore=shutil.ignore_patterns("__pycache__"))
+    serve = "backend:\n  kind: llamacpp\n  quantisation: q5_k_m\n"
+    (tmp_path / "specs" / "tiny" / "serve.yaml").write_text(serve, "utf-8")
+    with pytest.raises(SpecError) as refused:
+        start.read(tmp_path, "tiny")
+
+    assert str(refused.value) == (
+        "specs/tiny/serve.yaml:3:17: backend.quantisation: q5_k_m is not in types of gguf.yaml (f16, q8_0, q4_k_m): "
+        "add it there, or serve one of these (gguf.types: specs/tiny/gguf.yaml:4)\n"
+        "    quantisation: q5_k_m\n                  ^"
+    )
+
+
+def test_a_port_in_use_names_the_field() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(UserError) as refused:
+            server.listen(Serve(port=port))
+
+    said = re.fullmatch(r"serve: cannot listen at 127.0.0.1:(\d+): [^;]+; (.*)", str(refused.value))
+    assert said and said.groups() == (str(port), "set another serve.port, or 0 for any that is free")
