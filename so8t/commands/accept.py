@@ -9,8 +9,8 @@ import shutil
 
 from doit.exceptions import InvalidCommand
 
-from so8t.commands.plain import TaskCommand
 from so8t.engine.backend import check_stages, current_graph
+from so8t.engine.plain import TaskCommand
 from so8t.engine.status import Status
 from so8t.store import artifact, journal
 from so8t.store.locks import stage_lock

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from doit.exceptions import InvalidCommand
 
-from so8t.commands.plain import TaskCommand
 from so8t.commands.runs import JSON
 from so8t.engine.backend import current_graph
+from so8t.engine.plain import TaskCommand
 from so8t.errors import UserError
 from so8t.runs import text
 from so8t.runs.differences import Differences

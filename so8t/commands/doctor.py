@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from so8t.commands.plain import TaskCommand
 from so8t.engine.backend import current_graph
+from so8t.engine.plain import TaskCommand
 from so8t.engine.plan import Plan
 from so8t.engine.reading import NOT_INSTALLED
 from so8t.watch import machine

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from doit.exceptions import InvalidCommand
 
-from so8t.commands.plain import TaskCommand
 from so8t.engine.backend import current_graph
+from so8t.engine.plain import TaskCommand
 from so8t.engine.plan import Plan
 from so8t.engine.status import Session
 from so8t.spec.settings import size

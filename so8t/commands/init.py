@@ -9,10 +9,10 @@ from typing import Any
 
 from doit.exceptions import InvalidCommand
 
-from so8t.commands.plain import Plain
 from so8t.drafts import base, data, profile
 from so8t.drafts.draft import Draft
 from so8t.engine import plan
+from so8t.engine.plain import Plain
 from so8t.errors import StageError, UserError
 from so8t.store.atomic import write_atomic
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from so8t.commands.doctor import lacking
-from so8t.commands.plain import TaskCommand
 from so8t.engine.backend import check_stages, current_graph
 from so8t.engine.outlook import last
+from so8t.engine.plain import TaskCommand
 from so8t.engine.status import Session
 from so8t.errors import UserError
 from so8t.planning import bases, outline, sizes

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from doit.exceptions import InvalidCommand
 
-from so8t.commands.plain import TaskCommand
 from so8t.engine.backend import current_graph
+from so8t.engine.plain import TaskCommand
 from so8t.errors import UserError
 
 if TYPE_CHECKING:

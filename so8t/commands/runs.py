@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json as json_
 
-from so8t.commands.plain import TaskCommand
 from so8t.engine.backend import current_graph
+from so8t.engine.plain import TaskCommand
 from so8t.runs import text
 from so8t.runs.door import Runs
 

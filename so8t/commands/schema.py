@@ -7,8 +7,8 @@ from typing import Any
 
 from doit.exceptions import InvalidCommand
 
-from so8t.commands.plain import Plain
 from so8t.engine import contents, pages
+from so8t.engine.plain import Plain
 from so8t.errors import UserError
 from so8t.spec import profile, schema
 from so8t.spec.profile import label

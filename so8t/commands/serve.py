@@ -6,9 +6,9 @@ from typing import Any
 
 from doit.exceptions import InvalidCommand
 
-from so8t.commands.plain import TaskCommand
 from so8t.engine.backend import current_graph
 from so8t.engine.leaving import Left
+from so8t.engine.plain import TaskCommand
 from so8t.errors import UserError
 
 

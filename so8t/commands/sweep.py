@@ -7,11 +7,11 @@ import sys
 
 from doit.exceptions import InvalidCommand
 
-from so8t.commands.plain import TaskCommand
 from so8t.commands.runs import JSON
 from so8t.engine import plan as plans
 from so8t.engine.backend import check_stages, current_graph
 from so8t.engine.building import Ended
+from so8t.engine.plain import TaskCommand
 from so8t.engine.plan import Plan
 from so8t.errors import UserError
 from so8t.runs import sweep, text

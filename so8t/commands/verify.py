@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from so8t.commands.plain import TaskCommand
 from so8t.engine.backend import check_stages, current_graph
+from so8t.engine.plain import TaskCommand
 from so8t.engine.tasks import build
 from so8t.store import artifact
 

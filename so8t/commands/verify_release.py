@@ -6,9 +6,9 @@ from pathlib import Path
 
 from doit.exceptions import InvalidCommand
 
-from so8t.commands.plain import TaskCommand
 from so8t.commands.release import check_order
 from so8t.engine.backend import current_graph
+from so8t.engine.plain import TaskCommand
 
 _TEXT = {"type": str, "default": ""}
 

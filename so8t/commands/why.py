@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from so8t.commands.plain import TaskCommand
 from so8t.engine.backend import check_stages, current_graph
+from so8t.engine.plain import TaskCommand
 from so8t.engine.status import Session, Status
 
 SCREEN = 24  # lines
