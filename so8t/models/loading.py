@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -44,6 +45,7 @@ def load(
     model.requires_grad_(False)
     if quantise == "nf4" and device.type == "cpu":
         _check_blocks(model)
+        _keep_plain(model)
     return model
 
 
@@ -59,6 +61,18 @@ def _quantisation(bits: Bits, dtype: Any) -> Any:
     return BitsAndBytesConfig(
         load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype
     )
+
+
+def _keep_plain(model: nn.Module) -> None:
+    """Where a processor has AVX-512 for bfloat16, bitsandbytes packs 4-bit weights at the first look in eval mode.
+
+    They stay packed, and what packed weights compute has no gradient: after a validation, training would learn
+    something else, and a run that was continued something else again.
+    """
+    modules: Iterable[Any] = model.modules()
+    for module in modules:
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
 
 
 def _check_blocks(model: nn.Module) -> None:

@@ -71,9 +71,9 @@ def test_two_processes_one_or_one_after_two_leave_the_same_bytes(place: Place, t
 
 @pytest.mark.soak
 @pytest.mark.parametrize("name", VARIANTS)
-def test_one_two_and_four_processes_leave_the_same_bytes(place: Place, tmp_path: Path, name: str) -> None:
+def test_one_two_and_four_processes_leave_the_same_bytes(wide: Place, tmp_path: Path, name: str) -> None:
     changes, train = VARIANTS[name]
-    job = changed(place.job(**changes), **HARD, **train, lanes=4)
+    job = changed(wide.job(**changes), **HARD, **train, lanes=4)
 
     found = {count: trained(changed(job, processes=count), tmp_path / str(count)) for count in (1, 2, 4)}
 

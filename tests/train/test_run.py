@@ -209,6 +209,23 @@ def test_a_quantised_base_is_trained_and_the_run_repeats(wide: Place, tmp_path: 
     assert rows[-1]["task"] < rows[0]["task"] and max(rows[-1]["angle_max"]) > 0
 
 
+def test_a_look_in_eval_mode_leaves_a_4_bit_base_with_its_gradients(wide: Place) -> None:
+    """bitsandbytes would pack its weights then, on a processor that has AVX-512 for bfloat16."""
+    base = loading.load(wide.base, "float32", "nf4").eval()
+    embedded = torch.randn(1, 9, 64, generator=torch.Generator().manual_seed(0))
+
+    def gradient() -> torch.Tensor:
+        inputs = embedded.clone().requires_grad_()
+        base(inputs_embeds=inputs).logits.square().sum().backward()
+        assert inputs.grad is not None
+        return inputs.grad
+
+    before = gradient()
+    with torch.no_grad():
+        base(inputs_embeds=embedded)
+    assert before.norm() > 0 and torch.equal(gradient(), before)
+
+
 def test_bfloat16_trains_what_is_float32(place: Place, tmp_path: Path) -> None:
     run.train(place.job(precision="bfloat16"), tmp_path / "out")
     assert {tensor.dtype for tensor in weights(tmp_path / "out").values()} == {torch.float32}
