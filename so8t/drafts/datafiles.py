@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from so8t.drafts.draft import Draft, Line, text
+from so8t.drafts.draft import LARGE, Draft, Line, text
 
 
 def profile(draft: Draft) -> list[Line]:
@@ -78,13 +78,19 @@ def thinking_sft(draft: Draft) -> list[Line]:
             if draft.base.template
             else "the base has no template of its own"
         )
-        lines += [(f"chat: {chat}", why), ("direct: 0.2", "the share that is learned without thinking, too")]
+        lines += [(f"chat: {chat}", why), _direct(draft)]
     return [
         *lines,
         ("fractions:", "shares of the held-out splits"),
         (f"  validation: {draft.share:g}", f"watches training: about {draft.held_out} of {draft.data.count:,} records"),
         (f"  test: {draft.share:g}", "is asked at the end, and never learned"),
     ]
+
+
+def _direct(draft: Draft) -> Line:
+    if draft.base.parameters >= LARGE:
+        return "direct: 0.2", "the share that is learned without thinking, too"
+    return "direct: 0", "a small base cannot learn both; think: false gives an error, then"
 
 
 def _talks(draft: Draft) -> list[Line]:

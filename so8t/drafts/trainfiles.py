@@ -120,8 +120,16 @@ def evaluation(draft: Draft) -> list[Line]:
         ("splits: [test]", "the held-out records that are asked, as in adapter_scores"),
         ("conversations: 64", "of these the first so many; as in adapter_scores"),
         (f"longest: {draft.answer}", "tokens of an answer"),
-        *(_bounds(draft) if draft.task == "four_class" else ()),
+        *([*_bounds(draft), *_GRAMMAR] if draft.task == "four_class" else ()),
     ]
+
+
+_GRAMMAR: list[Line] = [
+    ("grammar:", "answers that broke the format, once more under the grammar that doit serve uses: all must keep it"),
+    ("  conversations: 8", "at most so many of each split"),
+    ("  text: 30", "characters of each text of such an answer"),
+    ("  longest: 750", "tokens of such an answer: a character may be four, and the answer has five texts"),
+]
 
 
 def _bounds(draft: Draft) -> Iterable[Line]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import shutil
+import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,10 +20,24 @@ from tests.house import House
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> House:
-    """Its plan is remembered by then, so that this process imports no toy stage."""
     house = House(tmp_path_factory.mktemp("house"))
     assert house.doit("doubled").code == 0
     return house
+
+
+@pytest.fixture(autouse=True)
+def toys(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A plan that is not remembered imports the toy stages here, under the name of the real ones."""
+    real = {name: sys.modules.pop(name) for name in _stages()}
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    yield
+    for name in _stages():
+        del sys.modules[name]
+    sys.modules.update(real)
+
+
+def _stages() -> list[str]:
+    return [name for name in sys.modules if name.partition(".")[0] == "stages"]
 
 
 @pytest.fixture

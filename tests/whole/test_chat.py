@@ -126,7 +126,12 @@ def test_the_task_enters_the_keys_of_the_stages_that_read_it(data: Chain, root: 
     rows = data.plan().rows
 
     assert [name for name, row in rows.items() if "profile.task" in row.spec] == ["labelled", "thinking_sft"]
-    data.write({"thinking_sft": {**specs()["thinking_sft"], "learn": "last"}, "evaluation": {"patterns": {"a": "b"}}})
+    data.write(
+        {
+            "thinking_sft": {**specs()["thinking_sft"], "learn": "last"},
+            "evaluation": {**specs()["evaluation"], "patterns": {"a": "b"}},
+        }
+    )
     changed = [name for name, row in data.plan().rows.items() if row.spec != rows[name].spec]
     data.write(specs())
     assert changed == ["thinking_sft", "evaluation"]

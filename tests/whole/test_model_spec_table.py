@@ -121,7 +121,7 @@ STALE: dict[str, list[tuple[str, dict[str, Any], Any]]] = {
     ],
     "curves": [("width", OWN, 8.0), ("dpi", OWN, 60)],
     "adapter_scores": [
-        ("splits", OWN, ["validation"]),
+        ("splits", OWN, ["test", "validation"]),
         ("conversations", OWN, 9),
         ("longest", OWN, 9),
         ("precision", OWN, "float32"),
@@ -262,6 +262,10 @@ READ = {  # other stages that look at the field, too
     "adapter.lora.targets": "chat_format",
     "adapter.train.max_gradient": "curves",
 }
+BESIDE: dict[str, dict[str, Any]] = {  # what must be said elsewhere for it, for these specs speak of each other
+    "adapter_scores.conversations": {"evaluation": {"conversations": 4}},
+    "evaluation.splits": {"adapter_scores": {"splits": ["test", "validation"]}},
+}
 ROWS = [
     (stage, *row, expected)
     for table, expected in ((STALE, True), (CURRENT, False))
@@ -298,11 +302,12 @@ def test_a_field_makes_its_stage_stale_or_none(
     pico: Pico, usual: dict[str, Any], stage: str, field: str, before: dict[str, Any], value: Any, expected: bool
 ) -> None:
     after = value if isinstance(value, dict) and "source" in value else merged(before, nested(field, value))
-    pico.write({stage: before})
-    then = pico.specs() if before else usual
+    beside = BESIDE.get(f"{stage}.{field}", {})
+    pico.write({stage: before, **beside})
+    then = pico.specs() if before or beside else usual
     pico.write({stage: after})
     now = pico.specs()
-    pico.write({stage: {}})
+    pico.write({name: {} for name in (stage, *beside)})
 
     changed = {stage, READ.get(f"{stage}.{field}", stage)} if expected else set()
     assert {name for name in now if now[name] != then[name]} == changed
