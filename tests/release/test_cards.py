@@ -76,6 +76,7 @@ def test_any_text_comes_back_from_the_head_as_it_was(value: str) -> None:
 
 def test_a_licence_that_the_hub_does_not_know_is_named_beside_other() -> None:
     assert licences.front("MIT") == {"license": "mit"}
+    assert licences.front("CDLA-Permissive-2.0") == {"license": "cdla-permissive-2.0"}
     assert licences.front("house-1.0") == {
         "license": "other",
         "license_name": "house-1.0",
