@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from transformers import TrainerState
 
+from so8t.errors import StageError
 from so8t.gate import attach
 from so8t.gate.layer import Gate
 from so8t.models import lanes, loading, order
@@ -137,7 +138,12 @@ def dealt(job: Job, trainer: GatedTrainer) -> Iterator[None]:
     if train.lanes == 1:
         yield
         return
-    count = lanes.processes(train.processes, train.lanes, train.threads) if trainer.args.device.type == "cpu" else 1
+    if trainer.args.device.type != "cpu" or trainer.args.world_size > 1:
+        raise StageError(
+            f"adapter: train.lanes: {train.lanes} is for a processor, and for processes that it starts by itself: "
+            "set lanes: 1 on a GPU and under torchrun"
+        )
+    count = lanes.processes(train.processes, train.lanes, train.threads)
     _say(f"{train.lanes} lanes in {count} {'process' if count == 1 else 'processes'}")
     learning, path = lora.trainable(trainer.learner).values(), trainer.folder / "lanes"
     settings = (job, trainer.recipe, trainer.folder)

@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -79,6 +80,21 @@ def test_one_two_and_four_processes_leave_the_same_bytes(wide: Place, tmp_path: 
 
     assert found[1] == found[2] == found[4]
     assert trained(changed(job, lanes=2, processes=2), tmp_path / "two lanes") != found[1]
+
+
+@pytest.mark.parametrize(("device", "processes"), [("cuda", 1), ("cpu", 2)])
+def test_lanes_are_refused_where_they_would_not_be_computed(place: Place, device: str, processes: int) -> None:
+    job = changed(place.job(), lanes=2)
+    args = SimpleNamespace(device=torch.device(device), world_size=processes)
+    trainer: Any = SimpleNamespace(recipe=SimpleNamespace(train=job.train), args=args)
+
+    with pytest.raises(StageError) as refused, run.dealt(job, trainer):
+        pass
+
+    assert str(refused.value) == (
+        "adapter: train.lanes: 2 is for a processor, and for processes that it starts by itself: set lanes: 1 on a GPU "
+        "and under torchrun"
+    )
 
 
 # ---- what lanes are made of
