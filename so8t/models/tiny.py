@@ -21,6 +21,7 @@ from so8t.models import documents, tokenizer
 from so8t.models.pretrain import Schedule, lane, pretrain
 from so8t.models.tokenizer import Symbols
 from so8t.spec.fields import SpecModel, execution
+from so8t.store.atomic import sync
 from so8t.watch.quiet import quiet
 
 if TYPE_CHECKING:
@@ -105,9 +106,19 @@ class Tiny(SpecModel):
 
 def build(spec: Tiny, train: Path, declaration: dict[str, Any], out: Path) -> Path:
     """Leave a standard checkpoint in `out`/model."""
-    folder, work = out / "model", out / "training"
-    for path in (folder, work):
-        path.mkdir(parents=True, exist_ok=True)
+    made, work = out / "model", out / "training"
+    if not made.exists():
+        folder = work / "model"  # anew: what a kill leaves beside a file that was being written is not of the model
+        shutil.rmtree(folder, ignore_errors=not folder.exists())
+        folder.mkdir(parents=True)
+        _build(spec, train, declaration, work, folder)
+        folder.replace(made)
+        sync(out)
+    shutil.rmtree(work, ignore_errors=not work.exists())
+    return made
+
+
+def _build(spec: Tiny, train: Path, declaration: dict[str, Any], work: Path, folder: Path) -> None:
     symbols = tokenizer.symbols(declaration)
     chat_format, thinking_format = chat.from_json(declaration["chat"]), thinking.from_json(declaration["thinking"])
     # a tokenizer
@@ -132,9 +143,6 @@ def build(spec: Tiny, train: Path, declaration: dict[str, Any], out: Path) -> Pa
             pretrain(model, batches, schedule, work / "state.safetensors", spec.checkpoint_every, lanes)
     with quiet():
         model.save_pretrained(str(folder))
-    del batches  # Windows removes no file that is mapped
-    shutil.rmtree(work)
-    return folder
 
 
 def _lanes(spec: Tiny, model: Phi3ForCausalLM, path: Path) -> AbstractContextManager[Lanes | None]:

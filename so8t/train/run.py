@@ -21,7 +21,7 @@ from so8t.gate.layer import Gate
 from so8t.models import lanes, loading, order
 from so8t.models.lanes import Lanes
 from so8t.models.numerics import deterministic
-from so8t.store.atomic import sync
+from so8t.store.atomic import move, sync
 from so8t.train import callbacks, checkpoints, lora, losses, optimizer, series, splits
 from so8t.train.checkpoints import Stop
 from so8t.train.conversations import Conversations, Rows, collate
@@ -36,7 +36,8 @@ from so8t.watch.quiet import quiet
 from so8t.weights import gatefiles
 
 STATE = "trainer_state.json"
-RESULT = "training.json"
+RESULT = "training.json"  # the last of the results
+_PRETTY = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
 
 
 # steps and the gates' layers -> who is told
@@ -50,18 +51,16 @@ def train(job: Job, out: Path, watched: Watched = Unwatched) -> Result:
     """
     work = out / "training"
     if not (out / RESULT).exists():
-        result = _run(job, work, out, watched)
-        for path in sorted(out.glob("*")) + sorted(out.glob("monitoring/*")):
-            sync(path)
-        last = work / RESULT  # not beside its place: what a kill leaves there would be part of the artifact
-        last.write_bytes(orjson.dumps(result.as_json(), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
-        sync(last)
-        last.replace(out / RESULT)
+        results = _run(job, work, watched)
+        for path in sorted(results.rglob("*"), key=lambda path: path.name == RESULT):
+            if path.is_file():
+                sync(path)
+                move(path, out / path.relative_to(results))
     shutil.rmtree(work, ignore_errors=not work.exists())
     return Result.from_json(orjson.loads((out / RESULT).read_bytes()))
 
 
-def _run(job: Job, work: Path, out: Path, watched: Watched) -> Result:
+def _run(job: Job, work: Path, watched: Watched) -> Path:
     work.mkdir(parents=True, exist_ok=True)
     checkpoints.sweep(work)
     device = lora.device(job.train)
@@ -71,7 +70,11 @@ def _run(job: Job, work: Path, out: Path, watched: Watched) -> Result:
         trainer = GatedTrainer(learner, data.rows, _recipe(job, data, device), gates, work)
         _check(job, trainer)
         _train(job, trainer, gates, data, samples, watched)
-        return _publish(job, trainer, gates, data, samples, out)
+        results = work / "results"  # made anew: what a kill leaves beside a file that was being written is no result
+        shutil.rmtree(results, ignore_errors=not results.exists())
+        made = _results(job, trainer, gates, data, samples, results)
+        (results / RESULT).write_bytes(orjson.dumps(made.as_json(), option=_PRETTY))
+        return results
 
 
 def model(job: Job, device: torch.device) -> tuple[Any, dict[int, Gate]]:
@@ -209,16 +212,16 @@ def _keep(learner: Any, folder: Path) -> None:
     checkpoints.publish(part, folder)
 
 
-def _publish(
-    job: Job, trainer: GatedTrainer, gates: Mapping[int, Gate], data: Data, samples: Series, out: Path
+def _results(
+    job: Job, trainer: GatedTrainer, gates: Mapping[int, Gate], data: Data, samples: Series, folder: Path
 ) -> Result:
-    """The weights that the spec asks for, and the series, into the artifact."""
+    """The weights that the spec asks for, and the series."""
     seen, done = callbacks.history(trainer.state), trainer.state.global_step
     published = callbacks.best_step(seen) if job.validation.publish == "best" else done
     if published != done:
         trainer._load_from_checkpoint(str(trainer.folder / f"{callbacks.BEST}{published}"))
-    save_weights(trainer.learner, out)
-    monitoring = out / "monitoring"
+    save_weights(trainer.learner, folder)
+    monitoring = folder / "monitoring"
     monitoring.mkdir(exist_ok=True)
     samples.sync()
     shutil.copyfile(samples.path, monitoring / "series.jsonl")

@@ -201,9 +201,17 @@ def test_shapes_that_do_not_fit_are_refused_together() -> None:
     )
 
 
-def test_a_finished_folder_is_finished_again_after_a_kill_before_the_end(pico: Path, sft: Path, tmp_path: Path) -> None:
-    """The files were there, the engine had not sealed them: the build runs once more."""
+def test_a_kill_before_the_end_costs_no_second_training(pico: Path, sft: Path, tmp_path: Path) -> None:
+    """The model was in place, the engine had not sealed it; and what a kill left of the files' making goes."""
     shutil.copytree(pico, tmp_path / "model")
-    folder = tiny.build(Tiny(**PICO), sft / "splits" / "train.jsonl", declaration(), tmp_path)
+    (tmp_path / "training" / "model").mkdir(parents=True)
+    (tmp_path / "training" / "model" / ".tmpDdOpIv").touch()
+    train = sft / "splits" / "train.jsonl"
 
-    assert digests(folder) == digests(pico)
+    assert digests(tiny.build(Tiny(**PICO), train, declaration(), tmp_path)) == digests(pico)
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+    shutil.rmtree(tmp_path / "model")
+    (tmp_path / "training" / "model").mkdir(parents=True)
+    (tmp_path / "training" / "model" / ".tmpDdOpIv").touch()
+    assert digests(tiny.build(Tiny(**PICO), train, declaration(), tmp_path)) == digests(pico)

@@ -98,7 +98,7 @@ def test_a_run_killed_before_its_results_were_in_place_only_publishes(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(run, "_publish", die)
+        patch.setattr(run, "_results", die)
         with pytest.raises(KeyboardInterrupt):
             run.train(job, tmp_path / "out")
     with monkeypatch.context() as patch:
@@ -106,6 +106,30 @@ def test_a_run_killed_before_its_results_were_in_place_only_publishes(
         again = run.train(job, tmp_path / "out")
 
     assert again == whole
+    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+
+
+def test_what_a_kill_leaves_of_a_half_written_result_is_no_part_of_the_artifact(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """safetensors writes into a file of a random name, which nobody removes after a kill."""
+    job = place.job(validation=Validation(conversations=0))
+    run.train(job, tmp_path / "whole")
+    left = []
+
+    def killed(_model: Any, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        left.append(folder / ".tmpDdOpIv")
+        left[0].touch()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run, "save_weights", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run.train(job, tmp_path / "out")
+    assert left[0].exists()
+
+    run.train(job, tmp_path / "out")
     assert contents(tmp_path / "out") == contents(tmp_path / "whole")
 
 
