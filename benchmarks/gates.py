@@ -1,6 +1,7 @@
 """Do gates earn their place?  The same budget for LoRA, LoRA with gates, gates alone and PEFT's OFT, on one base.
 
-    python benchmarks/gates.py [--profile smol] [--seeds 0 1 2] [--targets 0.1 0.3 0.9] [--rates 1] [--out FOLDER]
+    python benchmarks/gates.py [--profile smol] [--seeds 0 1 2] [--targets 0.1 0.3 0.9] [--rates 1] [--steps N]
+        [--threads N] [--ask N] [--out FOLDER]
 
 Needs the profile's base_model, chat_format and thinking_sft (run doit first); smol where it is built, else tiny.
 There are two budgets of trainable parameters, and only what has the same budget is compared: `full` is the LoRA of
@@ -8,6 +9,7 @@ the profile, beside which gates are next to nothing; `few` is what geodesic gate
 much on the projections behind the gates.  Data, steps and losses are the same; a seed draws the first weights and the
 order of the rows.  A target is how far gates are open after annealing (adapter.gates.target); a rate multiplies
 adapter.gates.learning_rate.
+The loss is that of 96 records which nobody trained on; `ask` of each split are answered besides, and judged.
 One run after another, each in a process of its own and kept in FOLDER: what is finished is not repeated.
 """
 
@@ -27,6 +29,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 BLOCK = 8  # of a gate, and of the OFT that is compared with gates alone
+HELD_OUT = 48  # records of each split, for the loss
 FIGURES = (("loss", 4), ("accuracy", 3), ("format_valid", 3), ("angle", 2), ("step_seconds", 3))
 
 
@@ -105,7 +108,8 @@ class Plan:
 
     profile: str
     steps: int | None
-    conversations: int | None
+    ask: int | None
+    threads: int | None
 
 
 def spec_of(plan: Plan, variant: Variant, seed: int) -> Any:
@@ -115,8 +119,7 @@ def spec_of(plan: Plan, variant: Variant, seed: int) -> Any:
 
     values: dict[str, Any] = dict(load(ROOT, plan.profile).rows["adapter"].values)
     train, gates = {**values["train"], "seed": seed}, {**values["gates"], "train": variant.kind != "none"}
-    if plan.steps is not None:
-        train["steps"] = plan.steps
+    train |= {name: value for name in ("steps", "threads") if (value := getattr(plan, name)) is not None}
     gates["learning_rate"] = min(1.0, gates["learning_rate"] * variant.rate)
     if variant.target:
         gates["target"] = variant.target
@@ -240,33 +243,43 @@ def angle(learner: Any, gates: Mapping[int, Any]) -> float | None:
 
 
 def ask(plan: Plan, model: Any, job: Any, folder: Path, work: Path) -> dict[str, Any]:
-    """Loss, classes and format over the held-out records that adapter_scores asks."""
+    """The loss over held-out records; classes and format of the answers to the first of them."""
     from transformers import AutoTokenizer
 
     from so8t.corpus.conversations import heldout
     from so8t.engine.plan import load
     from so8t.evals import greedy
-    from so8t.evals.scores import Scores
     from so8t.formats import chat
     from so8t.formats.encoding import Encoder
-    from so8t.store.answers import Answers
 
     spec = load(ROOT, plan.profile).rows["adapter_scores"].values
     tokenizer = AutoTokenizer.from_pretrained(str(job.base), local_files_only=True, trust_remote_code=job.remote_code)
-    most = spec["conversations"] if plan.conversations is None else plan.conversations
-    split = heldout(folder / "thinking_sft", spec["splits"], most, "adapter_scores: splits")
-    records = [record for found in split.values() for record in found]
+    split = heldout(folder / "thinking_sft", spec["splits"], HELD_OUT, "adapter_scores: splits")
+    every = [record for found in split.values() for record in found]
+    encoded = list(Encoder(tokenizer).each(chat.segments(record["messages"], job.chat) for record in every))
+    fill = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
+    most = spec["conversations"] if plan.ask is None else plan.ask
+    told = answers([record for found in split.values() for record in found[:most]], model, tokenizer, job, spec, work)
+    return {"loss": greedy.loss(model, encoded, spec["batch"], fill), **told}
+
+
+def answers(
+    records: Sequence[Any], model: Any, tokenizer: Any, job: Any, spec: Mapping[str, Any], work: Path
+) -> dict[str, Any]:
+    from so8t.evals import greedy
+    from so8t.evals.scores import Scores
+    from so8t.store.answers import Answers
+
+    if not records:
+        return {"accuracy": None, "format_valid": None, "records": 0}
     scores = Scores()
     prompts = [record["messages"][:-1] for record in records]
     with Answers(work / "answers.jsonl", lag=1.0) as kept:
         texts = greedy.generate(model, tokenizer, prompts, job.chat, spec["batch"], spec["longest"], kept, "gates")
         for record, text in zip(records, texts, strict=True):
             scores.add(record["label"], text, job.thinking)
-    encoded = list(Encoder(tokenizer).each(chat.segments(record["messages"], job.chat) for record in records))
-    fill = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
     figures = scores.figures()
-    told = {name: figures[name] for name in ("accuracy", "format_valid", "records")}
-    return {"loss": greedy.loss(model, encoded, spec["batch"], fill), **told}
+    return {name: figures[name] for name in ("accuracy", "format_valid", "records")}
 
 
 # ---- all runs
@@ -320,13 +333,14 @@ def main() -> None:
     parser.add_argument("--targets", type=float, nargs="+", default=[0.1, 0.3, 0.9], help="how far gates are opened")
     parser.add_argument("--rates", type=float, nargs="+", default=[1.0], help="multiples of the gates' learning rate")
     parser.add_argument("--steps", type=int, help="of training, instead of the profile's")
-    parser.add_argument("--conversations", type=int, help="that are asked of each split, instead of the profile's")
+    parser.add_argument("--threads", type=int, help="of torch, instead of the profile's")
+    parser.add_argument("--ask", type=int, help="records of each split that are answered, instead of the profile's")
     parser.add_argument("--only", nargs="+", default=[], help="variants whose names in FOLDER begin so")
     parser.add_argument("--out", type=Path, default=ROOT / "artifacts" / "gates", help="where runs are kept")
     parser.add_argument("--one", nargs=2, metavar=("VARIANT", "SEED"), help=argparse.SUPPRESS)
     asked = parser.parse_args()
     sys.path.insert(0, str(ROOT))
-    plan = Plan(chosen(asked.profile), asked.steps, asked.conversations)
+    plan = Plan(chosen(asked.profile), asked.steps, asked.ask, asked.threads)
     every = {variant.slug: variant for variant in variants(asked.targets, asked.rates)}
     folder = asked.out / plan.profile
     if asked.one:
@@ -335,12 +349,12 @@ def main() -> None:
         figures = learn(plan, every[slug], seed, folder / f"{slug}-{seed}.work")
         keep(folder / f"{slug}-{seed}.json", wanted, figures)
         return
-    found: dict[Variant, list[dict[str, Any]]] = {}
-    for slug, variant in every.items():
-        if asked.only and not slug.startswith(tuple(asked.only)):
-            continue
-        found[variant] = [one(plan, variant, seed, folder) for seed in asked.seeds]
-        print(f"gates: {variant.budget}: {variant.name}: {len(asked.seeds)} runs", file=sys.stderr, flush=True)
+    chosen_ones = [each for slug, each in every.items() if not asked.only or slug.startswith(tuple(asked.only))]
+    found: dict[Variant, list[dict[str, Any]]] = {variant: [] for variant in chosen_ones}
+    for seed in asked.seeds:  # so that a table of fewer seeds is there early
+        for variant in chosen_ones:
+            found[variant].append(one(plan, variant, seed, folder))
+            print(f"gates: {variant.budget}: {variant.name}: seed {seed}", file=sys.stderr, flush=True)
     print(table(found))
 
 
