@@ -299,16 +299,32 @@ def keep(path: Path, wanted: Mapping[str, Any], figures: Mapping[str, Any]) -> N
     part.replace(path)
 
 
-def table(found: Mapping[Variant, Sequence[Mapping[str, Any]]]) -> str:
-    """A row for each variant: the mean over seeds, and from the lowest to the highest."""
-    lines = ["| budget | what learns | parameters | " + " | ".join(name for name, _ in FIGURES) + " |"]
-    lines.append("|---" * (3 + len(FIGURES)) + "|")
+def columns(found: Mapping[Variant, Sequence[Mapping[str, Any]]]) -> tuple[tuple[str, int], ...]:
+    """The figures that some run has, with their digits."""
+    there = [run for runs in found.values() for run in runs]
+    return tuple(each for each in FIGURES if any(run[each[0]] is not None for run in there))
+
+
+def rows(found: Mapping[Variant, Sequence[Mapping[str, Any]]]) -> list[list[str]]:
+    """For each variant: the mean over seeds, and from the lowest to the highest."""
+    lines = [["budget", "what learns", "parameters", *(name for name, _ in columns(found))]]
     for variant, runs in found.items():
-        parameters = sorted({run["parameters"] for run in runs})
-        cells = [variant.budget, variant.name, " to ".join(f"{count:,}" for count in parameters)]
-        cells += [_cell([run[name] for run in runs], digits) for name, digits in FIGURES]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+        parameters = " to ".join(f"{count:,}" for count in sorted({run["parameters"] for run in runs}))
+        figures = [_cell([run[name] for run in runs], digits) for name, digits in columns(found)]
+        lines.append([variant.budget, variant.name, parameters, *figures])
+    return lines
+
+
+def table(lines: Sequence[Sequence[str]]) -> str:
+    head, *others = ["| " + " | ".join(cells) + " |" for cells in lines]
+    return "\n".join([head, "|---" * len(lines[0]) + "|", *others])
+
+
+def worth(plan: Plan, seeds: int, lines: Sequence[Sequence[str]]) -> str:
+    """What the report shows of it."""
+    steps = spec_of(plan, Variant("full", "lora"), 0).train.steps
+    told = {"profile": plan.profile, "steps": steps, "seeds": seeds, "held_out": 2 * HELD_OUT}
+    return json.dumps({**told, "columns": lines[0], "rows": lines[1:]}, indent=2) + "\n"
 
 
 def _cell(values: Sequence[float | None], digits: int) -> str:
@@ -337,6 +353,7 @@ def main() -> None:
     parser.add_argument("--ask", type=int, help="records of each split that are answered, instead of the profile's")
     parser.add_argument("--only", nargs="+", default=[], help="variants whose names in FOLDER begin so")
     parser.add_argument("--out", type=Path, default=ROOT / "artifacts" / "gates", help="where runs are kept")
+    parser.add_argument("--json", type=Path, help="where the table goes besides, as so8t/report/look/gates.json is")
     parser.add_argument("--one", nargs=2, metavar=("VARIANT", "SEED"), help=argparse.SUPPRESS)
     asked = parser.parse_args()
     sys.path.insert(0, str(ROOT))
@@ -355,7 +372,10 @@ def main() -> None:
         for variant in chosen_ones:
             found[variant].append(one(plan, variant, seed, folder))
             print(f"gates: {variant.budget}: {variant.name}: seed {seed}", file=sys.stderr, flush=True)
-    print(table(found))
+    lines = rows(found)
+    print(table(lines))
+    if asked.json:
+        asked.json.write_text(worth(plan, len(asked.seeds), lines), "utf-8")
 
 
 def one(plan: Plan, variant: Variant, seed: int, folder: Path) -> dict[str, Any]:

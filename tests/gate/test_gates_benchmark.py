@@ -81,10 +81,21 @@ def test_the_table_has_means_and_spread(gates: Any) -> None:
     other = {**one, "loss": 2.0, "accuracy": 0.75, "step_seconds": 0.3}
     lora, turned = gates.variants([0.9], [1.0])[:2]
 
-    assert gates.table({lora: [one, other], turned: [{**one, "angle": 12.345}]}) == (
+    lines = gates.rows({lora: [one, other], turned: [{**one, "angle": 12.345}]})
+
+    assert gates.table(lines) == (
         "| budget | what learns | parameters | loss | accuracy | format_valid | angle | step_seconds |\n"
         "|---|---|---|---|---|---|---|---|\n"
         "| full | LoRA | 1,794 | 1.5000 (1.0000 to 2.0000) | 0.625 (0.500 to 0.750) | 1.000 |  | "
         "0.200 (0.100 to 0.300) |\n"
         "| full | LoRA + gates (geodesic to 0.9) | 1,794 | 1.0000 | 0.500 | 1.000 | 12.35 | 0.100 |"
     )
+
+
+def test_a_column_that_no_run_has_is_left_out(gates: Any) -> None:
+    run = {"loss": 1.0, "accuracy": None, "format_valid": None, "angle": None, "step_seconds": 0.1, "parameters": 2}
+
+    assert gates.rows({gates.Variant("few", "oft"): [run]}) == [
+        ["budget", "what learns", "parameters", "loss", "step_seconds"],
+        ["few", "OFT", "2", "1.0000", "0.100"],
+    ]
