@@ -15,6 +15,9 @@ from so8t.corpus.ingest import Tally, ingest
 from so8t.corpus.sources import Declaration, check_named_once, patterns
 from so8t.engine.stage import Inputs, Stage
 from so8t.spec.fields import SpecModel
+from so8t.web import refusals
+
+REFUSALS = "raw.refusals"  # beside the sources, by their names
 
 
 class Spec(SpecModel):
@@ -28,6 +31,8 @@ class Spec(SpecModel):
     """The largest share of records that may be put aside; more fails the build, and what was put aside can be seen."""
     max_line: int = Field(16 << 20, ge=1 << 10, le=1 << 30)
     """The longest line to read, in bytes; a longer one is bad input and is never held in memory as a whole."""
+    refusals: str | None = None
+    """A file of URLs whose sites say no now, as `doit recheck` writes it: records from them are left out."""
 
     @field_validator("sources")
     @classmethod
@@ -40,11 +45,12 @@ class Spec(SpecModel):
 
 def build(inputs: Inputs, out: Path, spec: Spec) -> None:
     check_named_once(inputs.sources)
+    refused = {url for file in inputs.sources.get(REFUSALS, ()) for url in refusals.read(file.path)}
     tallies: dict[str, Tally] = {}
     with (out / "raw.jsonl").open("wb", 1 << 20) as kept, (out / "quarantined.jsonl").open("wb") as aside:
         for source in spec.sources:
             rows = source.open(inputs.sources[source.name], inputs.scratch, spec.max_line)
-            tallies[source.name] = ingest(source, rows, spec.bad_input == "strict", kept, aside)
+            tallies[source.name] = ingest(source, rows, spec.bad_input == "strict", kept, aside, refused)
     stats = {name: tally.plain() for name, tally in tallies.items()}
     (out / "stats.json").write_bytes(orjson.dumps(stats, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
     for name, tally in tallies.items():
@@ -60,6 +66,12 @@ def _report(tallies: dict[str, Tally]) -> None:
     records, aside = sum(t.records for t in tallies.values()), sum(t.aside for t in tallies.values())
     unit = "lines" if any(tally.unit == "line" for tally in tallies.values()) else "records"
     print(f"raw: {records:,} records from {len(tallies)} sources, {aside:,} {unit} quarantined", file=sys.stderr)
+    if refused := sum(tally.refused for tally in tallies.values()):
+        print(f"raw: {refused:,} records left out, because their sites say no now", file=sys.stderr)
+
+
+def _files(spec: Spec) -> dict[str, list[str]]:
+    return {**patterns(spec.sources), **({REFUSALS: [spec.refusals]} if spec.refusals else {})}
 
 
 STAGE = Stage(
@@ -67,6 +79,7 @@ STAGE = Stage(
     spec=Spec,
     build=build,
     gives=("raw.jsonl", "quarantined.jsonl", "stats.json"),
-    sources=lambda spec: patterns(spec.sources),
+    sources=_files,
+    hints=lambda spec: {REFUSALS: "doit recheck writes it; an empty file refuses nothing"},
     packages=("charset-normalizer", "orjson", "pyarrow", "python-calamine"),
 )

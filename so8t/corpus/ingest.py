@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain
@@ -25,6 +25,7 @@ class Tally:
     records: int = 0
     blank: int = 0
     beyond_limit: int = 0
+    refused: int = 0  # their sites said no since
     quarantined: Counter[str] = field(default_factory=Counter)
     labels: Counter[str] = field(default_factory=Counter)
     unit: Unit = "line"
@@ -41,7 +42,7 @@ class Tally:
 
     def check(self, source: str) -> None:
         """The readers number the lines, the tally counts what became of them: both must agree."""
-        placed = self.records + self.blank + self.aside + self.beyond_limit
+        placed = self.records + self.blank + self.aside + self.beyond_limit + self.refused
         if self.lines != placed:
             raise StageError(f"source {source}: {self.lines} lines were read, but {placed} are accounted for")
 
@@ -52,14 +53,25 @@ class Tally:
             "blank": self.blank,
             "quarantined": dict(sorted(self.quarantined.items())),
             "beyond_limit": self.beyond_limit,
+            **({"refused": self.refused} if self.refused else {}),
             "labels": {label: self.labels[label] for label in (*LABELS, "none") if self.labels[label]},
             "files": self.files,
             **({"read_as": self.read_as} if self.read_as else {}),
         }
 
 
-def ingest(source: Declared, found: Rows, strict: bool, kept: IO[bytes], aside: IO[bytes]) -> Tally:
-    """Write the source's records to `kept` and, unless strict, its unusable lines to `aside`."""
+def ingest(
+    source: Declared,
+    found: Rows,
+    strict: bool,
+    kept: IO[bytes],
+    aside: IO[bytes],
+    refused: Container[str] = frozenset(),
+) -> Tally:
+    """Write the source's records to `kept` and, unless strict, its unusable lines to `aside`.
+
+    A record from one of the URLs in `refused` is left out.
+    """
     tally = Tally(files=dict.fromkeys(found.files, 0), read_as=dict(found.read_as))
     source, rows = _understood(source, found, tally)
     convert, origin = content(source), provenance(source)
@@ -85,6 +97,9 @@ def ingest(source: Declared, found: Rows, strict: bool, kept: IO[bytes], aside: 
             aside.write(line(_aside(source, row, defect) | found.raw(row.data)))
             continue
         ours["source"] = origin(row.file, row.number, row.unit)
+        if ours["source"].get("url") in refused:
+            tally.refused += 1
+            continue
         kept.write(line(ours))
         tally.records += 1
         tally.labels[ours.get("label", "none")] += 1

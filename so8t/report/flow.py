@@ -56,6 +56,7 @@ def _raw(facts: Facts) -> Step | None:
         for reason, count in {
             "blank": source["blank"],
             "beyond_limit": source["beyond_limit"],
+            "refused": source.get("refused", 0),
             **source["quarantined"],
         }.items():
             counts[reason] = counts.get(reason, 0) + count

@@ -10,7 +10,7 @@ from so8t.report.facts import Facts, Made, StageFacts, Value
 from so8t.store.manifest import File
 
 _SPLITS = ("train", "validation", "test")  # the project's own names
-_COUNTED = ("lines", "records", "blank", "beyond_limit", "quarantined")  # of a source
+_COUNTED = ("lines", "records", "blank", "beyond_limit", "refused", "quarantined")  # of a source
 _WORDS = ("tiny", "local", "hub")  # kinds of base models
 
 
@@ -96,7 +96,7 @@ def _documents(documents: Mapping[str, Any], splits: Names) -> dict[str, Any]:
     if stats := documents.get("cleaned/stats.json"):
         found["cleaned/stats.json"] = _counted(stats)
     if sources := documents.get("raw/stats.json"):
-        counted = [{key: each[key] for key in _COUNTED} for each in sources.values()]
+        counted = [{key: each[key] for key in _COUNTED if key in each} for each in sources.values()]
         found["raw/stats.json"] = {f"source {at}": each for at, each in enumerate(counted, 1)}
     if base := documents.get("base_model/base.json"):
         source = base["source"] if base["source"] in _WORDS else "another"

@@ -348,3 +348,32 @@ def test_lines_without_a_place_in_the_tally_fail_the_build() -> None:
 def test_two_sources_of_one_name_are_refused() -> None:
     with pytest.raises(ValidationError, match="two sources are called faq"):
         Spec(sources=[FAQ | {"paths": ["a"]}, FAQ | {"paths": ["b"]}])
+
+
+def test_records_of_a_site_that_says_no_now_are_left_out_and_counted(tmp_path: Path, capsys: Any) -> None:
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.jsonl").write_text(f'{{"text": "{name} 1"}}\n{{"text": "{name} 2"}}\n\n', "utf-8")
+    (tmp_path / "refusals.jsonl").write_text('{"url": "https://b.example/"}\n', "utf-8")
+
+    out = build(
+        tmp_path,
+        {"paths": ["a.jsonl"], "url": "https://a.example/"},
+        {"name": "b", "paths": ["b.jsonl"], "url": "https://b.example/"},
+        refusals="refusals.jsonl",
+    )
+
+    assert [record["text"] for record in records(out / "raw.jsonl")] == ["a 1", "a 2"]
+    stats = orjson.loads((out / "stats.json").read_bytes())
+    assert [stats["b"][key] for key in ("lines", "records", "blank", "refused")] == [3, 0, 1, 2]
+    assert "refused" not in stats["faq"]
+    assert "raw: 2 records left out, because their sites say no now\n" in capsys.readouterr().err
+
+
+def test_a_file_of_refusals_that_is_not_there_is_named_with_what_to_do(tmp_path: Path) -> None:
+    made = Spec(sources=[{**FAQ, "paths": ["a.jsonl"]}], refusals="refusals.jsonl")
+    assert STAGE.sources is not None and STAGE.hints is not None
+    wanted = {name: STAGE.sources(made)[name] for name in STAGE.hints(made)}
+
+    with pytest.raises(StageError) as error:
+        expand(tmp_path, wanted, STAGE.hints(made))
+    assert str(error.value).endswith("; doit recheck writes it; an empty file refuses nothing")

@@ -150,6 +150,7 @@ TABLE: dict[str, list[tuple[str, dict[str, Any], dict[str, Any], str]]] = {
         ("bad_input", {}, {"bad_input": "strict"}, "?"),
         ("max_line", {}, {"max_line": 4096}, "r"),
         ("max_quarantined", {}, {"max_quarantined": 0.9}, "r"),
+        ("refusals", {}, {"refusals": "refusals.jsonl"}, "r"),
     ],
     "cleaned": [
         ("normalise", {}, {"normalise": False}, "clt"),
@@ -280,6 +281,7 @@ def pico(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Pico:
     found = Pico(tmp_path_factory.mktemp("pico"), root)
     more = '{"text": "倉庫の鍵の場所を教えてください", "label": "ALLOW", "answer": "受付にあります。"}\n'
     (found.path / "more.jsonl").write_text(more, "utf-8")
+    (found.path / "refusals.jsonl").write_text('{"url": "https://elsewhere.example/"}\n', "utf-8")
     found.write(SPECS)
     found.build()
     return found
