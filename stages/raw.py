@@ -81,5 +81,6 @@ STAGE = Stage(
     gives=("raw.jsonl", "quarantined.jsonl", "stats.json"),
     sources=_files,
     hints=lambda spec: {REFUSALS: "doit recheck writes it; an empty file refuses nothing"},
+    private=True,
     packages=("charset-normalizer", "orjson", "pyarrow", "python-calamine"),
 )

@@ -33,10 +33,10 @@ def files_of(version: str) -> dict[str, str]:
 
 class Yard:
     def __init__(
-        self, folder: Path, copy_below: int = 1 << 20, mirror: str | None = None, profile: str = "tiny"
+        self, folder: Path, copy_below: int = 1 << 20, mirror: str | Mirror | None = None, profile: str = "tiny"
     ) -> None:
         self.layout = Layout(folder, folder / "artifacts", profile)
-        self.store = Store(self.layout.artifacts, copy_below, Mirror(mirror) if mirror else None)
+        self.store = Store(self.layout.artifacts, copy_below, Mirror(mirror) if isinstance(mirror, str) else mirror)
 
     def folder(self, stage: str = "thing") -> Path:
         return self.layout.folder(stage)

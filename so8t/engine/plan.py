@@ -21,6 +21,7 @@ from so8t.store.cache import Store
 from so8t.store.digest import TICK_NS, signature
 from so8t.store.layout import MANIFEST, Layout
 from so8t.store.mirror import Mirror
+from so8t.store.trust import Trust
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class Row:
     hints: Mapping[str, str]
     resumable: bool
     precious: bool
+    private: bool
     on_request: bool
     lacks: bool
     outside: bool
@@ -68,6 +70,9 @@ class Plan:
     budget: int
     copy_below: int
     mirror: str | None
+    trusted: Sequence[str] | None  # None takes what anybody wrote
+    key: str | None
+    share_private: bool
     notify: Mapping[str, Any]
     warnings: tuple[str, ...]  # about old names in specs: said by each run, remembered or not
 
@@ -78,7 +83,11 @@ class Plan:
 
     @property
     def store(self) -> Store:
-        return Store(self.layout.artifacts, self.copy_below, Mirror(self.mirror) if self.mirror else None)
+        trusted = None if self.trusted is None else tuple(self.trusted)
+        trust = Trust(trusted, self.layout.project / Path(self.key).expanduser() if self.key else None)
+        private = frozenset(name for name, row in self.rows.items() if row.private and not self.share_private)
+        mirror = Mirror(self.mirror, trust) if self.mirror else None
+        return Store(self.layout.artifacts, self.copy_below, mirror, private)
 
     def consumers(self, name: str) -> list[str]:
         """The stages that need its bytes."""
@@ -119,6 +128,9 @@ def load(project: Path, profile: str) -> Plan:
     return _plan(project, profile, json.loads(_dump(facts)))
 
 
+_SETTINGS = ("retain", "budget", "copy_below", "mirror", "trusted", "key", "share_private", "notify")
+
+
 def _identity() -> list[str]:
     return [sys.version, sys.prefix]  # not the executable: `python` and the doit script's `python3` are one
 
@@ -154,5 +166,5 @@ def _plan(project: Path, profile: str, facts: Mapping[str, Any]) -> Plan:
         values: dict[str, Any] = {key: tuple(value) if key in tuples else value for key, value in row.items()}
         rows[row["name"]] = Row(**values)
     layout = Layout(project, project / facts["artifacts"], profile)
-    settings = {name: facts[name] for name in ("retain", "budget", "copy_below", "mirror", "notify")}
+    settings = {name: facts[name] for name in _SETTINGS}
     return Plan(layout, rows, **settings, warnings=tuple(facts["warnings"]))

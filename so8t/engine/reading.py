@@ -81,6 +81,7 @@ def _row(
         sources=_patterns(stage, model),
         hints=dict(stage.hints(model)) if stage.hints else {},
         resumable=stage.resumable,
+        private=stage.private,
         precious=stage.precious,
         on_request=stage.on_request,
         lacks=stage.lacks is not None,
@@ -112,6 +113,9 @@ def _settings(settings: Settings) -> dict[str, Any]:
         "budget": settings.store.budget,
         "copy_below": settings.store.copy_below,
         "mirror": settings.store.mirror,
+        "trusted": None if settings.store.trusted == "any" else settings.store.trusted,
+        "key": settings.store.key,
+        "share_private": settings.store.share_private,
         "notify": settings.notify.model_dump(),
     }
 

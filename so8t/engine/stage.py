@@ -63,6 +63,7 @@ class Stage:
     `ships` are patterns of given files that leave the house and carry a SHA-256 too.
     A `resumable` stage finds its unfinished work folder again; a `precious` one took hours,
     so the store keeps a real second copy whatever its size.
+    A `private` one may hold personal data: its result goes to no mirror, unless the profile says so.
     `lacks` says of a spec what a build needs and this machine has not; a run asks before it builds its first stage.
     `agrees` says of its spec, and of all specs by name, what they say against each other, by keys ("gguf.types").
     One `on_request` reaches out of the project: it is built only when it is named.
@@ -82,6 +83,7 @@ class Stage:
     ships: tuple[str, ...] = ()
     resumable: bool = False
     precious: bool = False
+    private: bool = False
     lacks: Callable[[Any], Iterable[str]] | None = None
     agrees: Callable[[Any, Mapping[str, Any]], Iterable[At]] | None = None
     on_request: bool = False

@@ -8,6 +8,7 @@ Actions build each stage in a process of its own, which `so8t.engine.births` sta
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from fnmatch import fnmatch
 from functools import cached_property
 from pathlib import Path
@@ -56,7 +57,16 @@ class Graph:
     def lacking(self) -> list[str]:
         """What this run needs and the machine has not; asked before its first stage is built."""
         named = [name for name in self.plan.rows if any(fnmatch(name, word) for word in sys.argv[1:])]
-        return self.session.lacking(self.plan.above(named or self.plan.usual))
+        return [*self._mistrust(), *self.session.lacking(self.plan.above(named or self.plan.usual))]
+
+    def _mistrust(self) -> Iterator[str]:
+        """Why results could not be signed for the mirror, once they are there."""
+        mirror = self.plan.store.mirror
+        try:
+            if mirror is not None:
+                mirror.trust.sign(b"")
+        except UserError as error:
+            yield str(error)
 
     def config(self) -> dict[str, Any]:
         return {

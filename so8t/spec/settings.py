@@ -6,9 +6,10 @@ import re
 from fractions import Fraction
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, WithJsonSchema, field_validator
+from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator, model_validator
 
 from so8t.spec.fields import SpecModel, execution
+from so8t.store.trust import FORM
 
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?(B|[kKMGT]i?B)?")
 _POWER = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
@@ -41,6 +42,13 @@ class Store(SpecModel):
     """What `doit gc` leaves in the store, such as 20GiB; what the profiles use stays even beyond it."""
     mirror: str | None = execution(None)
     """An fsspec URL that shares the store with other machines, such as s3://bucket/so8t."""
+    trusted: Literal["any"] | tuple[Annotated[str, Field(pattern=f"^{FORM}$")], ...] = execution(())
+    """The public keys whose results are taken from the mirror, or `any`, for a mirror that only you can write to."""
+    key: str | None = execution(None, min_length=1)
+    """The file with the private key that signs what goes to the mirror; the variable SO8T_STORE_KEY, which holds the
+    key itself, goes before it. Without a key this machine only reads, unless `any` is trusted."""
+    share_private: bool = execution(False)
+    """Whether `raw`, which still holds personal data, goes to the mirror."""
     copy_below: Size = execution(64 * 1024**2)
     """Files up to this size are copied into the store; larger ones move there when another takes their place."""
 
@@ -50,6 +58,15 @@ class Store(SpecModel):
         if mirror is not None and not re.match(r"[a-z][a-z0-9+.-]*(::|://).*", mirror):
             raise ValueError(f"must be a URL such as s3://bucket/so8t or file:///mnt/store (got {mirror!r})")
         return mirror
+
+    @model_validator(mode="after")
+    def _is_trusted(self) -> Store:
+        if self.mirror is not None and not self.trusted:
+            raise ValueError(
+                "mirror needs trusted: the public keys whose results are taken (doit mirror --new-key FILE makes one), "
+                "or any, if nobody else can write to it"
+            )
+        return self
 
 
 class Notify(SpecModel):

@@ -30,6 +30,7 @@ class Store:
     artifacts: Path
     copy_below: int = 64 << 20
     mirror: Mirror | None = None
+    private: frozenset[str] = frozenset()  # stages whose results stay on this machine
 
     @property
     def root(self) -> Path:
@@ -50,7 +51,7 @@ class Store:
                 anyway = precious or file.size <= self.copy_below
                 self._copy_in(folder / file.path, self.blob(file.blake3), anyway)
         write_atomic(self.entry(manifest.key), manifest.encode())
-        if self.mirror is not None:
+        if self.mirror is not None and manifest.fingerprint.stage not in self.private:
             self._warned(lambda mirror: mirror.upload(folder, manifest))
 
     def _copy_in(self, source: Path, blob: Path, anyway: bool) -> None:

@@ -123,7 +123,7 @@ def test_settings_merge_but_a_parent_s_name_and_description_are_its_own(write: W
         "description": "",
         "task": "four_class",
         "artifacts": "out",
-        "store": {"budget": 2 * 1024**3, "mirror": None, "copy_below": 0},
+        "store": {"budget": 2 * 1024**3, "mirror": None, "copy_below": 0, **ALONE},
         "notify": {"minutes": 10.0, "bell": True, "sound": False, "desktop": False},
         "retain": {"adapter": "manifest"},
     }
@@ -236,6 +236,20 @@ def test_what_is_no_file_is_not_read(tmp_path: Path) -> None:
     (tmp_path / "specs/tiny/adapter.yaml").mkdir(parents=True)
 
     assert message(tmp_path, "tiny") == "specs/tiny/adapter.yaml: not a file"
+
+
+ALONE = {"trusted": (), "key": None, "share_private": False}
+
+
+def test_a_mirror_says_whose_results_are_taken(write: Write) -> None:
+    project = write({"tiny/profile.yaml": "store:\n  mirror: file:///mnt/store\n"})
+
+    assert message(project, "tiny") == (
+        "specs/tiny/profile.yaml:1:1: store: mirror needs trusted: the public keys whose results are taken "
+        "(doit mirror --new-key FILE makes one), or any, if nobody else can write to it\n"
+        "    store:\n"
+        "    ^"
+    )
 
 
 def test_a_larger_file_than_any_spec_is_not_read(write: Write) -> None:

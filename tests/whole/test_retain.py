@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -59,7 +60,7 @@ def test_a_changed_consumer_brings_the_bytes_back_and_lets_them_go_again(lean: H
 
 def test_with_a_mirror_they_come_back_without_a_build(house: House) -> None:
     url = (house.path / "mirror").as_uri()
-    house.write("specs/tiny/profile.yaml", f"retain:\n  doubled: manifest\nstore:\n  mirror: {url}\n")
+    house.write("specs/tiny/profile.yaml", f"retain:\n  doubled: manifest\nstore:\n  mirror: {url}\n  trusted: any\n")
     house.doit()
     house.write("specs/tiny/total.yaml", "cap: 7\n")
 
@@ -79,7 +80,7 @@ def test_a_change_of_its_own_builds_it_and_lets_it_go_again(lean: House) -> None
 
 def test_a_mirror_brings_results_to_another_checkout_without_a_build(house: House, tmp_path_factory) -> None:
     mirror = tmp_path_factory.mktemp("mirror")
-    house.write("specs/tiny/profile.yaml", f"store:\n  mirror: {mirror.as_uri()}\n")
+    house.write("specs/tiny/profile.yaml", f"store:\n  mirror: {mirror.as_uri()}\n  trusted: any\n")
     house.doit()
 
     other = house.copy(tmp_path_factory.mktemp("other") / "checkout")
@@ -91,7 +92,7 @@ def test_a_mirror_brings_results_to_another_checkout_without_a_build(house: Hous
 
 
 def test_a_mirror_that_cannot_be_reached_is_told_and_the_build_goes_on(house: House) -> None:
-    house.write("specs/tiny/profile.yaml", "store:\n  mirror: file:///dev/null/nowhere\n")
+    house.write("specs/tiny/profile.yaml", "store:\n  mirror: file:///dev/null/nowhere\n  trusted: any\n")
 
     run = house.doit("numbers")
 
@@ -100,8 +101,42 @@ def test_a_mirror_that_cannot_be_reached_is_told_and_the_build_goes_on(house: Ho
     assert "; going on without the mirror" in run.err
 
 
+def test_what_a_trusted_machine_signed_is_restored_and_what_another_wrote_is_built(
+    house: House, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    place = tmp_path_factory.mktemp("mirror")
+    keys = {who: place / f"{who}.pem" for who in ("ours", "theirs")}
+    named = {who: house.doit("mirror", "--new-key", str(path)).out.strip() for who, path in keys.items()}
+    shared = f"store:\n  mirror: {(place / 'shared').as_uri()}\n  trusted: [{named['ours']!r}]\n"
+    house.write("specs/tiny/profile.yaml", f"{shared}  key: {keys['ours']}\n")
+    house.doit("total", "parity")
+
+    other = house.copy(tmp_path_factory.mktemp("other") / "checkout")
+    other.write("specs/tiny/profile.yaml", shared)
+    assert other.doit("total", "parity").ran == []
+    house.write("specs/tiny/profile.yaml", f"{shared}  key: {keys['theirs']}\n")
+    house.doit()
+
+    run = other.doit()
+    key = json.loads(house.read("artifacts/tiny/card/manifest.json"))["key"]
+    assert run.ran == ["card"]
+    assert f"entries/{key}.json is signed by no key of store.trusted; going on without the mirror" in run.err
+
+
+def test_a_key_that_is_not_there_is_said_before_anything_is_built(house: House) -> None:
+    url = (house.path / "mirror").as_uri()
+    house.write("specs/tiny/profile.yaml", f"store:\n  mirror: {url}\n  trusted: any\n  key: lost.pem\n")
+
+    run = house.doit("numbers")
+
+    lost = house.path / "lost.pem"
+    assert (run.code, run.ran) == (1, [])
+    assert f"store.key: {lost}: there is no such file; doit mirror --new-key {lost} makes one\n" in run.out
+
+
 LEDGER = '''
 """a ledger of what there is"""
+import json
 from pathlib import Path
 from stages import log
 from so8t.spec.fields import SpecModel
