@@ -9,6 +9,7 @@ from pathlib import Path
 import orjson
 
 from so8t.errors import DataError
+from so8t.store.atomic import write_atomic
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,14 @@ def encode(refusals: Mapping[str, Refusal]) -> bytes:
 def merged(before: Mapping[str, Refusal], found: Iterable[Refusal]) -> dict[str, Refusal]:
     """A no stays as it was first said."""
     return {**{one.url: one for one in found}, **before}
+
+
+def add(path: Path, known: Mapping[str, Refusal], found: Iterable[Refusal]) -> dict[str, Refusal]:
+    """Write the file anew, with what is found, and give all that stands in it."""
+    every = merged(known, found)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(path, encode(every))
+    return every
 
 
 def _refusal(line: bytes) -> Refusal | None:

@@ -53,7 +53,7 @@ def of_headers(headers: Pairs, agent: str, refusals: frozenset[str] = REFUSALS) 
     """What the headers of an answer say; a header that came twice is there twice."""
     found = []
     for name, value in headers:
-        key, where = name.lower(), f"header {name}"
+        key, where = name.lower(), f"header {name.lower()}"
         if key == "content-usage":
             found.append(Signal(AIPREF, where, value, _aipref(value)))
         elif key == "content-signal":

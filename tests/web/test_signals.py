@@ -74,7 +74,7 @@ HEADERS = [
 def test_headers(name: str, value: str, verdict: str) -> None:
     (signal,) = of_headers([("Server", "noai"), (name, value)], "examplebot")
 
-    assert (signal.where, signal.text, signal.verdict) == (f"header {name}", value, verdict)
+    assert (signal.where, signal.text, signal.verdict) == (f"header {name.lower()}", value, verdict)
 
 
 def test_a_spec_says_which_directives_are_a_no() -> None:

@@ -1,0 +1,136 @@
+"""doit recheck: the sites of raw's records are asked again; a new no takes its records out at the next build."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from doit.exceptions import InvalidCommand
+
+from so8t.commands.release import check_order
+from so8t.engine.backend import current_graph
+from so8t.engine.plain import TaskCommand
+from so8t.errors import UserError
+
+if TYPE_CHECKING:
+    from so8t.engine.plan import Plan
+    from so8t.release.recall import Recall
+    from so8t.web.asking import Finding
+
+_TOKEN = re.compile(r"[A-Za-z_-]+")
+
+
+class Recheck(TaskCommand):
+    name = "recheck"
+    doc_purpose = "ask the sites of raw's records again what they permit, and keep every new no"
+    doc_usage = "[RELEASE ...]"
+    doc_description = (
+        "Reads robots.txt and all opt-out signals of every URL in use. A new no goes to the file that raw.refusals "
+        "names, so that the next doit leaves its records out. Files that were handed over with such records are "
+        "listed, from the store, from release/ and from the folders that are named. "
+        "Exit code 0 if no site says no, 1 if one does, 2 if none does and one could not be asked."
+    )
+    cmd_options = (
+        {"name": "agent", "long": "agent", "type": str, "default": "", "help": "your crawler's name in robots.txt"},
+        {"name": "contact", "long": "contact", "type": str, "default": "", "help": "an address for its operators"},
+        {"name": "noindex", "long": "noindex", "type": bool, "default": False, "help": "noindex is a no, too"},
+        {"name": "pause", "long": "pause", "type": float, "default": 1.0, "help": "least seconds between requests"},
+    )
+
+    def _execute(
+        self, pos_args: list[str], agent: str = "", contact: str = "", noindex: bool = False, pause: float = 1.0
+    ) -> int:
+        from so8t.release import recall
+        from so8t.web import refusals
+
+        check_order("recheck", pos_args)
+        _check(agent, contact, pause)
+        plan = current_graph().plan
+        try:
+            urls = recall.in_use(plan.layout, plan.store)
+            path, named = refusals_file(plan)
+            known = refusals.read(path) if path.exists() else {}
+            found = []
+            for finding in asked([url for url in sorted(urls) if url not in known], agent, contact, noindex, pause):
+                self.outstream.write(line(finding))
+                found.append(finding)
+                if finding.outcome == "no":  # kept at once: asking many sites takes hours
+                    known = refusals.add(path, known, [refusals.Refusal(finding.url, _today(), finding.said)])
+            held = recall.recall(plan.store, known, recall.releases(plan.layout.project, pos_args))
+        except UserError as error:
+            raise InvalidCommand(str(error)) from error
+        self.outstream.writelines(f"{each}\n" for each in report(plan, urls, found, path, named, held))
+        outcomes = {one.outcome for one in found}
+        return 1 if "no" in outcomes else 2 if "not asked" in outcomes else 0
+
+
+def _check(agent: str, contact: str, pause: float) -> None:
+    if not _TOKEN.fullmatch(agent):
+        raise InvalidCommand("recheck: --agent is your crawler's name in robots.txt: letters, - and _ alone (RFC 9309)")
+    if not re.fullmatch(r"\S*[@:]\S+", contact):
+        raise InvalidCommand("recheck: --contact is a mail address or a URL at which you can be asked to stop")
+    if not 0 <= pause < 3600:
+        raise InvalidCommand(f"recheck: --pause {pause:g}: is not a number of seconds below an hour")
+
+
+def _today() -> str:
+    return f"{datetime.now(timezone.utc):%Y-%m-%d}"
+
+
+def refusals_file(plan: Plan) -> tuple[Path, bool]:
+    """The file that raw.refusals names, or the one that it should."""
+    named = plan.rows["raw"].values.get("refusals")
+    return plan.layout.project / (named or f"specs/{plan.layout.profile}/refusals.jsonl"), bool(named)
+
+
+def asked(urls: Sequence[str], agent: str, contact: str, noindex: bool, pause: float) -> Iterator[Finding]:
+    from so8t.web.asking import Asker, Pace
+    from so8t.web.client import client
+    from so8t.web.signals import REFUSALS
+
+    with client(f"{agent}/1.0 (doit recheck; +{contact})") as get:
+        yield from Asker(get, agent, REFUSALS | {"noindex"} if noindex else REFUSALS, Pace(pause)).every(urls)
+
+
+def line(finding: Finding) -> str:
+    if finding.outcome == "as before":
+        return ""
+    return f"{finding.outcome}: {finding.url} ({'; '.join(finding.said)})\n"
+
+
+def _records(count: int) -> str:
+    return "1 record" if count == 1 else f"{count:,} records"
+
+
+def report(
+    plan: Plan, urls: Mapping[str, int], found: Sequence[Finding], path: Path, named: bool, held: Recall
+) -> Iterator[str]:
+    """What came of it, what to do, and what has been handed over."""
+    from so8t.store import journal
+
+    outcomes = Counter(one.outcome for one in found)
+    told = ", ".join(f"{outcomes[each]:,} {each}" for each in ("as before", "no", "gone", "not asked"))
+    yield f"recheck: URLs asked for: {len(found):,}; {told}"
+    shown = plan.layout.shown(path)
+    if new := [one.url for one in found if one.outcome == "no"]:
+        count = sum(urls[url] for url in new)
+        yield f"recheck: {shown} says so of {len(new):,} more; the next doit leaves out {_records(count)} of raw"
+    if not named and path.exists():
+        where = f"specs/{plan.layout.profile}/raw.yaml"
+        yield f"recheck: add to {where}, or nothing is left out: refusals: {shown}"
+    if held.files:
+        yield f"recheck: {_records(held.records)} of such URLs went into these files (SHA-256):"
+    built = journal.by_key(plan.layout)
+    for file in held.files:
+        last = next((entry for entry in reversed(built.get(file.key, [])) if entry["outcome"] == "built"), None)
+        when = f", built {last['when'][:10]} by {last['profile']}" if last else ""
+        yield f"{file.sha256}  {file.path}{when}"
+    if held.unread:
+        yield (
+            f"recheck: {held.unread:,} older results of raw are no longer in the store; what was made from them "
+            "is not in this list"
+        )
