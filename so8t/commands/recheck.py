@@ -112,6 +112,8 @@ def report(
     """What came of it, what to do, and what has been handed over."""
     from so8t.store import journal
 
+    if not urls:
+        yield "recheck: no record of raw says that it came from the web: `url` of a source does"
     outcomes = Counter(one.outcome for one in found)
     told = ", ".join(f"{outcomes[each]:,} {each}" for each in ("as before", "no", "gone", "not asked"))
     yield f"recheck: URLs asked for: {len(found):,}; {told}"

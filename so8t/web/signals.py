@@ -116,9 +116,16 @@ def of_tdmrep(body: bytes, target: str) -> list[Signal]:
         return []
     deciding = [matching[0][1], max(matching, key=lambda pair: pair[0])[1]]
     return [
-        Signal(TDMREP, TDMREP_PATH, json.dumps(rule, ensure_ascii=False), _reservation(rule.get("tdm-reservation")))
+        Signal(TDMREP, TDMREP_PATH, _told(rule), _reservation(rule.get("tdm-reservation")))
         for rule in (deciding if deciding[0] is not deciding[1] else deciding[:1])
     ]
+
+
+def _told(rule: Mapping[str, Any]) -> str:
+    """Its three words, as text that can be written wherever it goes."""
+    known = {key: rule[key] for key in ("location", "tdm-reservation", "tdm-policy") if key in rule}
+    plain = {key: value for key, value in known.items() if isinstance(value, str | int)}
+    return json.dumps(plain, ensure_ascii=False).encode("utf-8", "replace").decode()
 
 
 def of_ai_txt(body: bytes, agent: str, target: str, html: bool = True) -> list[Signal]:

@@ -212,6 +212,13 @@ def test_ai_txt(body: str, target: str, html: bool, verdict: str) -> None:
     assert most_restrictive(of_ai_txt(body.encode(), "examplebot", target, html)) == verdict
 
 
+def test_what_a_file_says_can_be_written_whatever_it_holds() -> None:
+    body = b'[{"location": "/\\ud800", "tdm-reservation": 1, "more": [[[]]]}, {"location": "/", "tdm-reservation": 0}]'
+
+    (first,) = of_tdmrep(body, "/\ud800x")
+    assert first == Signal("TDMRep", "/.well-known/tdmrep.json", '{"location": "/?", "tdm-reservation": 1}', "no")
+
+
 def test_one_no_is_a_no_and_silence_is_not_a_yes() -> None:
     yes, no, unknown = (Signal("x", "x", "x", verdict) for verdict in ("yes", "no", "unknown"))  # type: ignore[arg-type]
 
