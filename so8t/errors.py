@@ -24,7 +24,7 @@ class DataError(UserError):
 
 
 class StageError(UserError):
-    """A stage cannot be built."""
+    """A stage cannot be built; a message that begins with a key (`lora.targets: ...`) is shown at the key's line."""
 
 
 class Missed(StageError):

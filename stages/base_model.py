@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -11,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag
 
 from so8t.engine.stage import Inputs, Stage
+from so8t.errors import StageError
 from so8t.formats import declared, published
 from so8t.gguf import base
 from so8t.gguf.base import Gguf
@@ -123,6 +125,15 @@ def _sources(spec: Spec) -> dict[str, list[str]]:
     return {"checkpoint": local.patterns(spec.source)} if isinstance(spec.source, Local) else {}
 
 
+def lacks(spec: Spec) -> Iterator[str]:
+    """A folder that is there and is not a checkpoint: a pointer, half a download, a GGUF."""
+    if isinstance(spec.source, Local):
+        try:
+            local.check(spec.source)
+        except StageError as error:
+            yield f"source.path: {str(error).removeprefix('base_model: ')}"
+
+
 def _hints(spec: Spec) -> dict[str, str]:
     return {"checkpoint": local.hint(spec.source)} if isinstance(spec.source, Local) else {}
 
@@ -135,6 +146,7 @@ STAGE = Stage(
     gives=("model/", facts.FILE),
     sources=_sources,
     hints=_hints,
+    lacks=lacks,
     packages=("orjson", "torch", "transformers", "sentencepiece", "safetensors", "gguf", "cyllama"),
     ships=("model/*",),
     resumable=True,

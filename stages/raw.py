@@ -14,6 +14,7 @@ from so8t.corpus import shares
 from so8t.corpus.ingest import Tally, ingest
 from so8t.corpus.sources import Declaration, check_named_once, patterns
 from so8t.engine.stage import Inputs, Stage
+from so8t.errors import StageError
 from so8t.spec.fields import SpecModel
 from so8t.web import refusals
 
@@ -57,9 +58,21 @@ def build(inputs: Inputs, out: Path, spec: Spec) -> None:
         for what, said in tally.read_as.items():
             print(f"raw: {name}: {what} read as {said}", file=sys.stderr)
     _report(tallies)
+    _check_none_is_empty(spec, tallies)
     reasons = sum((tally.quarantined for tally in tallies.values()), Counter[str]())
     records = sum(tally.records for tally in tallies.values())
     shares.check("raw", reasons, records, spec.max_quarantined, "max_quarantined")
+
+
+def _check_none_is_empty(spec: Spec, tallies: dict[str, Tally]) -> None:
+    for number, source in enumerate(spec.sources):
+        tally = tallies[source.name]
+        if not tally.records + tally.aside + tally.refused:
+            files = f": {', '.join(list(tally.files)[:3])} is empty" if tally.files else ""
+            raise StageError(
+                f"sources[{number}].paths: the source {source.name} has no record{files}; "
+                "fill it, or take it out of the sources"
+            )
 
 
 def _report(tallies: dict[str, Tally]) -> None:

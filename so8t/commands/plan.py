@@ -36,7 +36,6 @@ class ShowPlan(TaskCommand):
         against = [
             *outline.problems(stages, here),
             *session.lacking(names),
-            *missing(session, names),
             *lacking(plan, names),
         ]
         self.outstream.writelines(f"{line}\n" for line in outline.lines(plan.layout.profile, stages, here))
@@ -80,16 +79,7 @@ def _files(session: Session, name: str) -> dict[str, Path]:
     try:
         return {file: path for file, path in session.files(session.plan.rows[name]) if path.is_file()}
     except UserError:
-        return {}  # `missing` says it
-
-
-def missing(session: Session, names: list[str]) -> Iterator[str]:
-    """Sources that are not where a spec says."""
-    for name in names:
-        try:
-            session.files(session.plan.rows[name])
-        except UserError as error:
-            yield str(error)
+        return {}  # `lacking` says it
 
 
 def _texts(files: list[Path]) -> sizes.Texts:

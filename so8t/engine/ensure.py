@@ -13,20 +13,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from so8t.engine import placed, reading, retain
 from so8t.engine import plan as plans
-from so8t.engine import reading, retain
 from so8t.engine.bring import ATTEMPTS, InputsChanged, Target, bring
 from so8t.engine.plan import Plan, Row
 from so8t.engine.status import Session, Status
-from so8t.errors import Missed, StageError, UserError
+from so8t.errors import Missed, SpecError, StageError, UserError
 from so8t.store import artifact, journal, missed, running, said
 from so8t.store.digest import Signature, signature
 from so8t.store.fingerprint import Fingerprint
 from so8t.store.layout import MANIFEST
 from so8t.store.locks import key_lock, stage_lock
 from so8t.store.publish import seal
+
+if TYPE_CHECKING:
+    from so8t.engine.stage import Inputs, Stage
 
 _NOT_OURS = (".DS_Store", "Thumbs.db", "desktop.ini")  # what file managers leave
 
@@ -174,8 +177,19 @@ class _Building:
         folders = {up: layout.folder(up) for up in row.upstream}
         found = self.session.sources(row).items()
         sources = {source: tuple(Source(name, path) for name, path in files) for source, files in found}
+        given = Inputs(folders, sources, scratch, row.reads, self.wanted.key, layout)
         with said.kept(layout, self.wanted.key, row.resumable) if self.scratch is None else nullcontext():
-            return stage.build(Inputs(folders, sources, scratch, row.reads, self.wanted.key, layout), out, spec)
+            return self._at_its_place(stage, given, out, spec)
+
+    def _at_its_place(self, stage: Stage, given: Inputs, out: Path, spec: Any) -> Any:
+        """Build; where the stage refuses a value of a spec, the message shows the line that wrote it."""
+        try:
+            return stage.build(given, out, spec)
+        except StageError as error:
+            shown = placed.shown(self.session.plan, self.row.name, str(error))
+            if isinstance(error, Missed) or shown == str(error):
+                raise
+            raise SpecError(shown) from error
 
     def _have_changed(self) -> bool:
         """Whether the inputs differ from what the key says.  Spec and code were read before and do no harm."""

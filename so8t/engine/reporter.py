@@ -21,6 +21,7 @@ class Reporter(ConsoleReporter):
     """What only a terminal or a long build needs is imported for those."""
 
     desc = "console output, and on a terminal what runs"
+    failures: list[Any]
 
     def initialize(self, tasks: Any, selected_tasks: Any) -> None:
         super().initialize(tasks, selected_tasks)
@@ -37,13 +38,21 @@ class Reporter(ConsoleReporter):
     def complete_run(self) -> None:
         if self._screen:
             self._screen.close()
-        super().complete_run()
+        self._end()
         took, graph = time.monotonic() - self._began, current_graph()
         worth_it = took >= 60 * graph.plan.notify["minutes"] and (self._done or self.failures)
         if worth_it and not graph.leaving.was_asked:
             from so8t.engine import notices
 
             notices.give(self._notice(took), graph.plan.notify, sys.stderr)
+
+    def _end(self) -> None:
+        """doit's last words; of a stage that failed everything was said, and nothing is kept to be said again."""
+        failures = self.failures
+        stages = current_graph().plan.rows
+        self.failures = [each for each in failures if each["task"].name not in stages]
+        super().complete_run()
+        self.failures = failures
 
     def _notice(self, took: float) -> Notice:
         from so8t.engine.notices import Notice

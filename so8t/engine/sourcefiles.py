@@ -24,6 +24,15 @@ from so8t.errors import StageError
 
 Named = tuple[str, Path]
 
+
+class NoFile(StageError):
+    """A pattern that matches nothing; which key of a spec it stands for is for others to say."""
+
+    def __init__(self, pattern: str, text: str, hint: str) -> None:
+        super().__init__("; ".join(filter(None, [text, hint])))
+        self.pattern, self.hint = pattern, hint
+
+
 _SHOWN = 5  # names of neighbours in a message
 
 
@@ -57,7 +66,7 @@ def _files(project: Path, patterns: Iterable[str], hint: str) -> dict[str, Named
         meant = spelled.read(pattern)
         files = [_named(project, meant, file) for file in _walk(*_start(project, meant.meant))]
         if not files:
-            raise StageError("; ".join(filter(None, [_nothing(project, meant), hint])))
+            raise NoFile(pattern, _nothing(project, meant), hint)
         for name, path in files:
             found.setdefault(os.path.normcase(name), (name, path))
     return found

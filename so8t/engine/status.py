@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from so8t.engine import contents, sourcefiles
+from so8t.engine import contents, placed, sourcefiles
 from so8t.engine.plan import Plan, Row
-from so8t.engine.sourcefiles import Named
+from so8t.engine.sourcefiles import Named, NoFile
 from so8t.engine.why import Reason, compare
 from so8t.errors import StageError
 from so8t.store import artifact, missed
@@ -116,9 +116,22 @@ class Session:
         return self.artifact(name).manifest is not None and self.status_outside(name).current
 
     def lacking(self, names: Iterable[str]) -> list[str]:
-        """What the stages that are not current need and this machine has not, each as a sentence."""
-        stale = [name for name in names if self.plan.rows[name].lacks and not self.is_current(name)]
-        return [f"{name}: {each}" for name in stale for each in self._asked(name, "lacks")]
+        """What the stages that are not current need and this machine has not: files that a spec names, devices."""
+        stale = [name for name in names if not self.is_current(name)]
+        return [each for name in stale for each in (*self._without_files(name), *self._without_means(name))]
+
+    def _without_files(self, name: str) -> Iterator[str]:
+        try:
+            self.files(self.plan.rows[name])
+        except NoFile as error:
+            yield placed.without_file(self.plan, name, error)
+        except StageError as error:
+            yield f"{name}: {error}"
+
+    def _without_means(self, name: str) -> Iterator[str]:
+        for said in self._asked(name, "lacks") if self.plan.rows[name].lacks else ():
+            at_its_place = placed.shown(self.plan, name, said)
+            yield at_its_place if at_its_place != said else f"{name}: {said}"
 
     def _outside(self, status: Status) -> tuple[Reason, ...]:
         name = status.row.name

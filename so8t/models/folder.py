@@ -32,12 +32,17 @@ def wanted(remote_code: bool) -> tuple[str, ...]:
     return WEIGHTS + DESCRIPTION + TOKENIZER + (CODE if remote_code else ())
 
 
+def check(files: Mapping[str, Path], where: str) -> None:
+    """StageError where these files of a folder are not a checkpoint; nothing large is read."""
+    whole.check(files, where)
+    if not any(_matches(name, WEIGHTS) for name in files):
+        raise StageError(f"base_model: {where} {_instead(files)}")
+
+
 def take(files: Mapping[str, Path], target: Path, remote_code: bool, where: str) -> None:
     """Copy what belongs to a checkpoint; a copy that is there already is whole, because it was renamed into place."""
-    whole.check(files, where)
+    check(files, where)
     chosen = {name: path for name, path in files.items() if _matches(name, wanted(remote_code))}
-    if not any(_matches(name, WEIGHTS) for name in chosen):
-        raise StageError(f"base_model: {where} {_instead(files)}")
     left = sorted(set(files) - set(chosen))
     if left:
         print(f"base_model: not taken from {where}: {', '.join(left[:8])}{', ...' * (len(left) > 8)}", file=sys.stderr)

@@ -9,8 +9,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
+from so8t.engine import spelled
 from so8t.engine.stage import Source
-from so8t.models import naming
+from so8t.models import folder, naming
 from so8t.spec.fields import SpecModel
 
 
@@ -48,6 +49,13 @@ def hint(source: Local) -> str:
     if re.fullmatch(naming.REPOSITORY, source.path):
         return f"if {source.path} is a repository of the hub, write {naming.as_hub(source.path)}"
     return ""
+
+
+def check(source: Local) -> None:
+    """Look at the folder before a stage that takes long; one that is not there is for the engine to name."""
+    place = Path(spelled.expand(source.path))
+    if place.is_dir() and (found := {path.name: path for path in sorted(place.iterdir()) if path.is_file()}):
+        folder.check(found, source.path)
 
 
 def files(sources: Iterable[Source]) -> dict[str, Path]:

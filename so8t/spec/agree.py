@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from so8t.spec.fields import At
 from so8t.spec.mistakes import Mark, Mistake, SpecText
 from so8t.spec.profile import Profile, label
 from so8t.spec.yamltree import Entry
+
+_PART = re.compile(r"\w+")
 
 
 def mistakes(profile: Profile, causes: Iterable[At]) -> list[Mistake]:
@@ -28,9 +31,14 @@ def _mistake(profile: Profile, cause: At) -> Mistake:
 
 
 def _entry(profile: Profile, key: str) -> Entry | None:
-    stage, *path = key.split(".")
+    """Of a part of a list too, as `raw.sources[1].paths`."""
+    stage, *path = _PART.findall(key)
     node, entry = profile.files.get(stage), None
     for part in path:
-        entry = node.value.get(part) if node and isinstance(node.value, dict) else None
-        node = entry.node if entry else None
+        if node and isinstance(node.value, tuple) and part.isdigit() and int(part) < len(node.value):
+            node = node.value[int(part)]
+            entry = Entry(node.mark, node)
+        else:
+            entry = node.value.get(part) if node and isinstance(node.value, dict) else None
+            node = entry.node if entry else None
     return entry

@@ -301,8 +301,11 @@ def test_sources_that_give_no_record_are_an_error_with_the_reasons(tmp_path: Pat
     assert [line["line"] for line in records(tmp_path / "out/quarantined.jsonl")] == [1, 2, 3]
 
     (tmp_path / "a.jsonl").write_bytes(b"\n")
-    with pytest.raises(Missed, match=r"^raw: no record came in$"):
+    with pytest.raises(StageError) as empty:
         build(tmp_path, {"paths": ["a.jsonl"]})
+    assert str(empty.value) == (
+        "sources[0].paths: the source faq has no record: a.jsonl is empty; fill it, or take it out of the sources"
+    )
 
 
 def test_after_a_failed_stage_its_files_lie_where_the_message_says(tmp_path: Path, root: Path) -> None:

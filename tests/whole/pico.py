@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -109,6 +110,10 @@ class Pico:
             path = self.path / "specs" / "tiny" / f"{stage}.yaml"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(yaml.safe_dump(values, allow_unicode=True, sort_keys=False), "utf-8")
+
+    @property
+    def env(self) -> dict[str, str]:
+        return {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
 
     def plan(self) -> plans.Plan:
         return plans.load(self.path, "tiny")

@@ -288,7 +288,8 @@ def test_a_source_that_is_not_there_is_named(house: House) -> None:
     run = house.doit()
 
     assert run.code == 1
-    assert "numbers cannot be built: source pattern 'data/*.txt' matches no file" in run.out + run.err
+    assert "specs/tiny/numbers.yaml:2:7: path: source pattern 'data/*.txt' matches no file: looked in " in run.out
+    assert "path: data/*.txt\n          ^\nnothing was built\n" in run.out
 
 
 def test_profiles_share_the_store_and_stay_apart(built: House) -> None:

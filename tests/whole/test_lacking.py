@@ -54,7 +54,7 @@ def test_a_run_that_cannot_end_does_not_begin(printing: House) -> None:
     run = printing.doit()
 
     assert (run.code, run.ran) == (1, ["press?"])
-    assert "print: press: there is no press\nnothing was built\n" in run.err + run.out
+    assert "specs/tiny/print.yaml: press: there is no press\nnothing was built\n" in run.err + run.out
 
 
 @pytest.mark.slow

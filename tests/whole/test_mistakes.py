@@ -1,7 +1,6 @@
 """The mistakes that new users made, and the whole screen of each: where, what, what to do, and a code that is not 0.
 
-Those of data stand in tests/stages, of bases in tests/models, of devices in test_lacking, of Ctrl-C in
-test_interruptions, of requests in tests/serve.
+ROWS names every one of them with the tests that hold it, here or in the folder of its room.
 """
 
 from __future__ import annotations
@@ -13,17 +12,96 @@ from pathlib import Path
 
 import pytest
 
-from so8t.engine import contents
+from so8t.engine import contents, placed
+from so8t.engine import plan as plans
+from so8t.engine.ensure import ensure
 from so8t.engine.reading import contradictions
 from so8t.errors import SpecError, UserError
 from so8t.serve import server, start
 from so8t.serve.settings import Serve
 from so8t.spec import load as spec
 from so8t.spec import profile as profiles
+from so8t.watch import cuda
 from tests.house import House
+from tests.whole.pico import Pico
 from tests.whole.screens import screens
 
 ROOT = Path(__file__).parents[2]
+HERE = "whole/test_mistakes.py"
+ROWS = {
+    "epochs with steps": (f"{HERE}::test_a_contradiction_within_a_spec_is_shown_at_its_line",),
+    "unlabelled chat data": (
+        "stages/test_labelled.py::test_records_whose_class_nothing_can_tell_are_an_error_with_the_ways_out",
+    ),
+    "English data": (
+        "stages/test_cleaned.py::test_more_than_the_specs_share_dropped_is_an_error_that_says_what_took_them",
+    ),
+    "an empty train file": (f"{HERE}::test_a_source_without_a_record_is_shown_at_its_line",),
+    "a profile for a card, and no card": (f"{HERE}::test_what_is_not_here_is_said_before_the_first_stage",),
+    "doit info adaptor": (f"{HERE}::test_a_wrong_command_line_is_answered_with_what_was_meant",),
+    "doit --profile mine, --dry-run": (f"{HERE}::test_a_wrong_command_line_is_answered_with_what_was_meant",),
+    "Ctrl-C in training": (
+        "whole/test_interruptions.py::test_a_signal_to_the_whole_group_is_answered_by_one_sentence",
+        "whole/test_interruptions.py::test_timeout_loses_no_step_though_it_sends_its_signal_twice",
+    ),
+    "a base's path that does not exist, ~, an id of the hub": (
+        f"{HERE}::test_what_is_not_here_is_said_before_the_first_stage",
+        "engine/test_spelled.py::test_where_nothing_matches_the_hint_of_the_source_is_said",
+    ),
+    "revision: main": (f"{HERE}::test_a_base_that_is_named_wrongly_is_shown_at_its_line",),
+    "doit baked, doit adaptor": (f"{HERE}::test_a_wrong_command_line_is_answered_with_what_was_meant",),
+    "device: cuda": (
+        f"{HERE}::test_what_is_not_here_is_said_before_the_first_stage",
+        "whole/test_lacking.py::test_a_build_without_cuda_is_named_with_the_line_that_helps",
+    ),
+    "a Git LFS pointer as weights": (f"{HERE}::test_what_is_not_here_is_said_before_the_first_stage",),
+    "Alpaca records without fields": (
+        "stages/test_raw.py::test_the_five_lines_of_the_tour_read_each_format",
+        "corpus/test_formats.py::test_keys_that_no_format_has_are_an_error_that_shows_the_way",
+    ),
+    "serving a quantisation that is not built": (f"{HERE}::test_a_type_that_is_not_made_is_not_served",),
+    "scores over 20 records, evaluation over 240": (
+        f"{HERE}::test_scores_of_fewer_records_than_the_evaluation_asks_are_refused_before_the_training",
+    ),
+    "batch not a multiple of micro_batch": (f"{HERE}::test_a_contradiction_within_a_spec_is_shown_at_its_line",),
+    "fractions out of range": (f"{HERE}::test_fractions_that_leave_nothing_to_train_are_shown_at_their_line",),
+    "Q4_K_M": (f"{HERE}::test_a_type_in_capitals_is_told_its_spelling",),
+    "rank for r, a stale backbone": (f"{HERE}::test_a_contradiction_within_a_spec_is_shown_at_its_line",),
+    "a port in use": (f"{HERE}::test_a_port_in_use_names_the_field",),
+    "a LoRA target that matches nothing": (
+        f"{HERE}::test_what_a_stage_refuses_by_its_key_is_shown_at_its_line",
+        "train/test_targets.py::test_a_target_that_matches_nothing_lists_what_there_is",
+    ),
+    "a missing data file": (f"{HERE}::test_what_is_not_here_is_said_before_the_first_stage",),
+    "a GGUF or an empty folder as base": (
+        f"{HERE}::test_a_base_that_is_named_wrongly_is_shown_at_its_line",
+        f"{HERE}::test_what_is_not_here_is_said_before_the_first_stage",
+    ),
+    "max_tokens=3 on /v1": (
+        "serve/test_cut_off.py::test_in_the_thinking_v1_ends_by_length_with_nothing_and_think_has_a_problem",
+    ),
+    "tools on /v1": ("serve/test_answers.py::test_a_field_that_is_not_supported_is_named",),
+    "a weak run": (
+        "stages/test_evaluation.py::test_a_model_that_answers_worse_than_pytorch_misses_the_bound_and_its_figures_are_written",
+        "engine/test_missed.py::test_it_fails_with_the_place_of_its_figures_until_it_is_good_enough",
+    ),
+}
+
+
+def test_every_mistake_has_a_test_that_holds_it() -> None:
+    named = {test for tests in ROWS.values() for test in tests}
+    missing = [test for test in named if f"def {test.split('::')[1]}(" not in text_of(test.split("::")[0])]
+
+    assert (len(ROWS), missing) == (27, [])
+
+
+def text_of(file: str) -> str:
+    return (ROOT / "tests" / file).read_text("utf-8")
+
+
+# ---- command lines -----------------------------------------------------------------------------------------------
+
+
 LISTS = "doit list prints the tasks, doit help the commands\n"
 COMMAND_LINES = {
     "doubld": f"doubld is not a command, a task or a target, did you mean doubled?\n{LISTS}",
@@ -140,6 +218,27 @@ def test_steps_may_replace_inherited_epochs_and_null_brings_epochs_back(tmp_path
     assert (train.steps, train.epochs) == (7, 2)
 
 
+BASES = [
+    (
+        "source: {kind: hub, repo: acme/phi, revision: main}\n",
+        "specs/mine/base_model.yaml:1:47: source.revision: must be a commit, all 40 digits, and main is a branch or a "
+        "tag, which can move: `git ls-remote https://huggingface.co/acme/phi main` prints the commit\n"
+        "    source: {kind: hub, repo: acme/phi, revision: main}\n" + " " * 50 + "^",
+    ),
+    (
+        "source: {kind: local, path: models/phi-Q8_0.gguf}\n",
+        "specs/mine/base_model.yaml:1:29: source.path: must be a folder, and models/phi-Q8_0.gguf is a GGUF: write "
+        "{kind: gguf, path: models/phi-Q8_0.gguf}\n"
+        "    source: {kind: local, path: models/phi-Q8_0.gguf}\n" + " " * 32 + "^",
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "screen"), BASES)
+def test_a_base_that_is_named_wrongly_is_shown_at_its_line(tmp_path: Path, text: str, screen: str) -> None:
+    assert refusal(tmp_path, base_model=text) == screen
+
+
 # ---- two specs, each right by itself -----------------------------------------------------------------------------
 
 
@@ -186,3 +285,107 @@ def test_a_port_in_use_names_the_field() -> None:
 
     said = re.fullmatch(r"serve: cannot listen at 127.0.0.1:(\d+): [^;]+; (.*)", str(refused.value))
     assert said and said.groups() == (str(port), "set another serve.port, or 0 for any that is free")
+
+
+# ---- what is not here, and what a stage finds --------------------------------------------------------------------
+
+LOCAL = "source:\n  kind: local\n  path: {}\n"
+MINE = "sources:\n- {{name: mine, paths: [{}], terms: own, trust: high}}\n"
+POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 3\n"
+HOLDS = "looked in the project folder, which holds artifacts/, bases/, dodo.py, empty.jsonl, pico.jsonl and 2 more"
+MEND = "correct the path, which begins in the project's folder, or put the file there"
+LACKING = {
+    "wrong_path": (
+        {"base_model": LOCAL.format("models/phi")},
+        f"specs/wrong_path/base_model.yaml:3:9: source.path: source pattern 'models/phi/*' matches no file: {HOLDS}; "
+        "if models/phi is a repository of the hub, write {kind: hub, repo: models/phi, revision: <the commit's 40 "
+        "digits>}\n    path: models/phi\n          ^\n",
+    ),
+    "empty_folder": (
+        {"base_model": LOCAL.format("bases/empty/")},
+        "specs/empty_folder/base_model.yaml:3:9: source.path: source pattern 'bases/empty/*' matches no file: looked "
+        f"in bases/empty, which is empty; {MEND}\n    path: bases/empty/\n          ^\n",
+    ),
+    "gguf_folder": (
+        {"base_model": LOCAL.format("bases/gguf")},
+        "specs/gguf_folder/base_model.yaml:3:9: source.path: bases/gguf has no safetensors but a GGUF, phi.gguf: write "
+        "{kind: gguf, path: <the folder>/phi.gguf}\n    path: bases/gguf\n          ^\n",
+    ),
+    "pointer": (
+        {"base_model": LOCAL.format("bases/lfs")},
+        "specs/pointer/base_model.yaml:3:9: source.path: bases/lfs: model.safetensors is a Git LFS pointer, a few "
+        "lines in place of the file: run `git lfs pull` in that folder, or download the repository with `hf "
+        "download`\n    path: bases/lfs\n          ^\n",
+    ),
+    "no_data": (
+        {"raw": MINE.format("mine.jsonl")},
+        f"specs/no_data/raw.yaml:2:24: sources[0].paths[0]: source pattern 'mine.jsonl' matches no file: {HOLDS}; "
+        f"{MEND}\n    - {{name: mine, paths: [mine.jsonl], terms: own, trust: high}}\n{' ' * 27}^\n",
+    ),
+    "no_card": (
+        {"adapter": "train:\n  device: cuda:99\n"},
+        f"specs/no_card/adapter.yaml:2:11: train.device: cuda:99: {cuda.why_not(99)}; to compute on a processor, which "
+        "may take days, set train.device: cpu\n    device: cuda:99\n            ^\n",
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def pico(tmp_path_factory: pytest.TempPathFactory) -> Pico:
+    """A project with a profile for each of these mistakes."""
+    project = Pico(tmp_path_factory.mktemp("pico"), ROOT)
+    files = {name: texts for name, (texts, _) in LACKING.items()}
+    files |= {"no_record": {"raw": MINE.format("empty.jsonl")}, "no_module": {"adapter": "lora: {targets: [qkv]}\n"}}
+    for profile, texts in files.items():
+        (project.path / "specs" / profile).mkdir()
+        for name, text in {"profile": "extends: tiny\n", **texts}.items():
+            (project.path / "specs" / profile / f"{name}.yaml").write_text(text, "utf-8")
+    for folder in ("empty", "gguf", "lfs"):
+        (project.path / "bases" / folder).mkdir(parents=True)
+    (project.path / "bases/gguf/phi.gguf").touch()
+    (project.path / "bases/lfs/model.safetensors").write_text(POINTER, "utf-8")
+    (project.path / "empty.jsonl").touch()
+    (project.path / "artifacts").mkdir()
+    return project
+
+
+@pytest.fixture(scope="module")
+def refused(pico: Pico) -> dict[str, tuple[int, str]]:
+    return screens(pico, [f"profile={name}" for name in LACKING])
+
+
+@pytest.mark.parametrize("name", LACKING)
+def test_what_is_not_here_is_said_before_the_first_stage(refused: dict[str, tuple[int, str]], name: str) -> None:
+    screen = f".  raw\nTaskFailed - taskid:raw\n{LACKING[name][1]}nothing was built\n\n"
+
+    assert refused[f"profile={name}"] == (1, screen)
+
+
+def test_none_of_them_built_anything(refused: dict[str, tuple[int, str]], pico: Pico) -> None:
+    assert [*pico.path.glob("artifacts/*/raw")] == []
+
+
+def test_a_source_without_a_record_is_shown_at_its_line(refused: dict[str, tuple[int, str]], pico: Pico) -> None:
+    with pytest.raises(SpecError) as empty:
+        ensure(pico.path, "no_record", "raw")
+
+    assert str(empty.value) == (
+        "specs/no_record/raw.yaml:2:23: sources[0].paths: the source mine has no record: empty.jsonl is empty; fill "
+        f"it, or take it out of the sources\n    - {{name: mine, paths: [empty.jsonl], terms: own, trust: high}}\n"
+        f"{' ' * 26}^"
+    )
+
+
+def test_what_a_stage_refuses_by_its_key_is_shown_at_its_line(pico: Pico) -> None:
+    plan = plans.load(pico.path, "no_module")
+    text = "lora.targets: this Phi3ForCausalLM has no module qkv; its layers have o_proj (x4)"
+    foreign = "adapter.precision: float16 needs a GPU: take bfloat16 or float32 on a processor"
+
+    assert placed.shown(plan, "adapter", text) == (
+        "specs/no_module/adapter.yaml:1:17: lora.targets: this Phi3ForCausalLM has no module qkv; its layers have "
+        "o_proj (x4)\n    lora: {targets: [qkv]}\n                    ^"
+    )
+    assert placed.shown(plan, "adapter_scores", foreign) == (
+        "specs/no_module/adapter.yaml: precision: float16 needs a GPU: take bfloat16 or float32 on a processor"
+    )
+    assert placed.shown(plan, "adapter", "adapter: the base has no layers") == "adapter: the base has no layers"
