@@ -15,6 +15,7 @@ FLOW = (
     "chat_format",
     "so8t_model",
     "adapter",
+    "preference",
     "curves",
     "adapter_scores",
     "merged_model",

@@ -45,21 +45,15 @@ def build(inputs: Inputs, out: Path, spec: Spec) -> None:
     from so8t.watch.quiet import quiet
 
     with quiet():  # while they are imported, too
-        from peft import PeftModel
-
         from so8t.gate import attach
-        from so8t.models import loading
-        from so8t.weights import gatefiles
+        from so8t.train import learner
 
     torch.set_num_threads(spec.threads)
     folder = inputs["base_model"] / "model"
     code = facts.remote_code(inputs["base_model"])
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     tokenizer = published.tokenizer(folder, code)
     with quiet():
-        base = loading.load(folder, spec.precision, device=device, remote_code=code)
-        gatefiles.load(base, inputs["adapter"])
-        model: Any = PeftModel.from_pretrained(base, str(inputs["adapter"])).eval()
+        model = learner.load(folder, inputs["adapter"], spec.precision, code)
     scores: dict[str, Any] = {}
     unfinished = out / "unfinished.jsonl"  # what a killed run goes on from
     with Answers(unfinished, lag=1.0) as kept, (out / "samples.jsonl").open("wb") as samples:
@@ -104,7 +98,7 @@ def _ask(
     scores: Any = Scores() if thinks.classed else Valid()
     lines = []
     prompts = [record["messages"][:-1] for record in records]
-    answers = greedy.generate(model, tokenizer, prompts, fmt, spec.batch, spec.longest, kept, name)
+    answers = greedy.generate(model, tokenizer, prompts, fmt, spec.batch, spec.longest, kept, f"adapter_scores: {name}")
     for record, text in zip(records, answers, strict=True):
         label = record.get("label")
         said = scores.add(label, text, thinks)

@@ -10,6 +10,7 @@ the answer that a source gives to it may comply, so that only a source of high t
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
@@ -217,12 +218,24 @@ class ExampleWriter:
         }
         if self._chosen(record["id"], record["split"]):
             example |= self._direct(record, messages)
+        if (worse := self._rejected(record, answer)) is not None:
+            example["rejected"] = worse
         if "tags" in record:
             example["tags"] = record["tags"]
         if "harm" in record:
             example["harm"] = record["harm"]
         example["source"] = record["source"]
         return example
+
+    def _rejected(self, record: Record, answer: str) -> str | None:
+        """The record's worse answer in the same words around it, for preference tuning, where its own is the target."""
+        if "rejected" not in record:
+            return None
+        thought = think.split(answer, self._thinking)
+        if thought.final.answer != record.get("answer"):
+            return None
+        final = replace(thought.final, answer=record["rejected"])
+        return think.compose(replace(thought, final=final), self._thinking)
 
     def _direct(self, record: Record, messages: Sequence[dict[str, str]]) -> dict[str, Any]:
         """That it is learned directly, too; and, if it is chosen for that, behind which turn of another record."""

@@ -74,6 +74,8 @@ class TalkWriter:
         }
         if also:
             example["learn"] = also
+        if record.get("rejected"):
+            example["rejected"] = self._composed(Turn(turn.thought, record["rejected"]))
         if self._thinking.thinks and not turn.thought:
             example["direct"] = THOUGHTLESS
         elif self._thinking.thinks and self._chosen(record["id"], record["split"]):

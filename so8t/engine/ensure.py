@@ -174,7 +174,9 @@ class _Building:
         pin_code(self.session.plan, row)
         stage = importlib.import_module("stages").STAGES[row.name]
         spec = stage.spec.model_validate_json(json.dumps(row.values))
-        folders = {up: layout.folder(up) for up in row.upstream}
+        rows = self.session.plan.rows
+        folders = {rows[up].stands_for or up: layout.folder(up) for up in row.upstream}
+        folders |= {up: layout.folder(up) for up in row.upstream}
         found = self.session.sources(row).items()
         sources = {source: tuple(Source(name, path) for name, path in files) for source, files in found}
         given = Inputs(folders, sources, scratch, row.reads, self.wanted.key, layout)

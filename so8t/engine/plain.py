@@ -54,9 +54,19 @@ class Plain(cmd_base.Command):
         name = error.not_found or (told and told[1])
         if not name:
             raise error
+        self._name_absent(str(name))
         tasks = [task.name for task in getattr(self, "task_list", ())]
         commands = self.loader.cmd_names if isinstance(self, Run) else []
         raise InvalidCommand(unknown(name, tasks, commands)) from None
+
+    def _name_absent(self, name: str) -> None:
+        """A stage that no spec asks for is no task, and no typing error either."""
+        from so8t.engine.backend import Backend
+
+        plan = Backend.graph.plan if Backend.graph else None
+        if plan and name in plan.absent:
+            spec = f"specs/{plan.layout.profile}/{name}.yaml"
+            raise InvalidCommand(f"{name} is not in this profile's graph: {spec} does not ask for it") from None
 
 
 class TaskCommand(Plain, cmd_base.DoitCmdBase):

@@ -44,6 +44,7 @@ class Row:
     precious: bool
     private: bool
     on_request: bool
+    stands_for: str  # the stage whose files those behind it take from this one
     lacks: bool
     outside: bool
     doc: str
@@ -66,6 +67,7 @@ class Row:
 class Plan:
     layout: Layout
     rows: Mapping[str, Row]
+    absent: Sequence[str]  # stages that the specs do not ask for
     retain: Mapping[str, str]
     budget: int
     copy_below: int
@@ -128,7 +130,7 @@ def load(project: Path, profile: str) -> Plan:
     return _plan(project, profile, json.loads(_dump(facts)))
 
 
-_SETTINGS = ("retain", "budget", "copy_below", "mirror", "trusted", "key", "share_private", "notify")
+_SETTINGS = ("retain", "budget", "copy_below", "mirror", "trusted", "key", "share_private", "notify", "absent")
 
 
 def _identity() -> list[str]:

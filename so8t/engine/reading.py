@@ -7,6 +7,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -38,14 +39,29 @@ def read(project: Path, profile: str) -> tuple[dict[str, Any], list[Path]]:
     found = profiles.read(project, profile, table.renamed)
     models, settings = spec.load(found, table.models), spec.settings(found)
     spec.agreed(found, contradictions(table, models))
-    rows = _rows(project, table.stages, {**models, profiles.SETTINGS: settings})
+    stages = wanted(table.stages, models)
+    rows = _rows(project, stages, {**models, profiles.SETTINGS: settings})
     _check_graph(rows)
     facts = {
         **_settings(settings),
         "warnings": list(found.warnings),
+        "absent": [name for name in table.stages if name not in rows],
         "rows": [dict(vars(row)) for row in rows.values()],
     }
     return facts, [*found.watch, *_code_files(_roots(project)), *_distributions(project)]
+
+
+def wanted(stages: Mapping[str, Stage], models: Mapping[str, BaseModel]) -> dict[str, Stage]:
+    """The stages that the specs ask for; who takes what another gives instead takes it from there."""
+    absent = {name for name, stage in stages.items() if stage.asked and not stage.asked(models[name])}
+    moved: dict[str, str] = {}
+    found = {}
+    for name, stage in stages.items():
+        if name not in absent:
+            takes = (moved.get(taken, taken) for taken in stage.takes if taken.partition("/")[0] not in absent)
+            found[name] = replace(stage, takes=tuple(takes))
+            moved |= {taken: f"{name}/{taken.partition('/')[2]}" for taken in stage.instead}
+    return found
 
 
 def contradictions(table: contents.Contents, models: Mapping[str, BaseModel]) -> Iterator[At]:
@@ -84,6 +100,7 @@ def _row(
         private=stage.private,
         precious=stage.precious,
         on_request=stage.on_request,
+        stands_for=stage.instead[0].partition("/")[0] if stage.instead else "",
         lacks=stage.lacks is not None,
         outside=stage.outside is not None,
         doc=contents.describe(stage),

@@ -66,6 +66,8 @@ class Stage:
     A `private` one may hold personal data: its result goes to no mirror, unless the profile says so.
     `lacks` says of a spec what a build needs and this machine has not; a run asks before it builds its first stage.
     `agrees` says of its spec, and of all specs by name, what they say against each other, by keys ("gguf.types").
+    One with `asked` is in the graph only where that says of its spec that it is wanted; then stages behind it that
+    take a file of `instead` ("adapter/so8t.json") take the file of that name from it.
     One `on_request` reaches out of the project: it is built only when it is named.
     `outside`, of such a stage, takes its spec and its artifact's folder and says why what it made out there is no
     longer so; a StageError says that it cannot be told.  It is asked only where somebody asks about the stage.
@@ -86,5 +88,7 @@ class Stage:
     private: bool = False
     lacks: Callable[[Any], Iterable[str]] | None = None
     agrees: Callable[[Any, Mapping[str, Any]], Iterable[At]] | None = None
+    asked: Callable[[Any], bool] | None = None
+    instead: tuple[str, ...] = ()
     on_request: bool = False
     outside: Callable[[Any, Path], Iterable[str]] | None = None

@@ -39,7 +39,7 @@ def generate(
     keys = [f"{name} {number}" for number in range(len(prompts))]
     batches = [numbers[start : start + batch] for start in range(0, len(numbers), batch)]
     missing = [some for some in batches if any(keys[number] not in kept for number in some)]
-    count = Count(f"adapter_scores: {name}", len(keys), len(keys) - sum(map(len, missing)))
+    count = Count(name, len(keys), len(keys) - sum(map(len, missing)))
     for some in missing:
         given = _left_padded([encoded[number].ids for number in some], stop[0], model.device)
         with attach.computed_once(model):

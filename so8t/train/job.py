@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from so8t.formats.chat import ChatFormat
 from so8t.formats.thinking import ThinkingFormat
@@ -12,6 +12,17 @@ from so8t.models.facts import UNNAMED, Called
 from so8t.models.loading import Bits, Precision
 from so8t.train.conversations import Counts
 from so8t.train.settings import Checkpoints, Gates, Lora, Monitor, Pet, Train, Validation
+
+
+@dataclass(frozen=True)
+class Preference:
+    """That an adapter goes on learning, from pairs."""
+
+    form: Literal["orpo", "dpo"]
+    beta: float
+    imitate: float
+    pairs: Path  # records with prompt, chosen and rejected
+    start: Path  # the adapter
 
 
 @dataclass(frozen=True)
@@ -34,6 +45,11 @@ class Job:
     thinking: ThinkingFormat
     called: Called = UNNAMED
     added: tuple[int, ...] = ()  # tokens that the base was given
+    preference: Preference | None = None
+
+    @property
+    def stage(self) -> str:
+        return "preference" if self.preference else "adapter"
 
 
 @dataclass(frozen=True)

@@ -26,12 +26,14 @@ from so8t.train import callbacks, checkpoints, lora, losses, optimizer, series, 
 from so8t.train.checkpoints import Stop
 from so8t.train.conversations import Conversations, Rows, collate
 from so8t.train.job import Job, Result
+from so8t.train.pairs import PairRows
+from so8t.train.preference import PairTrainer
 from so8t.train.preflight import preflight
 from so8t.train.probes import Probes
 from so8t.train.sampling import Audience, Sampler, Unwatched
 from so8t.train.series import Series
 from so8t.train.splits import Data
-from so8t.train.trainer import GatedTrainer, Recipe, save_weights
+from so8t.train.trainer import GatedTrainer, Recipe, load_weights, save_weights
 from so8t.watch.quiet import quiet
 from so8t.weights import gatefiles
 
@@ -67,7 +69,7 @@ def _run(job: Job, work: Path, watched: Watched) -> Path:
     with deterministic(job.train.threads, device, job.train.matmul), Series(work / "series.jsonl") as samples:
         data = splits.prepare(job, work)
         learner, gates = model(job, device)
-        trainer = GatedTrainer(learner, data.rows, _recipe(job, data, device), gates, work)
+        trainer = _trainer(job, learner, data, _recipe(job, data, device), gates, work)
         _check(job, trainer)
         _train(job, trainer, gates, data, samples, watched)
         results = work / "results"  # made anew: what a kill leaves beside a file that was being written is no result
@@ -75,6 +77,14 @@ def _run(job: Job, work: Path, watched: Watched) -> Path:
         made = _results(job, trainer, gates, data, samples, results)
         (results / RESULT).write_bytes(orjson.dumps(made.as_json(), option=_PRETTY))
         return results
+
+
+def _trainer(job: Job, learner: Any, data: Data, recipe: Recipe, gates: Mapping[int, Gate], work: Path) -> GatedTrainer:
+    if job.preference is None:
+        return GatedTrainer(learner, data.rows, recipe, gates, work)
+    assert isinstance(data.rows, PairRows)
+    load_weights(learner, job.preference.start)
+    return PairTrainer(learner, data.rows, recipe, gates, work, job.preference)
 
 
 def model(job: Job, device: torch.device) -> tuple[Any, dict[int, Gate]]:
@@ -91,13 +101,13 @@ def model(job: Job, device: torch.device) -> tuple[Any, dict[int, Gate]]:
 def _recipe(job: Job, data: Data, device: torch.device) -> Recipe:
     steps = order.steps_of(len(data.rows), job.train.batch, job.train.epochs, job.train.steps)
     form, reason = optimizer.choose(job.train.optimizer, device)
-    _say(f"{len(data.rows):,} rows, {steps:,} steps on {device.type}; optimiser {form}: {reason}")
+    _say(job, f"{len(data.rows):,} rows, {steps:,} steps on {device.type}; optimiser {form}: {reason}")
     return Recipe(job.train, job.gates, job.pet, steps, round(job.train.warmup * steps), form, job.precision, data.fill)
 
 
 def _check(job: Job, trainer: GatedTrainer) -> None:
     """The preflight, on the first row, as training will see it."""
-    batch = trainer._prepare_inputs(collate([trainer.rows[0]], trainer.recipe.fill))
+    batch = trainer._prepare_inputs(trainer.batch([trainer.rows[0]]))
     names = {name for name, _ in trainer.learner.named_parameters()}
     expected = {name for name in names if "lora_" in name or lora.is_row(name)}
     if job.gates.train:
@@ -118,7 +128,7 @@ def _train(
     stop = Stop()
     start = checkpoints.newest(trainer.folder)
     if start is not None:
-        _say(f"going on after step {checkpoints.step_of(start):,}")
+        _say(job, f"going on after step {checkpoints.step_of(start):,}")
         state = TrainerState.load_from_json(str(start / STATE))
         if callbacks.ended(state, job.validation):  # and was killed before its results were in place
             trainer.state = state
@@ -147,7 +157,7 @@ def dealt(job: Job, trainer: GatedTrainer) -> Iterator[None]:
             "set lanes: 1 on a GPU and under torchrun"
         )
     count = lanes.processes(train.processes, train.lanes, train.threads)
-    _say(f"{train.lanes} lanes in {count} {'process' if count == 1 else 'processes'}")
+    _say(job, f"{train.lanes} lanes in {count} {'process' if count == 1 else 'processes'}")
     learning, path = lora.trainable(trainer.learner).values(), trainer.folder / "lanes"
     settings = (job, trainer.recipe, trainer.folder)
     with Lanes(learning, train.lanes, count, path, _helper, settings) as trainer.lanes:
@@ -172,7 +182,7 @@ def _callbacks(
 ) -> list[Any]:
     """In the order in which they act at a step's end."""
     made: list[Any] = [callbacks.Finite(lambda: float(trainer.parts.total))]
-    if job.gates.train and any(gate.kind.opens for gate in gates.values()):
+    if job.gates.train and not job.preference and any(gate.kind.opens for gate in gates.values()):
         start = next(float(gate.alpha.detach()) for gate in gates.values() if gate.kind.opens)
         made.append(callbacks.Anneal(gates, callbacks.annealing(job.gates, start, trainer.recipe.steps)))
     if (held_out := data.held_out) is not None:
@@ -240,5 +250,5 @@ def _results(
     )
 
 
-def _say(text: str) -> None:
-    print(f"adapter: {text}", file=sys.stderr, flush=True)
+def _say(job: Job, text: str) -> None:
+    print(f"{job.stage}: {text}", file=sys.stderr, flush=True)

@@ -7,16 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from so8t.errors import StageError
-from so8t.formats import published
+from so8t.formats import published, records
 from so8t.formats.encoding import Encoder
-from so8t.train import conversations
+from so8t.train import conversations, pairs
 from so8t.train.conversations import Conversations, Counts, Rows
 from so8t.train.job import Job
+from so8t.train.pairs import PairRows
 
 
 @dataclass(frozen=True)
 class Data:
-    rows: Rows
+    rows: Rows | PairRows
     counts: Counts
     held_out: Conversations | None
     held_out_counts: Counts | None
@@ -25,7 +26,13 @@ class Data:
 
 def prepare(job: Job, work: Path) -> Data:
     tokenizer = published.tokenizer(job.base, job.remote_code)
+    fill = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
     encoder, room = Encoder(tokenizer), job.train.sequence
+    if job.preference:
+        found = list(records.read(job.preference.pairs))
+        counts = pairs.write(work / "pairs", found, job.chat, encoder, room)
+        _tell(counts, room, "preference", "pairs")
+        return Data(PairRows(work / "pairs"), counts, None, None, fill or 0)
     counts = conversations.write(
         work / "rows", conversations.read(job.train_split, job.chat, job.thinking, encoder), room
     )
@@ -42,14 +49,13 @@ def prepare(job: Job, work: Path) -> Data:
             )
         held_out = Conversations(work / "held-out")
     rows = Rows(Conversations(work / "rows"), room if job.train.packing else None)
-    fill = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
     return Data(rows, counts, held_out, held_out_counts, fill or 0)
 
 
-def _tell(counts: Counts, room: int) -> None:
+def _tell(counts: Counts, room: int, stage: str = "adapter", what: str = "conversations") -> None:
     if counts.too_long:
         print(
-            f"adapter: {counts.too_long:,} conversations are longer than train.sequence ({room}) and stay out",
+            f"{stage}: {counts.too_long:,} {what} are longer than train.sequence ({room}) and stay out",
             file=sys.stderr,
         )
     if counts.nothing_to_learn:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from copy import copy
 from dataclasses import dataclass
@@ -26,6 +26,7 @@ from so8t.models.order import Order
 from so8t.train import checkpoints, losses, optimizer
 from so8t.train.conversations import Rows, collate, deal
 from so8t.train.lora import is_gate, trainable
+from so8t.train.pairs import PairRows
 from so8t.train.pet import PHASES, Phase, phase
 from so8t.train.settings import Gates, Pet, Train
 from so8t.weights import gatefiles
@@ -71,7 +72,9 @@ class Work:
 class GatedTrainer(Trainer):
     """Its loss is a mean over the whole step, so that neither micro-batches nor processes change it."""
 
-    def __init__(self, model: Any, rows: Rows, recipe: Recipe, gates: Mapping[int, Gate], folder: Path) -> None:
+    def __init__(
+        self, model: Any, rows: Rows | PairRows, recipe: Recipe, gates: Mapping[int, Gate], folder: Path
+    ) -> None:
         self.recipe, self.so8_gates, self.folder = recipe, gates, folder
         self.rows = rows
         self.learner = model  # as it was before any process wrapped it
@@ -89,12 +92,18 @@ class GatedTrainer(Trainer):
             model=model,
             args=_arguments(recipe, folder),
             train_dataset=rows,
-            data_collator=whole_steps if train.lanes > 1 else partial(collate, fill=fill),
+            data_collator=whole_steps if train.lanes > 1 else self.batch,
         )
         self.remove_callback(PrinterCallback)
         self.model_accepts_loss_kwargs = True  # the loss is scaled for the whole step already
 
     # ---- rows
+
+    def batch(self, rows: Sequence[Any]) -> dict[str, Tensor]:
+        return collate(rows, self.recipe.fill)
+
+    def totals(self, passes: Sequence[Mapping[str, Tensor]]) -> losses.Totals:
+        return losses.totals(passes)
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         recipe = self.recipe
@@ -104,7 +113,7 @@ class GatedTrainer(Trainer):
         batches, items = super().get_batch_samples(epoch_iterator, num_batches, device)
         if batches:
             passes = [each for lane in batches[0] for each in lane] if self.recipe.train.lanes > 1 else batches
-            whole = losses.totals(passes)
+            whole = self.totals(passes)
             if self.args.world_size > 1:
                 whole = losses.Totals(
                     *(self.accelerator.gather(n.to(device)).sum() for n in (whole.learned, whole.triples))
@@ -128,9 +137,9 @@ class GatedTrainer(Trainer):
     def compute_loss(
         self, model: nn.Module, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
-        whole = self._whole or losses.totals([inputs])
+        whole = self._whole or self.totals([inputs])
         first, self._first = self._first, False
-        with self.watch_forward(inputs) if first and self.watch_forward else contextlib.nullcontext():
+        with self.watching(inputs, first):
             made = losses.forward(model, inputs)
         task = losses.task_loss(made, whole)
         self.parts.task += task.detach()
@@ -147,6 +156,10 @@ class GatedTrainer(Trainer):
             loss = loss + self.recipe.gates.orthogonality * straight
         self.parts.total += loss.detach()
         return loss
+
+    def watching(self, inputs: Mapping[str, Tensor], first: bool) -> AbstractContextManager[None]:
+        """A step's first pass is watched where a sample is due."""
+        return self.watch_forward(inputs) if first and self.watch_forward else contextlib.nullcontext()
 
     def training_step(self, model: nn.Module, inputs: Any, *given: Any, **named: Any) -> Tensor:
         if not self.lanes:

@@ -1,0 +1,129 @@
+"""The adapter learns from its own failures: what hurt is answered right afterwards, and what was right stays right."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from so8t.engine.stage import Inputs
+from so8t.errors import StageError
+from so8t.formats import records
+from so8t.formats.thinking import TAGS, Final, Thinking, compose
+from so8t.train import run
+from stages import preference
+from tests.bases import formats
+from tests.evals import memorised
+from tests.train.conftest import Place, gates_for
+from tests.train.test_run import changed
+
+BETA = {"orpo": 1.0, "dpo": 0.1}
+READS = {"adapter.quantise": "none", "adapter.precision": "float32", "adapter.gates": {}, "adapter.lora": {}}
+TRAIN = {"steps": 24, "batch": 5, "sequence": 256, "learning_rate": 4e-3, "threads": 1, "by_length": False}
+
+
+@pytest.fixture(scope="module")
+def given(tmp_path_factory: pytest.TempPathFactory) -> Inputs:
+    """A base that judges two of twelve records otherwise than they are labelled, one of them an over-refusal."""
+    root = tmp_path_factory.mktemp("preference")
+    taught = memorised.conversations()
+    splits = root / "thinking_sft" / "splits"
+    splits.mkdir(parents=True)
+    records.write(splits / "train.jsonl", taught)
+    memorised._learn(root / "before" / "model", root / "base_model" / "model", root / "thinking_sft", taught)
+    (root / "base_model" / "base.json").write_text('{"remote_code": false, "source": "tiny"}', "utf-8")
+    right = [_right(row) for row in taught]
+    for name in ("validation", "test"):
+        records.write(splits / f"{name}.jsonl", right)
+    formats.declare(root)
+    place = Place(
+        root / "base_model" / "model", gates_for(root / "base_model" / "model", root / "gates"), root / "thinking_sft"
+    )
+    run.train(changed(place.job(), steps=1, learning_rate=1e-30), root / "adapter")
+    names = ("base_model", "adapter", "thinking_sft", "chat_format")
+    lora = {"r": 4, "alpha": 8}
+    reads = {**READS, "adapter.lora": lora}
+    return Inputs({name: root / name for name in names}, scratch=root / "scratch", reads=reads)
+
+
+def _right(row: dict[str, Any]) -> dict[str, Any]:
+    answer = compose(Thinking("件", "安全", "方針", Final(row["label"], 0.95, "理由", "はい。")), TAGS)
+    return {**row, "messages": [row["messages"][0], {"role": "assistant", "content": answer}]}
+
+
+def spec(**values: Any) -> preference.Spec:
+    return preference.Spec.model_validate(
+        {"on": True, "longest": 80, "derive": {"anchors": 4}, "train": TRAIN, **values}
+    )
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("form", ["orpo", "dpo"])
+def test_an_over_refusal_is_unlearned_and_nothing_else_is_lost(given: Inputs, tmp_path: Path, form: str) -> None:
+    preference.build(given, tmp_path, spec(form=form, beta=BETA[form]))
+
+    told = json.loads((tmp_path / "preference.json").read_bytes())
+    pair, *anchors = records.read(tmp_path / "pairs.jsonl")
+    counts = {"anchor": 4, "over_refusal": 1}
+    assert (told["form"], told["pairs"], told["learned"]) == (form, counts, ["ALLOW"])
+    assert (pair["id"], pair["kind"], pair["label"]) == ("r08", "over_refusal", "ALLOW")
+    assert "判定: ALLOW" in pair["chosen"] and "判定: DENY" in pair["rejected"]
+    assert {each["label"] for each in anchors} == {"ESCALATION", "DENY", "REFUSE"}
+    assert all(each["rejected"] == each["chosen"].replace(each["label"], "ALLOW") for each in anchors)
+    assert [told[when]["ALLOW"]["right"] for when in ("before", "after")] == [2, 3]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        *("adapter_config.json", "adapter_model.safetensors", "gates.safetensors", "monitoring", "pairs.jsonl"),
+        *("preference.json", "so8t.json", "training.json"),
+    ]
+
+
+@pytest.mark.soak
+def test_what_gained_nothing_is_not_published(given: Inputs, tmp_path: Path) -> None:
+    with pytest.raises(StageError) as caught:
+        preference.build(given, tmp_path, spec(train={**TRAIN, "steps": 1, "learning_rate": 1e-12}))
+
+    assert str(caught.value) == (
+        "preference: ALLOW: 2 of 3 were right before, 2 are now; "
+        "its failures were learned from, and it gained nothing\n"
+        "preference: nothing was published"
+    )
+    assert not (tmp_path / "preference.json").exists()
+
+
+@pytest.mark.soak
+def test_an_adapter_without_such_failures_has_nothing_to_learn(given: Inputs, tmp_path: Path) -> None:
+    with pytest.raises(StageError) as caught:
+        preference.build(given, tmp_path, spec(derive={"failures": ["unsafe_compliance"]}))
+
+    assert str(caught.value) == (
+        "preference: none of 12 answers to validation failed (unsafe_compliance): there is nothing to learn; set on: "
+        "false, ask more records, or name other failures"
+    )
+
+
+def test_given_pairs_are_the_records_with_a_worse_answer(tmp_path: Path) -> None:
+    splits = tmp_path / "thinking_sft" / "splits"
+    splits.mkdir(parents=True)
+    asked, said = {"role": "user", "content": "営業時間は？"}, {"role": "assistant", "content": "十時からです。"}
+    rows = [
+        {"id": "r1", "messages": [asked, said], "rejected": "知りません。"},
+        {"id": "r2", "messages": [asked, said]},
+    ]
+    records.write(splits / "train.jsonl", rows)
+    inputs = Inputs({"thinking_sft": tmp_path / "thinking_sft"})
+
+    assert preference._pairs(inputs, spec(pairs="given"), None) == [
+        {
+            "id": "r1",
+            "kind": "given",
+            "label": None,
+            "prompt": [asked],
+            "chosen": "十時からです。",
+            "rejected": "知りません。",
+        }
+    ]
+    records.write(splits / "train.jsonl", rows[1:])
+    with pytest.raises(StageError, match="no record brings a rejected answer"):
+        preference._pairs(inputs, spec(pairs="given"), None)
