@@ -1,13 +1,21 @@
 """The graph: raw JSONL to an Ollama model, one task per stage.  Each stage lives in stages/<name>.py."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from doit import get_var
 
+from so8t.engine.status import Session
 from so8t.engine.tasks import Graph
 
-graph = Graph(get_var("profile"))
+
+def foresee(session: Session, names: Sequence[str]) -> tuple[list[str], list[str]]:
+    from so8t.planning import ahead  # where something is built, and only there
+
+    return ahead.foresee(session, names)
+
+
+graph = Graph(get_var("profile"), foresee=foresee)
 DOIT_CONFIG = graph.config()
 
 

@@ -26,10 +26,18 @@ class Reporter(ConsoleReporter):
     def initialize(self, tasks: Any, selected_tasks: Any) -> None:
         super().initialize(tasks, selected_tasks)
         self._done: set[str] = set()
+        self._told = False
         self._began = time.monotonic()
         graph = current_graph()
         graph.selected = [name for name in selected_tasks if name in graph.plan.rows]
         self._screen = _screen(graph.outlook, self._done) if graph.outlook else None
+
+    def execute_task(self, task: Any) -> None:
+        """Before the first stage of a long run: what it has before it."""
+        if not self._told and task.name in current_graph().plan.rows:
+            self._told = True
+            sys.stderr.writelines(f"{line}\n" for line in current_graph().foreseen[0])
+        super().execute_task(task)
 
     def add_success(self, task: Any) -> None:
         super().add_success(task)

@@ -8,7 +8,7 @@ Actions build each stage in a process of its own, which `so8t.engine.births` sta
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from fnmatch import fnmatch
 from functools import cached_property
 from pathlib import Path
@@ -28,11 +28,15 @@ from so8t.engine.status import Session
 from so8t.errors import UserError
 from so8t.store.layout import MANIFEST
 
+# by the stages of a run: what to tell before one that takes long, and why it cannot come to its end
+Foresee = Callable[[Session, Sequence[str]], tuple[list[str], list[str]]]
+
 
 class Graph:
     """What dodo.py needs: the configuration, and one task dictionary per stage."""
 
-    def __init__(self, profile: str | None, project: Path | None = None) -> None:
+    def __init__(self, profile: str | None, project: Path | None = None, foresee: Foresee | None = None) -> None:
+        """`foresee` is asked once a run, before its first stage is built."""
         self.leaving = Leaving(sys.argv[1:])
         self.leaving.listen()
         self.project = project or Path.cwd()
@@ -45,6 +49,7 @@ class Graph:
             print(warning, file=sys.stderr)
         self.session = Session(self.plan)
         self.selected: list[str] = []  # the stages that the run was asked for
+        self._foresee = foresee
         self.asked = False  # whether a run has asked what is current
         Backend.graph = self
 
@@ -56,8 +61,15 @@ class Graph:
     @cached_property
     def lacking(self) -> list[str]:
         """What this run needs and the machine has not; asked before its first stage is built."""
+        return [*self._mistrust(), *self.foreseen[1], *self.session.lacking(self._wanted())]
+
+    @cached_property
+    def foreseen(self) -> tuple[list[str], list[str]]:
+        return self._foresee(self.session, self._wanted()) if self._foresee else ([], [])
+
+    def _wanted(self) -> list[str]:
         named = [name for name in self.plan.rows if any(fnmatch(name, word) for word in sys.argv[1:])]
-        return [*self._mistrust(), *self.session.lacking(self.plan.above(named or self.plan.usual))]
+        return self.plan.above(named or self.plan.usual)
 
     def _mistrust(self) -> Iterator[str]:
         """Why results could not be signed for the mirror, once they are there."""

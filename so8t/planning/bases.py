@@ -17,6 +17,12 @@ class Base:
     hidden: int
     linear: tuple[tuple[int, int], ...]  # inputs and outputs of every projection
     each: int  # bytes of a stored parameter
+    layers: int
+    heads: int
+    attended: int  # the width of all queries, and of what attention puts out
+    keys: int  # of all keys, and of all values
+    inner: int
+    vocabulary: int
 
     @property
     def stored(self) -> int:
@@ -37,7 +43,18 @@ def of_config(config: Mapping[str, Any], dtype: str = "") -> Base:
     tables = config["vocab_size"] * hidden * (1 if config.get("tie_word_embeddings") else 2)
     parameters = layers * (sum(a * b for a, b in layer) + 2 * hidden) + tables + hidden
     stored = str(dtype or config.get("dtype") or config.get("torch_dtype") or "float32")
-    return Base(parameters, hidden, tuple(layer * layers), _BYTES.get(stored, 4))
+    return Base(
+        parameters=parameters,
+        hidden=hidden,
+        linear=tuple(layer * layers),
+        each=_BYTES.get(stored, 4),
+        layers=layers,
+        heads=heads,
+        attended=queries,
+        keys=keys,
+        inner=inner,
+        vocabulary=config["vocab_size"],
+    )
 
 
 def of_tiny(source: Mapping[str, Any]) -> Base:

@@ -28,13 +28,7 @@ class Machine:
 
 def problems(stages: Sequence[Ahead], machine: Machine) -> list[str]:
     """Why this build cannot come to its end here."""
-    found = []
-    needed = sum(each.disk or 0 for each in stages)
-    if needed > machine.disk:
-        found.append(
-            f"disk: {size(needed)} are needed, and {size(machine.disk)} are free: free some, or set retain: manifest "
-            "for stages that are no longer read"
-        )
+    found = list(too_small_a_disk(stages, machine))
     for each in stages:
         if each.memory and machine.memory and each.memory > machine.memory:
             found.append(
@@ -42,6 +36,15 @@ def problems(stages: Sequence[Ahead], machine: Machine) -> list[str]:
                 f"{size(machine.memory)}"
             )
     return found
+
+
+def too_small_a_disk(stages: Sequence[Ahead], machine: Machine) -> Iterator[str]:
+    needed = sum(each.disk or 0 for each in stages)
+    if needed > machine.disk:
+        yield (
+            f"disk: {size(needed)} are needed, and {size(machine.disk)} are free: free some, or set retain: manifest "
+            "for stages that are no longer read"
+        )
 
 
 def lines(profile: str, stages: Sequence[Ahead], machine: Machine) -> Iterator[str]:

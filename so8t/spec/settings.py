@@ -71,7 +71,8 @@ class Store(SpecModel):
 
 class Notify(SpecModel):
     minutes: float = execution(10.0, ge=0)
-    """A build that took longer says so when it ends or fails; one that you interrupt does not."""
+    """A build that took longer says so when it ends or fails; one that you interrupt does not.  One that took longer
+    the last time says what it has before it, as `doit plan` does."""
     bell: bool = execution(True)
     """Ring the terminal's bell."""
     sound: bool = execution(False)

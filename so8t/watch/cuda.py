@@ -40,11 +40,28 @@ def _wheel(version: str) -> str:
     return f"pip install --force-reinstall torch=={version} brings PyPI's, which has it"
 
 
+def memory(number: int = 0) -> int | None:
+    """All bytes of the device of this number; None where there is no such device."""
+    driver = _driver()
+    if driver is None or number >= (devices() or 0):
+        return None
+    device, total = ctypes.c_int(), ctypes.c_size_t()
+    if driver.cuDeviceGet(ctypes.byref(device), number) or driver.cuDeviceTotalMem_v2(ctypes.byref(total), device):
+        return None
+    return total.value
+
+
 def devices() -> int | None:
     """How many the driver has; None where there is none to ask."""
-    try:
-        driver = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
-    except OSError:
+    driver = _driver()
+    if driver is None:
         return None
     count = ctypes.c_int()
     return count.value if not driver.cuInit(0) and not driver.cuDeviceGetCount(ctypes.byref(count)) else 0
+
+
+def _driver() -> ctypes.CDLL | None:
+    try:
+        return ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return None

@@ -44,6 +44,44 @@ def test_a_machine_that_is_too_small_is_told_what_it_lacks() -> None:
 
 
 @pytest.mark.slow
+def test_a_build_that_took_longer_than_the_specs_minutes_is_told_before_it_begins(built: House) -> None:
+    built.write("specs/tiny/profile.yaml", "notify: {minutes: 0.0001, bell: false}\n")
+    built.edit("specs/tiny/doubled.yaml", "times: 2", "times: 3")
+
+    run = built.doit()
+    again = built.doit()
+
+    first, columns, *rows = run.err.splitlines()[:7]
+    assert first == "tiny: 5 stages: 2 up to date, 0 to be restored, 3 to be built"
+    assert columns == "                  will be        disk     memory      time"
+    assert [row.split()[:2] for row in rows] == [
+        ["doubled", "built"],
+        ["total", "built"],
+        ["card", "built"],
+        ["in", "all"],
+        ["there", "is"],
+    ]
+    assert (run.code, again.code, again.err) == (0, 0, "")
+
+
+@pytest.mark.slow
+def test_what_stands_below_a_stage_to_be_built_is_built_and_below_a_restored_one_restored(built: House) -> None:
+    built.edit("specs/tiny/doubled.yaml", "times: 2", "times: 3")
+    there = built.doit("plan").out.splitlines()
+    built.doit()
+    built.edit("specs/tiny/doubled.yaml", "times: 3", "times: 2")
+    back = built.doit("plan").out.splitlines()
+
+    assert there[0] == "tiny: 5 stages: 2 up to date, 0 to be restored, 3 to be built"
+    assert back[0] == "tiny: 5 stages: 2 up to date, 3 to be restored, 0 to be built"
+    assert [line.split()[:2] for line in back[2:5]] == [
+        ["doubled", "restored"],
+        ["total", "restored"],
+        ["card", "restored"],
+    ]
+
+
+@pytest.mark.slow
 def test_a_build_is_told_before_and_after_it(house: House) -> None:
     before = house.doit("plan")
     house.doit()

@@ -5,6 +5,7 @@ ROWS names every one of them with the tests that hold it, here or in the folder 
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import socket
@@ -294,6 +295,8 @@ MINE = "sources:\n- {{name: mine, paths: [{}], terms: own, trust: high}}\n"
 POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 3\n"
 HOLDS = "looked in the project folder, which holds artifacts/, bases/, dodo.py, empty.jsonl, pico.jsonl and 2 more"
 MEND = "correct the path, which begins in the project's folder, or put the file there"
+HUGE = {"hidden_size": 65536, "intermediate_size": 65536, "num_attention_heads": 64, "num_hidden_layers": 40}
+HUGE |= {"vocab_size": 65536, "model_type": "llama", "dtype": "bfloat16"}
 LACKING = {
     "wrong_path": (
         {"base_model": LOCAL.format("models/phi")},
@@ -335,6 +338,7 @@ def pico(tmp_path_factory: pytest.TempPathFactory) -> Pico:
     """A project with a profile for each of these mistakes."""
     project = Pico(tmp_path_factory.mktemp("pico"), ROOT)
     files = {name: texts for name, (texts, _) in LACKING.items()}
+    files |= {"too_large": {"base_model": LOCAL.format("bases/huge"), "adapter": "train: {micro_batch: 8}\n"}}
     files |= {"no_record": {"raw": MINE.format("empty.jsonl")}, "no_module": {"adapter": "lora: {targets: [qkv]}\n"}}
     for profile, texts in files.items():
         (project.path / "specs" / profile).mkdir()
@@ -344,6 +348,9 @@ def pico(tmp_path_factory: pytest.TempPathFactory) -> Pico:
         (project.path / "bases" / folder).mkdir(parents=True)
     (project.path / "bases/gguf/phi.gguf").touch()
     (project.path / "bases/lfs/model.safetensors").write_text(POINTER, "utf-8")
+    (project.path / "bases/huge").mkdir()
+    (project.path / "bases/huge/config.json").write_text(json.dumps(HUGE), "utf-8")
+    (project.path / "bases/huge/model.safetensors").write_bytes(b"\2\0\0\0\0\0\0\0{}")
     (project.path / "empty.jsonl").touch()
     (project.path / "artifacts").mkdir()
     return project
@@ -351,7 +358,8 @@ def pico(tmp_path_factory: pytest.TempPathFactory) -> Pico:
 
 @pytest.fixture(scope="module")
 def refused(pico: Pico) -> dict[str, tuple[int, str]]:
-    return screens(pico, [f"profile={name}" for name in LACKING])
+    lines = ["profile=too_large", "plan --vram 12 profile=too_large"]
+    return screens(pico, [*(f"profile={name}" for name in LACKING), *lines])
 
 
 @pytest.mark.parametrize("name", LACKING)
@@ -359,6 +367,22 @@ def test_what_is_not_here_is_said_before_the_first_stage(refused: dict[str, tupl
     screen = f".  raw\nTaskFailed - taskid:raw\n{LACKING[name][1]}nothing was built\n\n"
 
     assert refused[f"profile={name}"] == (1, screen)
+
+
+def test_a_base_that_neither_the_disk_nor_the_card_holds_is_not_begun(refused: dict[str, tuple[int, str]]) -> None:
+    code, screen = refused["profile=too_large"]
+    plan = refused["plan --vram 12 profile=too_large"]
+    disk = r"disk: 10,924 GiB are needed, and [\d,.]+ [KMG]iB are free: free some, or set retain: manifest for "
+    disk += "stages that are no longer read\n"
+
+    assert (code, plan[0]) == (1, 1)
+    assert re.fullmatch(rf"\.  raw\nTaskFailed - taskid:raw\n{disk}nothing was built\n\n", screen), screen
+    assert re.search(rf"^cannot be built: {disk}", plan[1], re.MULTILINE), plan[1]
+    assert (
+        "cannot be built: specs/too_large/adapter.yaml:1:22: train.micro_batch: 3,342 GiB of VRAM are needed by "
+        "estimate, and the card has 12.0 GiB: no setting of adapter.yaml makes it fit; take a smaller base or a larger "
+        "card\n"
+    ) in plan[1]
 
 
 def test_none_of_them_built_anything(refused: dict[str, tuple[int, str]], pico: Pico) -> None:

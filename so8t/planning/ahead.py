@@ -1,0 +1,108 @@
+"""What a build has before it, looked up: which stages it builds, and what each will leave and took the last time."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from so8t.engine.outlook import last
+from so8t.engine.status import Session
+from so8t.errors import DataError, UserError
+from so8t.planning import bases, outline, sizes
+from so8t.planning.bases import Base
+from so8t.planning.outline import Ahead, Machine
+from so8t.store import journal
+from so8t.store.cache import Store
+from so8t.store.manifest import Manifest
+from so8t.watch import machine
+
+Past = Mapping[str, Mapping[str, Any]]
+
+
+def foresee(session: Session, names: Sequence[str]) -> tuple[list[str], list[str]]:
+    """For a run that is about to begin: the plan's lines if it is a long one, and what it cannot end without."""
+    try:
+        told = past(session)
+    except DataError:
+        told = {}  # the outlook says what is wrong with the journal; no build stops for that
+    plan = session.plan
+    at_hand = Store(plan.layout.artifacts, plan.copy_below)  # what a mirror has needs as much disk as what is built
+    stages, here = look(session, names, told, at_hand), machine_here(session)
+    seconds = sum(each.seconds or 0 for each in stages)
+    is_long = seconds > 0 and seconds >= 60 * plan.notify["minutes"]
+    lines = list(outline.lines(plan.layout.profile, stages, here)) if is_long else []
+    return lines, list(outline.too_small_a_disk(stages, here))
+
+
+def machine_here(session: Session) -> Machine:
+    return Machine(shutil.disk_usage(session.plan.layout.project).free, machine.memory())
+
+
+def past(session: Session) -> Past:
+    """What the journal says of each stage's last build of this profile."""
+    layout = session.plan.layout
+    return last((entry for entry in journal.read(layout) if entry["profile"] == layout.profile), layout.profile)
+
+
+def look(session: Session, names: Sequence[str], told: Past, store: Store) -> list[Ahead]:
+    """In the order of the graph, so that a stage below one that is restored may be so, too."""
+    ahead, disk = Session(session.plan), dict(_disk(session, names))
+    return [_stage(ahead, name, disk, told, store) for name in names]
+
+
+def base(session: Session) -> Base | None:
+    """The base of the profile, as far as it can be known before it is there."""
+    source = session.plan.rows["base_model"].values["source"]
+    return bases.find(source, _files(session, "base_model"), session.plan.layout.folder("base_model"))
+
+
+def _stage(session: Session, name: str, disk: Mapping[str, float], told: Past, store: Store) -> Ahead:
+    if session.is_current(name):
+        return Ahead(name, "current")
+    if manifest := _in_the_store(session, name, store):
+        session.assume(name, manifest)
+        return Ahead(name, "restored", seconds=0.0)
+    known = told.get(name, {})
+    return Ahead(name, "built", disk.get(name), known.get("memory"), known.get("seconds"))
+
+
+def _in_the_store(session: Session, name: str, store: Store) -> Manifest | None:
+    """Where everything above it is known; what stands outside of the project is never there."""
+    status = session.status(name)
+    is_known = all(session.is_current(up) for up in status.row.upstream)
+    anew = status.row.outside or any(reason.kind == "forgotten" for reason in status.reasons)
+    return store.find(status.wanted.key) if is_known and status.wanted and not anew else None
+
+
+def _disk(session: Session, names: Sequence[str]) -> Iterator[tuple[str, float]]:
+    plan = session.plan
+    values = {name: plan.rows[name].values for name in names}
+    found: list[tuple[str, list[float]]] = []
+    if "raw" in values:
+        found += sizes.texts(_texts(list(_files(session, "raw").values())))
+    if "base_model" in values and (shape := base(session)):
+        found += sizes.models(shape, values)
+    found += [(name, [size]) for name, size in sizes.OTHERS.items()]
+    for name, parts in found:
+        if name in values:
+            yield name, sizes.kept(parts, plan.copy_below, plan.rows[name].precious)
+
+
+def _files(session: Session, name: str) -> dict[str, Path]:
+    try:
+        return {file: path for file, path in session.files(session.plan.rows[name]) if path.is_file()}
+    except UserError:
+        return {}  # `lacking` says it
+
+
+def _texts(files: list[Path]) -> sizes.Texts:
+    """Their size, and how many records they hold, by the lines of their first megabytes."""
+    size = sum(path.stat().st_size for path in files)
+    seen = lines = 0
+    for path in files:
+        with path.open("rb") as stream:
+            part = stream.read(4 * sizes.MIB)
+        seen, lines = seen + len(part), lines + part.count(b"\n")
+    return sizes.Texts(round(lines * size / seen) if seen else 0, size)

@@ -1,0 +1,153 @@
+"""What training takes on a CUDA device, from shapes alone.  Pure; an estimate that no card has confirmed yet.
+
+Weights, gradients and moments follow from their number; what a layer keeps for its way back was counted in PyTorch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from so8t.planning.bases import Base
+from so8t.runs.text import size
+
+GIB = 1 << 30
+CUDA = 0.8 * GIB  # the context, its libraries and the allocator's waste: an assumption
+_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+_MOMENTS = {"adamw": 8.0, "adamw8bit": 2 + 8 / 256, "paged_adamw8bit": 2 + 8 / 256}  # bytes of a parameter
+_BLOCKED = {"int8": 1.0, "nf4": 0.5 + 1 / 64 + 4 / (64 * 256)}  # bytes of a weight; NF4 with double quantisation
+_NUMBERS = 29  # of a gate's block of 8: 28 angles and alpha
+
+
+@dataclass(frozen=True)
+class Training:
+    quantise: str
+    precision: str
+    rank: int
+    gated: int  # layers that carry gates which learn
+    rows: int  # in a pass
+    sequence: int
+    checkpointing: bool
+    attention: str = "sdpa"
+    optimizer: str = "auto"
+
+
+def training(values: Mapping[str, Any], gated: Any, base: Base) -> Training:
+    """From the values of adapter.yaml, and so8t_model's layers."""
+    named = {"all": base.layers, "intermediate": max(base.layers - 2, 0)}
+    train, gates = values["train"], values["gates"]["train"]
+    layers = named[gated] if isinstance(gated, str) else len(gated)
+    return Training(
+        quantise=values["quantise"],
+        precision=values["precision"],
+        rank=values["lora"]["r"],
+        gated=layers if gates else 0,
+        rows=train["micro_batch"],
+        sequence=train["sequence"],
+        checkpointing=train["gradient_checkpointing"],
+        attention=train["attention"],
+        optimizer=train["optimizer"],
+    )
+
+
+def parts(base: Base, run: Training) -> dict[str, float]:
+    """Bytes, by what they are for."""
+    each = _BYTES[run.precision]
+    low_rank = run.rank * sum(a + b for a, b in base.linear)
+    turning = run.gated * (base.attended // 8) * _NUMBERS
+    moments = _MOMENTS["paged_adamw8bit" if run.optimizer == "auto" else run.optimizer]
+    return {
+        "base": _weights(base, run.quantise, each),
+        "LoRA and gates": 4.0 * (low_rank + turning),
+        "gradients": 4.0 * (low_rank + turning),
+        "moments": moments * low_rank + 8.0 * turning,
+        "activations": _activations(base, run, each),
+        "logits": _logits(base, run, each),
+        "CUDA": CUDA,
+    }
+
+
+def _weights(base: Base, quantise: str, each: int) -> float:
+    """Projections are quantised, embeddings, head and norms are not."""
+    linear = sum(a * b for a, b in base.linear)
+    scales = 4.0 * sum(b for _, b in base.linear) if quantise == "int8" else 0.0
+    return linear * _BLOCKED.get(quantise, each) + scales + (base.parameters - linear) * each
+
+
+def _activations(base: Base, run: Training, each: int) -> float:
+    """Of every layer and the last norm; with checkpointing of every layer its input, and all of one at a time."""
+    layer = run.rows * run.sequence * _layer(base, run, each)
+    last = run.rows * run.sequence * base.hidden * (4 + each)
+    kept = run.rows * run.sequence * base.hidden * each
+    return last + (base.layers * kept + layer if run.checkpointing else base.layers * layer)
+
+
+def _layer(base: Base, run: Training, each: int) -> float:
+    """Bytes that one token leaves in one layer for the way back; tests/planning/test_vram.py counts them."""
+    projections = base.linear[: len(base.linear) // base.layers]
+    norms = 2 * 4 * base.hidden  # what they read, in float32
+    inner = each * 3 * base.inner  # both halves of what goes up, and the unit of one
+    own = 4 * (sum(a for a, _ in projections) + run.rank * len(projections))  # LoRA reads and works in float32
+    if run.attention == "eager":
+        weight = 4 + (each if each < 4 else 0)  # in float32, and as it is multiplied
+        attention = each * 3 * base.attended + weight * base.heads * run.sequence
+    else:
+        attention = each * 3 * (base.attended + base.keys)  # as projected, as turned, and what comes out
+    return norms + inner + own + attention
+
+
+def _logits(base: Base, run: Training, each: int) -> float:
+    """At most: of every token, twice as computed, and in float32 with their softmax and gradient."""
+    return run.rows * run.sequence * base.vocabulary * (2 * each + 3 * 4.0)
+
+
+# ---- for people --------------------------------------------------------------------------------------------------
+
+
+def lines(base: Base, run: Training, card: float | None) -> Iterator[str]:
+    how = "with" if run.checkpointing else "without"
+    kind = run.quantise if run.quantise != "none" else run.precision
+    yield "adapter on a CUDA device, by its shapes and not measured:"
+    yield f"base in {kind}, {run.rows} x {run.sequence:,} tokens, {how} gradient checkpointing"
+    found = parts(base, run)
+    for name, taken in found.items():
+        yield f"  {name:16}  {size(taken):>9}"
+    yield f"  {'in all':16}  {size(sum(found.values())):>9}"
+    if card:
+        yield f"  {'there is':16}  {size(card):>9}"
+
+
+def problem(base: Base, run: Training, card: float) -> str:
+    """Why it cannot run there, and what would; empty if nothing speaks against it."""
+    needed = _total(base, run)
+    if needed <= card:
+        return ""
+    found = f"train.micro_batch: {size(needed)} of VRAM are needed by estimate, and the card has {size(card)}"
+    changed: list[str] = []
+    for setting, smaller in _savings(run):
+        changed.append(setting)
+        if _total(base, smaller) <= card:
+            return f"{found}: set {', '.join(changed)}, then it is {size(_total(base, smaller))}"
+    return f"{found}: no setting of adapter.yaml makes it fit; take a smaller base or a larger card"
+
+
+def _savings(run: Training) -> Iterator[tuple[str, Training]]:
+    """One after the other, each on top of those before, what costs least first."""
+    steps: Sequence[tuple[str, dict[str, Any]]] = (
+        ("train.gradient_checkpointing: true", {"checkpointing": True}),
+        ("train.micro_batch: 1", {"rows": 1}),
+        ("quantise: int8", {"quantise": "int8"}),
+        ("quantise: nf4", {"quantise": "nf4"}),
+        (f"train.sequence: {run.sequence // 2}", {"sequence": run.sequence // 2}),
+    )
+    for setting, values in steps:
+        smaller = replace(run, **values)
+        is_less = setting != "quantise: int8" or run.quantise == "none"
+        if smaller != run and is_less:
+            run = smaller
+            yield setting, run
+
+
+def _total(base: Base, run: Training) -> float:
+    return sum(parts(base, run).values())
