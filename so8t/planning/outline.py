@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from so8t.engine.outlook import duration
-from so8t.runs.text import size
+from so8t.engine.outlook import duration, size
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from so8t.engine.outlook import size
 from so8t.planning.bases import Base
-from so8t.runs.text import size
 
 GIB = 1 << 30
 CUDA = 0.8 * GIB  # the context, its libraries and the allocator's waste: an assumption

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from so8t.engine.outlook import duration
+from so8t.engine.outlook import duration, size
 from so8t.runs import known
 from so8t.runs.differences import Answer, Differences
 from so8t.runs.door import Told
@@ -144,15 +144,6 @@ def _figure(name: str, before: float, after: float) -> str:
 def _answer(each: Answer) -> str:
     sides = " -> ".join(side or "(no format)" for side in (each.before, each.after))
     return f"{each.asked} {each.id[:8]}: {sides} ({each.kind}; it is {each.label})"
-
-
-def size(count: float) -> str:
-    amount, unit = float(count), "B"
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if amount < 1024 or unit == "GiB":
-            break
-        amount /= 1024
-    return f"{amount:,.0f} {unit}" if unit == "B" or amount >= 100 else f"{amount:.1f} {unit}"
 
 
 def _value(value: Any) -> str:
