@@ -7,6 +7,7 @@ from so8t.serve.settings import Serve
 from so8t.spec.renames import Moved, Rename
 
 FLOW = (
+    "crawl",
     "raw",
     "cleaned",
     "labelled",

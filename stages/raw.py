@@ -87,13 +87,18 @@ def _files(spec: Spec) -> dict[str, list[str]]:
     return {**patterns(spec.sources), **({REFUSALS: [spec.refusals]} if spec.refusals else {})}
 
 
+def _hints(spec: Spec) -> dict[str, str]:
+    crawled = {source.name: "doit crawl brings the pages" for source in spec.sources if source.kind == "web"}
+    return {REFUSALS: "doit recheck writes it; an empty file refuses nothing", **crawled}
+
+
 STAGE = Stage(
     name="raw",
     spec=Spec,
     build=build,
     gives=("raw.jsonl", "quarantined.jsonl", "stats.json"),
     sources=_files,
-    hints=lambda spec: {REFUSALS: "doit recheck writes it; an empty file refuses nothing"},
+    hints=_hints,
     private=True,
-    packages=("charset-normalizer", "orjson", "pyarrow", "python-calamine"),
+    packages=("charset-normalizer", "orjson", "pyarrow", "python-calamine", "trafilatura", "warcio"),
 )

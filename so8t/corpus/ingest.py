@@ -96,7 +96,7 @@ def ingest(
             tally.quarantined[defect.reason] += 1
             aside.write(line(_aside(source, row, defect) | found.raw(row.data)))
             continue
-        ours["source"] = origin(row.file, row.number, row.unit)
+        ours["source"] = origin(row.file, row.number, row.unit) | found.origin(row.data)
         if ours["source"].get("url") in refused:
             tally.refused += 1
             continue

@@ -46,4 +46,5 @@ class Rows:
     parse: Callable[[Any], Any]  # its value, or a Defect
     raw: Callable[[Any], dict[str, Any]]  # what is kept aside of a row that cannot be used
     counts_beyond: bool = True  # whether it is cheap to count what lies beyond the limit
+    origin: Callable[[Any], dict[str, Any]] = lambda data: {}  # what provenance says of one row alone
     read_as: Mapping[str, str] = field(default_factory=dict)  # file -> how it is read and why, where that was found out

@@ -11,6 +11,7 @@ from pydantic import Discriminator, Tag
 from so8t.corpus.declared import Declared
 from so8t.corpus.files import LocalFiles
 from so8t.corpus.hub import DatasetsSource
+from so8t.corpus.webpages import WebPages
 from so8t.engine.stage import Source
 from so8t.errors import StageError
 
@@ -24,7 +25,8 @@ def _branch(value: Any) -> Any:
 
 Declaration = Annotated[
     Annotated[LocalFiles, Tag("files")]  # the one that needs no `kind`
-    | Annotated[DatasetsSource, Tag("datasets")],
+    | Annotated[DatasetsSource, Tag("datasets")]
+    | Annotated[WebPages, Tag("web")],
     Discriminator(_branch),
 ]
 

@@ -105,10 +105,14 @@ class Graph:
         }
 
     def _sources(self, name: str) -> list[str]:
+        """Its local files, but for what a stage on request left: doit would build that stage first, unasked."""
+        layout = self.plan.layout
+        left = [layout.folder(row.name) for row in self.plan.rows.values() if row.on_request]
         try:
-            return [self.plan.layout.shown(path) for _, path in self.session.files(self.plan.rows[name])]
+            found = [path for _, path in self.session.files(self.plan.rows[name])]
         except UserError:
             return []  # the build says which source is missing
+        return [layout.shown(path) for path in found if not any(folder in path.parents for folder in left)]
 
     def _targets(self, name: str) -> list[str]:
         folder = self.plan.layout.folder(name)

@@ -96,6 +96,7 @@ class Asker:
     refusals: frozenset[str] = REFUSALS
     pace: Pace = field(default_factory=Pace)
     sites: dict[str, Site] = field(default_factory=dict)
+    ends: dict[str, str] = field(default_factory=dict)  # file of a site -> the URL that it was found under
 
     def every(self, urls: Iterable[str]) -> Iterator[Finding]:
         """All of them, hosts in turn: whichever may be asked first."""
@@ -121,19 +122,19 @@ class Asker:
 
     def _known(self, url: str) -> tuple[Outcome, tuple[str, ...]] | None:
         """What is known without asking for the page."""
-        target = _target(url)
+        path = target(url)
         site = self._site(url)
         if site.closed:
             return "not asked", (site.closed,)
-        verdict = site.robots.verdict(self.agent, target)
+        verdict = site.robots.verdict(self.agent, path)
         if not verdict.allowed:
             return "no", (f"robots.txt:{verdict.line}: {verdict.rule}",)
         said = [
-            *signals.of_robots(site.robots.rules, self.agent, target),
-            *(signals.of_tdmrep(site.tdmrep, target) if site.tdmrep else []),
-            *signals.of_ai_txt(site.ai_txt, self.agent, target),
+            *signals.of_robots(site.robots.rules, self.agent, path),
+            *(signals.of_tdmrep(site.tdmrep, path) if site.tdmrep else []),
+            *signals.of_ai_txt(site.ai_txt, self.agent, path),
         ]
-        return ("no", _nos(said)) if signals.most_restrictive(said) == "no" else None
+        return ("no", nos(said)) if signals.most_restrictive(said) == "no" else None
 
     def _site(self, url: str) -> Site:
         parts = urlsplit(url)
@@ -160,12 +161,13 @@ class Asker:
         return reply.body if reply.status == 200 and not reply.is_page else b""
 
     def _followed(self, url: str) -> Reply:
-        reply = self._get(url)
+        first, reply = url, self._get(url)
         for _ in range(HOPS):
             if not reply.leads_to:
                 break
             url = urljoin(url, reply.leads_to)
             reply = self._get(url)
+        self.ends[first] = url
         return reply
 
     def _get(self, url: str) -> Reply:
@@ -187,19 +189,19 @@ class Asker:
             return "not asked", (reply.said or f"answered {reply.status}",)
         said = signals.of_headers(reply.headers, self.agent, self.refusals)
         if reply.is_page:
-            said += signals.of_page(_text(reply.body), self.agent, self.refusals)
-        return ("no", _nos(said)) if signals.most_restrictive(said) == "no" else ("as before", ())
+            said += signals.of_page(text(reply.body), self.agent, self.refusals)
+        return ("no", nos(said)) if signals.most_restrictive(said) == "no" else ("as before", ())
 
 
-def _target(url: str) -> str:
+def target(url: str) -> str:
     parts = urlsplit(url)
     return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
 
 
-def _nos(said: Iterable[Signal]) -> tuple[str, ...]:
+def nos(said: Iterable[Signal]) -> tuple[str, ...]:
     return tuple(f"{signal.where}: {signal.text[:200]}" for signal in said if signal.verdict == "no")
 
 
-def _text(body: bytes) -> str:
+def text(body: bytes) -> str:
     """Enough of it for the names in tags, which are ASCII in every charset but UTF-16."""
     return body.decode("utf-16" if body[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8", "replace")

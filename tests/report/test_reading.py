@@ -43,7 +43,7 @@ def test_every_stage_but_the_report_is_told_of_and_those_that_were_built_say_how
     built = {stage.name: stage.built.outcome for stage in facts.stages if stage.built}
     assert built == dict.fromkeys(DATA, "built")
     assert {stage.name for stage in facts.stages if stage.made} == set(DATA)
-    assert {stage.name for stage in facts.stages if stage.on_request} == {"ollama"}
+    assert {stage.name for stage in facts.stages if stage.on_request} == {"crawl", "ollama"}
 
 
 def test_a_value_has_the_line_that_it_is_written_in_and_a_default_has_none(facts: Facts) -> None:

@@ -275,7 +275,7 @@ def documented_keys() -> dict[str, set[str]]:
 
 @pytest.mark.parametrize("stage", list(STAGES))
 def test_every_documented_field_exists_and_every_field_is_documented(stage: str) -> None:
-    fields = {re.sub(r"\b(files|datasets|tiny|local|hub|gguf)\.", "", name) for name in leaves(STAGES[stage].spec)}
+    fields = {re.sub(r"\b(files|datasets|web|tiny|local|hub|gguf)\.", "", name) for name in leaves(STAGES[stage].spec)}
     documented = {key.replace("[]", "").replace(".*", "") for key in documented_keys()[stage]}
     folders = {key for key in documented if any(other.startswith(f"{key}.") for other in documented)}
 

@@ -30,6 +30,14 @@ HELD = {"grammar": {"conversations": 9}}
 HARNESS = {"harness": {"version": "0.4.13", "tasks": ["jsquad"]}}
 
 # stage -> (field, values before, another value or the whole spec that has it); CURRENT: fields that say how, not what
+SITE = {"name": "a", "terms": "CC0", "trust": "high", "seeds": ["https://example.jp/"]}
+CRAWL = {"agent": "a", "contact": "a@example.jp", "sources": [SITE]}
+
+
+def site(**change: Any) -> dict[str, Any]:
+    return {**CRAWL, "sources": [{**SITE, **change}]}
+
+
 STALE: dict[str, list[tuple[str, dict[str, Any], Any]]] = {
     "base_model": [
         ("source", OWN, LOCAL),
@@ -237,6 +245,27 @@ STALE: dict[str, list[tuple[str, dict[str, Any], Any]]] = {
         ("harness.shots", HARNESS, 3),
         ("harness.limit", HARNESS, 3),
     ],
+    "crawl": [
+        ("agent", CRAWL, "b"),
+        ("sources", OWN, CRAWL),
+        ("sources.name", CRAWL, site(name="b")),
+        ("sources.terms", CRAWL, site(terms="CC BY 4.0")),
+        ("sources.trust", CRAWL, site(trust="low")),
+        ("sources.seeds", CRAWL, site(seeds=["https://example.jp/b"])),
+        ("sources.sitemaps", CRAWL, site(sitemaps=["https://example.jp/sitemap.xml"])),
+        ("sources.feeds", CRAWL, site(feeds=["https://example.jp/feed"])),
+        ("sources.hosts", CRAWL, site(hosts=["example.jp", "www.example.jp"])),
+        ("sources.allow", CRAWL, site(allow=["/articles/"])),
+        ("sources.deny", CRAWL, site(deny=["/search"])),
+        ("sources.depth", CRAWL, site(depth=1)),
+        ("sources.per_host", CRAWL, site(per_host=9)),
+        ("sources.variants", CRAWL, site(variants=9)),
+        ("as_of", CRAWL, "2026-11-28"),
+        ("total", CRAWL, 9),
+        ("signals", CRAWL, ["AIPREF"]),
+        ("refusals", CRAWL, ["noindex"]),
+        ("max_page", CRAWL, 9000),
+    ],
     "report": [("redacted", OWN, True)],
     "ollama": [("model", OWN, "other"), ("quantisations", OWN, ["f16"]), ("records", OWN, 19)],
 }
@@ -271,6 +300,12 @@ CURRENT: dict[str, list[tuple[str, dict[str, Any], Any]]] = {
     "gguf": [("threads", OWN, 1)],
     "modelfile": [],
     "evaluation": [("workers", OWN, 1), ("threads", OWN, 2), ("gpu_layers", OWN, 1)],
+    "crawl": [
+        ("contact", CRAWL, "b@example.jp"),
+        ("timeout", CRAWL, 9.0),
+        ("pause", CRAWL, 9.0),
+        ("at_once", CRAWL, 9),
+    ],
     "report": [],
     "ollama": [("replace", OWN, True), ("host", OWN, "127.0.0.1:9"), ("seconds", OWN, 9.0)],
 }
@@ -319,7 +354,11 @@ def nested(field: str, value: Any) -> dict[str, Any]:
 def test_a_field_makes_its_stage_stale_or_none(
     pico: Pico, usual: dict[str, Any], stage: str, field: str, before: dict[str, Any], value: Any, expected: bool
 ) -> None:
-    after = value if isinstance(value, dict) and "source" in value else merged(before, nested(field, value))
+    after = (
+        value
+        if isinstance(value, dict) and {"source", "sources"} & value.keys()
+        else merged(before, nested(field, value))
+    )
     beside = BESIDE.get(f"{stage}.{field}", {})
     pico.write({stage: before, **beside})
     then = pico.specs() if before or beside else usual

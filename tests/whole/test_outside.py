@@ -125,3 +125,39 @@ def test_a_stage_that_was_cleaned_away_is_made_again(posted: House) -> None:
 
     assert posted.doit("notice").ran == ["notice"]
     assert wall(posted).exists()
+
+
+FETCHED = '''
+"""numbers from far away"""
+from stages import log
+from so8t.spec.fields import SpecModel
+from so8t.engine.stage import Stage
+
+
+class Spec(SpecModel):
+    number: int = 5
+    """What is fetched."""
+
+
+def build(inputs, out, spec: Spec) -> None:
+    log.note("fetched")
+    (out / "numbers.txt").write_text(f"{spec.number}\\n", "utf-8")
+
+
+STAGE = Stage("fetched", Spec, build, gives=("numbers.txt",), on_request=True)
+'''
+
+
+def test_who_reads_what_a_stage_on_request_left_never_has_it_made_anew(house: House) -> None:
+    house.write("stages/fetched.py", FETCHED)
+    house.edit("stages/__init__.py", "card, doubled", "card, doubled, fetched")
+    house.edit(
+        "stages/__init__.py", "{stage.name: stage for stage in (", "{stage.name: stage for stage in (fetched.STAGE, "
+    )
+    house.write("specs/tiny/numbers.yaml", "path: artifacts/tiny/fetched/numbers.txt\n")
+    house.doit("fetched")
+    house.write("specs/tiny/fetched.yaml", "number: 6\n")  # stale from now on
+
+    assert "fetched" not in house.doit("numbers").ran
+    assert house.doit("fetched").ran == ["fetched"]
+    assert house.doit("numbers").ran == ["numbers"]

@@ -74,6 +74,7 @@ def test_an_interpreter_without_a_fixed_hash_seed_gives_the_same_bytes(tmp_path:
 
 
 LETTERS = {
+    "crawl": "w",
     "raw": "r",
     "cleaned": "c",
     "labelled": "l",
@@ -107,6 +108,8 @@ CODE = [
     ("so8t/commands/why.py", ""),
     ("so8t/errors.py", ""),
     ("so8t/models/hub.py", "b"),
+    ("so8t/web/collector.py", "w"),
+    ("so8t/corpus/webpages.py", "r"),
     ("so8t/gate/rotation.py", "h8asmk"),
     ("so8t/train/trainer.py", "a"),
     ("so8t/models/loading.py", "8as"),

@@ -39,6 +39,7 @@ POLICY = {
 RULE = SPECS["labelled"]["rules"][0]
 JSONL = SPECS["raw"]["sources"][0]
 HUB = {"name": "hub", "kind": "datasets", "repo": "a/b", "revision": "0" * 40, "terms": "test", "trust": "low"}
+WEB = {"name": "hub", "kind": "web", "crawl": "artifacts/tiny/crawl"}
 TEACHER = {"teacher": {"model": "m"}}
 OWN_CHAT: dict[str, Any] = {
     "chat": {
@@ -58,6 +59,10 @@ def jsonl(**change: Any) -> dict[str, Any]:
 
 def hub(**change: Any) -> dict[str, Any]:
     return {"sources": [{**HUB, **change}]}
+
+
+def web(**change: Any) -> dict[str, Any]:
+    return {"sources": [{**WEB, **change}]}
 
 
 def rule(**change: Any) -> dict[str, Any]:
@@ -147,6 +152,18 @@ TABLE: dict[str, list[tuple[str, dict[str, Any], dict[str, Any], str]]] = {
         ("sources.datasets.config", hub(), hub(config="ja"), "?"),
         ("sources.datasets.from_split", hub(), hub(from_split="test"), "?"),
         ("sources.datasets.cache_dir", hub(), hub(cache_dir="elsewhere"), ""),
+        ("sources.web.kind", web(), hub(), "?"),
+        ("sources.web.name", web(), web(name="other"), "?"),
+        ("sources.web.crawl", web(), web(crawl="artifacts/web/crawl"), "?"),
+        ("sources.web.of", web(), web(of=["図書館"]), "?"),
+        ("sources.web.url", web(), web(url="https://example.jp"), "?"),
+        ("sources.web.retrieved", web(), web(retrieved="2026-11-01"), "?"),
+        ("sources.web.format", web(), hub(format="alpaca"), "?"),
+        ("sources.web.tools", web(), web(tools="keep"), "?"),
+        ("sources.web.labels", web(), web(labels={"ALLOW": "ALLOW"}), "?"),
+        ("sources.web.constants", web(), web(constants={"tags": {"kind": "pico"}}), "?"),
+        ("sources.web.split", web(), web(split="test_known"), "?"),
+        ("sources.web.limit", web(), web(limit=30), "?"),
         ("bad_input", {}, {"bad_input": "strict"}, "?"),
         ("max_line", {}, {"max_line": 4096}, "r"),
         ("max_quarantined", {}, {"max_quarantined": 0.9}, "r"),
@@ -342,12 +359,12 @@ def is_list_or_optional(annotation: Any) -> bool:
 
 
 def test_the_table_names_every_field_of_every_spec() -> None:
-    # fields and constants are the same model in both kinds of sources: once is enough for what lies in them
+    # fields and constants are the same model in all kinds of sources: once is enough for what lies in them
     for stage, rows in TABLE.items():
         there_are = {
             name
             for name in leaves(STAGES[stage].spec)
-            if not name.startswith(("sources.datasets.fields.", "sources.datasets.constants."))
+            if not name.startswith(("sources.datasets.fields.", "sources.datasets.constants.", *OF_THE_PAGES))
         }
         tested = {row[0] for row in rows}
 
@@ -355,4 +372,7 @@ def test_the_table_names_every_field_of_every_spec() -> None:
 
 
 # models that are also replaced as a whole above
-OF_A_WHOLE = {"sources.files.constants", "sources.datasets.constants"}
+OF_A_WHOLE = {"sources.files.constants", "sources.datasets.constants", "sources.web.constants"}
+OF_THE_PAGES = (  # which raw.yaml may not set
+    "sources.web.fields", "sources.web.terms", "sources.web.trust", "sources.web.constants.",
+)  # fmt: skip

@@ -1,0 +1,45 @@
+"""URLs in one spelling, and what a source does not take."""
+
+from __future__ import annotations
+
+import pytest
+
+from so8t.web.scope import Scope, identity, plain
+
+
+@pytest.mark.parametrize(
+    ("given", "asked"),
+    [
+        ("HTTPS://Example.JP/A?b=1#top", "https://example.jp/A?b=1"),
+        ("https://example.jp", "https://example.jp/"),
+        ("https://example.jp/a;jsessionid=9F?x=1", "https://example.jp/a?x=1"),
+        ("https://example.jp/a?PHPSESSID=1&x=2&utm_source=m", "https://example.jp/a?x=2"),
+        ("mailto:a@example.jp", None),
+        ("https://user:secret@example.jp/", None),
+        ("https://example.jp:port/", None),
+        ("http://[::1", None),
+    ],
+)
+def test_a_url_is_asked_for_without_fragment_and_session(given: str, asked: str | None) -> None:
+    assert plain(given) == asked
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("?a=1&b=2", "?b=2&a=1"), ("%7Ea", "~a"), ("%e3%81%82", "%E3%81%82"), ("あ", "%E3%81%82")],
+)
+def test_two_spellings_of_a_page_are_one(one: str, other: str) -> None:
+    assert identity(f"https://example.jp/{one}") == identity(f"https://example.jp/{other}")
+
+
+@pytest.mark.parametrize(
+    ("path", "why"),
+    [
+        ("/a/b/a/b", ""),
+        ("/a/b/a/b/a", "a path that repeats itself"),
+        ("/a.PDF", "the name of a file that is not a page"),
+        ("/" + "a" * 2000, "longer than 2,000 characters"),
+    ],
+)
+def test_what_nobody_takes_for_a_page_is_not_asked_for(path: str, why: str) -> None:
+    assert Scope("a", "CC0", "high", hosts=frozenset({"example.jp"})).refuses(f"https://example.jp{path}") == why
