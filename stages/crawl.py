@@ -168,6 +168,9 @@ def build(inputs: Inputs, out: Path, spec: Spec) -> None:
 
 
 def _write(collector: Collector, archive: Archive, out: Path) -> None:
+    if not collector.kept:
+        told = "; ".join(f"{row['url']}: {row['outcome']}: {', '.join(row['said'])}" for row in collector.rows[:3])
+        raise StageError(f"crawl: no page was kept ({told}); nothing is published, and doit crawl asks again")
     placed = archive.export(out / "warc")
     kept = sorted((row for row in collector.rows if row["outcome"] == "kept"), key=lambda row: row["url"])
     others = sorted((row for row in collector.rows if row["outcome"] != "kept"), key=lambda row: row["url"])

@@ -69,7 +69,8 @@ class Archive:
             self._bodies.setdefault(entry.digest, entry)
         if round_ == self.round:
             self.entries.setdefault(entry.url, []).append(entry)
-            self._waiting.setdefault(entry.url, deque()).append(entry)
+            if entry.kind != "metadata":  # no answer came, so it is asked for again
+                self._waiting.setdefault(entry.url, deque()).append(entry)
         elif round_ < self.round and entry.digest in self._bodies and entry.status == 200:
             self._before[entry.url] = entry
 

@@ -155,7 +155,8 @@ def test_a_killed_crawl_goes_on_and_asks_for_nothing_again_that_it_had(tmp_path:
     before, killed = len(web.log), web.time
     gone_on = crawl(web, tmp_path / "killed", scope(f"{A}/"))
 
-    assert [url for _, url in web.log[: before - 1] + web.log[before:]] == [url for _, url in whole.log]
+    had = [url for _, url in web.log[: before - 1] if url != f"{A}/3"]  # no answer came from there
+    assert sorted(had + [url for _, url in web.log[before:]]) == sorted(url for _, url in whole.log)
     assert web.log[before][0] - killed >= 1.0 or at == 1
     strip = ("fetched",)
     assert [{k: v for k, v in row.items() if k not in strip} for row in gone_on.rows] == [
