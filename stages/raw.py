@@ -100,5 +100,13 @@ STAGE = Stage(
     sources=_files,
     hints=_hints,
     private=True,
-    packages=("charset-normalizer", "orjson", "pyarrow", "python-calamine", "trafilatura", "warcio"),
+    packages=(
+        "charset-normalizer",
+        "mwparserfromhell",
+        "orjson",
+        "pyarrow",
+        "python-calamine",
+        "trafilatura",
+        "warcio",
+    ),
 )

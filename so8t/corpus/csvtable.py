@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,6 @@ from so8t.corpus.opened import blamed, opened
 from so8t.corpus.rows import Defect, Row, Rows, where
 from so8t.errors import DataError
 
-_HELP = "write the encoding of the source, such as cp932 or utf-8"
-_UNREADABLE = re.compile("[\udc80-\udcff]")  # what "surrogateescape" makes of a byte that the charset does not have
 _NAMES = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "bars"}
 
 
@@ -53,13 +50,13 @@ class _Table:
                     blank = isinstance(cells, list) and tables.is_blank(cells)
                     yield Row(self._name, number, b"" if blank else cells, "record")
             except UnicodeError:  # in a charset whose bytes cannot be told apart after a wrong one, such as UTF-16
-                raise DataError(f"{place()}, or soon after it: not {self._encoding}; {_HELP}") from None
+                raise DataError(f"{place()}, or soon after it: not {self._encoding}; {charsets.HELP}") from None
 
     def _first(self, cells: Any) -> Sequence[str]:
         try:
             return self._sound(cells or [])
         except Defect as defect:
-            raise DataError(f"{self._name}: the first row: {defect.detail}; {_HELP}") from None
+            raise DataError(f"{self._name}: the first row: {defect.detail}; {charsets.HELP}") from None
 
     def parse(self, cells: Any) -> dict[str, Any]:
         return tables.parse(tables.row_of(self._names, self._sound(cells)))
@@ -67,8 +64,8 @@ class _Table:
     def _sound(self, cells: list[str] | str) -> list[str]:
         if isinstance(cells, str):
             raise Defect("not CSV", f"not CSV: {cells}")
-        if wrong := _UNREADABLE.search("\0".join(cells)):
-            raise Defect("wrong charset", f"byte 0x{ord(wrong[0]) - 0xDC00:02x} has no meaning in {self._encoding}")
+        if (wrong := charsets.unreadable("\0".join(cells))) is not None:
+            raise Defect("wrong charset", f"byte 0x{wrong:02x} has no meaning in {self._encoding}")
         return cells
 
 
@@ -82,12 +79,8 @@ def _next(reader: Any) -> list[str] | str | None:
 
 def _raw(cells: Any) -> dict[str, str]:
     """The cells; bytes that the charset does not have are written as \\x82."""
-    found = cells if isinstance(cells, str) else [_shown(cell) for cell in cells]
+    found = cells if isinstance(cells, str) else [charsets.shown(cell) for cell in cells]
     return tables.raw(found)
-
-
-def _shown(cell: str) -> str:
-    return cell.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def _first_line(path: Path, encoding: str) -> str:

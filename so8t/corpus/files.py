@@ -7,46 +7,45 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal
 
-import orjson
 from pydantic import Field, field_validator, model_validator
 
-from so8t.corpus import csvtable, excel, jsonarray, jsonl, parquet
+from so8t.corpus import csvtable, excel, htmlfile, jsonarray, jsonl, mediawiki, parquet, plaintext, warcfile
 from so8t.corpus.declared import Declared, Paths
-from so8t.corpus.opened import BROKEN, bare_suffix, opened
+from so8t.corpus.documents import Cut
+from so8t.corpus.kinds import Found, Kind, look
 from so8t.corpus.rows import Row, Rows
 from so8t.engine.stage import Source
-from so8t.errors import DataError
 
-Kind = Literal["jsonl", "json", "csv", "parquet", "excel"]
-_BY_NAME: dict[str, Kind] = {
-    **dict.fromkeys((".jsonl", ".ndjson"), "jsonl"),
-    ".json": "json",
-    **dict.fromkeys((".csv", ".tsv", ".tab"), "csv"),
-    **dict.fromkeys((".parquet", ".arrow", ".feather"), "parquet"),
-    **dict.fromkeys((".xlsx", ".xlsm", ".xlsb", ".xls", ".ods"), "excel"),
+_OPTIONS = {
+    "encoding": ("csv", "text", "html", "warc"),
+    "delimiter": ("csv",),
+    "sheet": ("excel",),
+    "cut": ("text", "html", "warc", "mediawiki"),
 }
-_OPTIONS = {"encoding": "csv", "delimiter": "csv", "sheet": "excel"}
-_HEAD = 1 << 16
-_LONGEST = 16 << 20  # a first line that is looked at
 
 
 class LocalFiles(Declared):
-    """Files of this machine: JSONL, a JSON array, CSV or TSV, Parquet, Excel; the texts also as .gz or .zst."""
+    """Files of this machine: JSONL, a JSON array, CSV or TSV, Parquet, Excel; plain text, HTML, WARC, a MediaWiki dump.
 
-    kind: Literal["files", "jsonl", "json", "csv", "parquet", "excel"] = "files"
+    Texts also as .gz, .bz2 or .zst.
+    """
+
+    kind: Literal["files", "jsonl", "json", "csv", "parquet", "excel", "text", "html", "warc", "mediawiki"] = "files"
     """files: each file is what its first bytes and its name say; another kind overrules them."""
     paths: Paths = Field(min_length=1)
     """Files relative to the project; *, ? and ** match names, and each pattern must match a file."""
     encoding: str | None = None
-    """The charset of CSV files, such as cp932; found out from their bytes if not given."""
+    """The charset of CSV, text, HTML and WARC, such as cp932; found out from their bytes if not given."""
     delimiter: str | None = Field(default=None, min_length=1, max_length=1)
     """The mark between the cells of CSV files; found out from the first line if not given."""
     sheet: str | None = None
     """The sheet of Excel files; the first one if not given."""
+    cut: Cut = "document"
+    """What one record is of plain text, pages and articles: the whole, a paragraph (up to a blank line), or a line."""
 
     @field_validator("encoding")
     @classmethod
@@ -58,9 +57,11 @@ class LocalFiles(Declared):
 
     @model_validator(mode="after")
     def _options_belong_to_the_kind(self) -> LocalFiles:
-        for option, kind in _OPTIONS.items():
-            if getattr(self, option) is not None and self.kind not in ("files", kind):
-                raise ValueError(f"{option} is for kind: {kind}, and kind is {self.kind}: leave one of them out")
+        for option, kinds in _OPTIONS.items():
+            if getattr(self, option) != _default(option) and self.kind not in ("files", *kinds):
+                *others, last = kinds
+                known = f"{', '.join(others)} or {last}" if others else last
+                raise ValueError(f"{option} is for kind: {known}, and kind is {self.kind}: leave one of them out")
         return self
 
     def patterns(self) -> list[str]:
@@ -74,68 +75,26 @@ class LocalFiles(Declared):
         rows = self._read(found.kind, file, max_line)
         said = [f"{found.kind}: {found.why}"] if found.why else []
         read_as = "; ".join([*said, *rows.read_as.values()])
-        return Rows(rows.files, rows.rows, rows.parse, rows.raw, read_as={file.name: read_as} if read_as else {})
+        return replace(rows, read_as={file.name: read_as} if read_as else {})
 
     def _read(self, kind: Kind, file: Source, max_line: int) -> Rows:
-        if kind == "jsonl":
-            return jsonl.rows(file.path, file.name, max_line)
-        if kind == "json":
-            return jsonarray.rows(file.path, file.name, max_line)
-        if kind == "csv":
-            return csvtable.rows(file.path, file.name, max_line, self.encoding, self.delimiter)
-        if kind == "parquet":
-            return parquet.rows(file.path, file.name)
-        return excel.rows(file.path, file.name, self.sheet)
+        path, name = file.path, file.name
+        readers = {
+            "jsonl": lambda: jsonl.rows(path, name, max_line),
+            "json": lambda: jsonarray.rows(path, name, max_line),
+            "csv": lambda: csvtable.rows(path, name, max_line, self.encoding, self.delimiter),
+            "parquet": lambda: parquet.rows(path, name),
+            "excel": lambda: excel.rows(path, name, self.sheet),
+            "text": lambda: plaintext.rows(path, name, max_line, self.encoding, self.cut),
+            "html": lambda: htmlfile.rows(path, name, max_line, self.encoding, self.cut),
+            "warc": lambda: warcfile.rows(path, name, max_line, self.encoding, self.cut),
+            "mediawiki": lambda: mediawiki.rows(path, name, max_line, self.cut),
+        }
+        return readers[kind]()
 
 
-class Found(NamedTuple):
-    """What a file is, and why; no reason where its name and its bytes say the same."""
-
-    kind: Kind
-    why: str
-
-
-def look(file: Source) -> Found:
-    """What the file is: its bytes have the last word, its name the first."""
-    named = _BY_NAME.get(bare_suffix(file.path))
-    head = _head(file.path)
-    if head.startswith(b"version https://git-lfs"):
-        raise DataError(f"{file.name}: this is a pointer of Git LFS, not the data; get it with git lfs pull")
-    if named in ("jsonl", "json") and head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        raise DataError(f"{file.name}: this file is UTF-16, and JSON is UTF-8: save it as UTF-8")
-    for kind, marks in (("parquet", parquet.MAGIC), ("excel", excel.MAGIC)):
-        if head.startswith(marks):
-            return Found(kind, "" if named == kind else f"its first bytes are those of {kind}")  # type: ignore[arg-type]
-    text = head.removeprefix(jsonl.BOM).lstrip()
-    if named in ("csv", "parquet", "excel"):
-        return Found(named, "")
-    if text.startswith(b"["):
-        return Found("json", "" if named == "json" else "it begins with [")
-    if text.startswith(b"{") and (named != "json" or _begins_with_a_record(file.path)):
-        return Found("jsonl", "" if named == "jsonl" else "its first line is one object")
-    if named is None and text:
-        kinds = ", ".join(get_args(Kind))
-        raise DataError(f"{file.name}: neither its name nor its first bytes say what it is; write its kind: {kinds}")
-    return Found(named or "jsonl", "")
-
-
-def _head(path: Path) -> bytes:
-    """The first bytes; of a compressed file that is broken none, for whoever reads it says what is wrong."""
-    try:
-        with opened(path) as stream:
-            return stream.read(_HEAD)
-    except BROKEN:
-        return b""
-
-
-def _begins_with_a_record(path: Path) -> bool:
-    """Whether the first line is a whole object, however long: it is one of the first lines of JSONL, then."""
-    try:
-        with opened(path) as stream:
-            orjson.loads(stream.readline(_LONGEST).removeprefix(jsonl.BOM))
-    except (orjson.JSONDecodeError, *BROKEN):
-        return False
-    return True
+def _default(option: str) -> Any:
+    return LocalFiles.model_fields[option].default
 
 
 # ---- several files, each read in its own way -----------------------------------------------------------------
@@ -160,5 +119,6 @@ def _together(opened: Sequence[Rows]) -> Rows:
         bound(),
         lambda each: each.rows.parse(each.data),
         lambda each: each.rows.raw(each.data),
+        origin=lambda each: each.rows.origin(each.data),
         read_as={name: said for rows in opened for name, said in rows.read_as.items()},
     )

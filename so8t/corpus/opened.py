@@ -1,7 +1,11 @@
-"""Files from outside as streams of bytes: plain, .gz or .zst; a compressed file that was cut is an error."""
+"""Files from outside as streams of bytes: plain, .gz, .bz2 or .zst; a compressed file that was cut is an error.
+
+So is one that unpacks to far more than data of people does: it was made to fill a memory or a disk.
+"""
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import io
 import zlib
@@ -13,15 +17,21 @@ from typing import Any
 from so8t.errors import DataError, MissingExtra
 
 CHUNK = 1 << 20
-PACKED = (".gz", ".zst")
+PACKED = (".gz", ".bz2", ".zst")
+RATIO = 200  # bytes out of one byte; texts of people give 3 to 30, and gzip can give 1,030
+FREE = 64 << 20  # bytes that any file may unpack to, whatever their ratio
 _ZSTD_FEED = 1 << 8  # 4 bytes may unpack to 128 KiB, so that a large feed could fill the memory
 
 
 class Corrupt(Exception):
-    """zstandard's error under a name that needs no import of it."""
+    """zstandard's error under a name that needs no import of it, and what bz2 says by a mere OSError."""
 
 
-BROKEN = (OSError, EOFError, zlib.error, Corrupt)  # what reading may raise
+class Bomb(Exception):
+    """More comes out of a compressed file than data has in it."""
+
+
+BROKEN = (OSError, EOFError, zlib.error, Corrupt, Bomb)  # what reading may raise
 
 
 def bare_suffix(path: Path) -> str:
@@ -30,18 +40,23 @@ def bare_suffix(path: Path) -> str:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[io.BufferedReader | gzip.GzipFile]:
+def opened(path: Path) -> Iterator[io.BufferedReader]:
     file: io.BufferedReader = io.BufferedReader(io.FileIO(path), CHUNK)
+    packed = path.suffix.lower()
     with file:
-        if path.suffix == ".gz":
-            if not file.peek(1):
-                raise EOFError
-            with gzip.GzipFile(fileobj=file) as stream:
-                yield stream
-        elif path.suffix == ".zst":
-            yield io.BufferedReader(_Zstd(file), CHUNK)
-        else:
+        if packed not in PACKED:
             yield file
+            return
+        if not file.peek(1):
+            raise EOFError
+        unpacked: Any
+        if packed == ".gz":
+            unpacked = gzip.GzipFile(fileobj=file)
+        elif packed == ".bz2":
+            unpacked = bz2.BZ2File(file)
+        else:
+            unpacked = io.BufferedReader(_Zstd(file), CHUNK)
+        yield io.BufferedReader(_Watched(unpacked, file), CHUNK)
 
 
 @contextmanager
@@ -51,10 +66,38 @@ def blamed(name: str, place: Callable[[], str], read: Callable[[], str]) -> Iter
         yield
     except EOFError as error:
         raise DataError(f"{place()}: the compressed file ends too early, after {read()}; get it again") from error
+    except Bomb as error:
+        raise DataError(f"{place()}: {error}; if that is right, unpack it yourself and name the files") from error
     except (gzip.BadGzipFile, zlib.error, Corrupt) as error:
         raise DataError(f"{place()}: cannot decompress: {error}; get the file again") from error
     except OSError as error:
         raise DataError(f"{name}: cannot read: {error.strerror or error}") from error
+
+
+class _Watched(io.RawIOBase):
+    """What a compressed file unpacks to, as long as it is not out of all proportion."""
+
+    def __init__(self, unpacked: Any, packed: io.BufferedReader) -> None:
+        self._unpacked, self._packed, self._size = unpacked, packed, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        try:
+            data = self._unpacked.read1(len(buffer))
+        except gzip.BadGzipFile:
+            raise
+        except OSError as error:
+            if error.errno is not None:
+                raise
+            raise Corrupt(error) from error  # how bz2 says that the data is invalid
+        buffer[: len(data)] = data
+        self._size += len(data)
+        taken = self._packed.tell()
+        if self._size > FREE and self._size > RATIO * taken:
+            raise Bomb(f"{taken:,} bytes unpack to more than {RATIO} times as much, which no data does")
+        return len(data)
 
 
 class _Zstd(io.RawIOBase):

@@ -6,15 +6,14 @@ Each record carries its page's provenance: URL, time, terms, robots.txt and sign
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
 import orjson
 from pydantic import field_validator
 
+from so8t.corpus import maintext
 from so8t.corpus.declared import Declared, Fields
 from so8t.corpus.rows import Row, Rows
 from so8t.engine.stage import Source
@@ -24,10 +23,6 @@ PAGES = "pages.jsonl"
 OF_A_PAGE = Fields(text="text", tags="tags")
 OF_THE_PAGES = "those of each page, as crawl.yaml declares them"
 _OF_ROW = ("url", "terms", "trust", "fetched", "robots", "signals", "etag", "last_modified", "sha256", "warc", "offset")
-_META = re.compile(rb"<meta[^>]{0,200}charset\s*=\s*[\"']?([A-Za-z0-9_.:-]+)", re.IGNORECASE)
-_HEADER = re.compile(r"charset\s*=\s*[\"']?([A-Za-z0-9_.:-]+)", re.IGNORECASE)
-_FITS_ALL = frozenset({"iso-8859-1", "latin-1", "latin1", "us-ascii", "ascii", "windows-1252", "cp1252"})
-_SAME = {"shift_jis": "cp932", "shift-jis": "cp932", "sjis": "cp932", "x-sjis": "cp932", "windows-31j": "cp932"}
 
 
 class WebPages(Declared):
@@ -73,7 +68,8 @@ def _row(file: str, number: int, page: Mapping[str, Any], archives: Mapping[str,
     """A page without a main text, or of a source that is not taken, is a blank one."""
     if of and page["name"] not in of:
         return Row(file, number, b"")
-    text, title = main_text(body_at(archives[page["warc"]], page["offset"], page["sha256"]), page)
+    body = body_at(archives[page["warc"]], page["offset"], page["sha256"])
+    text, title, _ = maintext.extract(body, page["content_type"], page["url"])
     if not text:
         return Row(file, number, b"")
     record = {"text": text, **({"tags": {"title": title}} if title else {})}
@@ -97,33 +93,3 @@ def body_at(path: Path, offset: int, sha256: str) -> bytes:
     if hashlib.sha256(body).hexdigest() != sha256:
         raise DataError(f"{path.name}: the record at {offset:,} is not the page that {PAGES} names; doit verify crawl")
     return body
-
-
-def main_text(body: bytes, page: Mapping[str, Any]) -> tuple[str, str]:
-    """(main text, title) of a page of HTML; empty where it has none."""
-    try:
-        import trafilatura
-    except ImportError:
-        raise MissingExtra("trafilatura", "web", "a source of kind web") from None
-    document = trafilatura.bare_extraction(
-        decoded(body, page["content_type"]), url=page["url"], include_comments=False, with_metadata=True
-    )
-    said = document if isinstance(document, dict) else document.as_dict() if document else {}
-    return (said.get("text") or "").strip(), (said.get("title") or "").strip()
-
-
-def decoded(body: bytes, content_type: str) -> str:
-    """As the first of these that fits every byte: a mark, UTF-8, what header or tag name, what Japanese pages are in.
-
-    Latin-1 fits everything and is what servers say without looking: it comes last.
-    """
-    if body[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        return body.decode("utf-16", "replace")
-    header, meta = _HEADER.search(content_type), _META.search(body[:4096])
-    named = [header[1].lower() if header else "", meta[1].decode("ascii").lower() if meta else ""]
-    said = [_SAME.get(name, name) for name in named if name and name not in _FITS_ALL]
-    first = "iso2022_jp" if b"\x1b$" in body else "utf-8"
-    for name in (first, *said, "euc_jp", "cp932", *(name for name in named if name in _FITS_ALL)):
-        with suppress(LookupError, UnicodeDecodeError):
-            return body.decode(name)
-    return body.decode("utf-8", "replace")

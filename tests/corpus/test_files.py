@@ -218,11 +218,11 @@ def test_a_bad_row_of_a_table_is_a_defect_and_the_next_one_is_read(tmp_path: Pat
             "a.csv: record 2, or soon after it: not utf-16; write the encoding of the source, such as cp932 or utf-8",
         ),
         (
-            "a.txt",
+            "a.data",
             "本文だけのファイル\n".encode(),
             {},
-            "a.txt: neither its name nor its first bytes say what it is; "
-            "write its kind: jsonl, json, csv, parquet, excel",
+            "a.data: neither its name nor its first bytes say what it is; "
+            "write its kind: jsonl, json, csv, parquet, excel, text, html, warc, mediawiki",
         ),
         (
             "a.jsonl",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from so8t.corpus.webpages import WebPages, decoded
+from so8t.corpus.maintext import decoded
+from so8t.corpus.webpages import WebPages
 
 SAID = "図書館の本を、きれいに並べる。"
 

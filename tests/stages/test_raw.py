@@ -1,5 +1,6 @@
 """The raw stage from declared files to counted, traced records."""
 
+import bz2
 import gzip
 from pathlib import Path
 from typing import Any
@@ -275,6 +276,7 @@ def test_the_five_lines_of_the_tour_read_each_format(tmp_path: Path) -> None:
     shown = [block.text for block in blocks("docs/tour.md") if block.subject == "specs/mine/raw.yaml"][1:]
     for name, rows in FILES.items():
         put(tmp_path / name, rows)
+    shown = [text for text in shown if yaml.safe_load(text)["sources"][0]["name"] not in DOCUMENTS]
 
     found: dict[str, list[str]] = {}
     for text in shown:
@@ -286,6 +288,60 @@ def test_the_five_lines_of_the_tour_read_each_format(tmp_path: Path) -> None:
 
     plain = {name: [PAIR[0]] for name in FILES}
     assert found == plain | {"alpaca.json": ["締め日は？\n\n経費精算", "締め日は？\n\n### 入力\n経費精算"]}
+
+
+SENTENCE = "経費の締め日は毎月二十五日です。領収書を添えて、総務へ出してください。締め日を過ぎたものは、翌月です。"
+DOCUMENTS = {
+    "texts": ("texts/faq/a.txt", f"短い段落\n\n{SENTENCE}\n".encode("euc_jp")),
+    "pages": (
+        "site/a.html",
+        f"<html><title>締め日</title><body><nav>ホーム</nav><main><p>{SENTENCE}</p></main></body></html>".encode(
+            "cp932"
+        ),
+    ),
+    "archive": (
+        "a.warc.gz",
+        gzip.compress(
+            b"WARC/1.0\r\nWARC-Type: resource\r\nWARC-Target-URI: https://example.com/\r\n"
+            b"WARC-Date: 2026-11-28T00:00:00Z\r\nWARC-Record-ID: <urn:uuid:1>\r\nContent-Type: text/plain\r\n"
+            + f"Content-Length: {len(SENTENCE.encode())}\r\n\r\n{SENTENCE}\r\n\r\n".encode()
+        ),
+    ),
+    "wikipedia": (
+        "jawiki-latest-pages-articles.xml.bz2",
+        bz2.compress(
+            f"<mediawiki><page><title>締め日</title><ns>0</ns><revision><id>1</id><text>''{SENTENCE}''</text>"
+            "</revision></page></mediawiki>".encode()
+        ),
+    ),
+}
+
+
+def test_the_lines_of_the_tour_read_each_kind_of_document(tmp_path: Path) -> None:
+    shown = [block.text for block in blocks("docs/tour.md") if block.subject == "specs/mine/raw.yaml"][1:]
+    sources = {source["name"]: source for text in shown for source in yaml.safe_load(text)["sources"]}
+    for path, data in DOCUMENTS.values():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_bytes(data)
+
+    found = {name: records(build(tmp_path, sources[name]) / "raw.jsonl") for name in DOCUMENTS}
+
+    title = {"title": "締め日"}
+    assert {name: [(each["text"], each.get("tags")) for each in rows] for name, rows in found.items()} == {
+        "texts": [("短い段落", None), (SENTENCE, None)],
+        "pages": [(SENTENCE, title)],
+        "archive": [(SENTENCE, None)],
+        "wikipedia": [(SENTENCE, title)],
+    }
+    assert found["archive"][0]["source"] == {
+        "name": "archive",
+        "file": "a.warc.gz",
+        "record": 1,
+        "terms": "my own records",
+        "trust": "high",
+        "url": "https://example.com/",
+        "fetched": "2026-11-28T00:00:00Z",
+    }
 
 
 def test_sources_that_give_no_record_are_an_error_with_the_reasons(tmp_path: Path) -> None:

@@ -108,6 +108,7 @@ TABLE: dict[str, list[tuple[str, dict[str, Any], dict[str, Any], str]]] = {
         ("sources.files.encoding", {}, jsonl(encoding="cp932"), "r"),
         ("sources.files.delimiter", {}, jsonl(delimiter=";"), "r"),
         ("sources.files.sheet", {}, jsonl(sheet="表"), "r"),
+        ("sources.files.cut", {}, jsonl(cut="line"), "r"),
         *(
             (f"sources.files.fields.{name}", jsonl(**FIELDS), jsonl(fields={**FIELDS["fields"], **change}), built)
             for name, change, built in [
