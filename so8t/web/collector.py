@@ -123,8 +123,10 @@ class Collector:
         site = self.asker.site(item.url)
         verdict = site.robots.verdict(self.asker.agent, target(item.url))
         said = self._of_site(site, item.url)
-        if known := _known(site, verdict, said):
-            self._note(item, *known)
+        if closed := _closed(site, verdict):
+            self._note(item, *closed)
+        elif refused := self._refusals(said):
+            self._note(item, "no", *refused)
         elif item.kind != "page":
             self._fetch(item, site, verdict, said)
         elif full := self._reserve(item):
@@ -169,16 +171,15 @@ class Collector:
 
     def _of_site(self, site: Site, url: str) -> list[Signal]:
         path = target(url)
-        return self._counted(
-            [
-                *signals.of_robots(site.robots.rules, self.asker.agent, path),
-                *(signals.of_tdmrep(site.tdmrep, path) if site.tdmrep else []),
-                *(signals.of_ai_txt(site.ai_txt, self.asker.agent, path) if site.ai_txt else []),
-            ]
-        )
+        return [
+            *signals.of_robots(site.robots.rules, self.asker.agent, path),
+            *(signals.of_tdmrep(site.tdmrep, path) if site.tdmrep else []),
+            *(signals.of_ai_txt(site.ai_txt, self.asker.agent, path) if site.ai_txt else []),
+        ]
 
-    def _counted(self, found: list[Signal]) -> list[Signal]:
-        return [signal for signal in found if signal.vocabulary in self.vocabularies]
+    def _refusals(self, said: Sequence[Signal]) -> tuple[str, ...]:
+        """What says no, in the vocabularies that count; all others are kept with the page, and decide nothing."""
+        return nos(signal for signal in said if signal.vocabulary in self.vocabularies)
 
     def _moved(self, item: Item, to: str) -> None:
         if item.hops >= HOPS:
@@ -206,9 +207,9 @@ class Collector:
         agent, refusals = self.asker.agent, self.asker.refusals
         own = signals.of_headers(reply.headers, agent, refusals)
         own += signals.of_page(text(reply.body), agent, refusals)
-        said = said + self._counted(own)
-        if signals.most_restrictive(said) == "no":
-            self._note(item, "no", *nos(said))
+        said = said + own
+        if refused := self._refusals(said):
+            self._note(item, "no", *refused)
         else:
             self._keep(item, site, verdict, said, reply)
         if item.depth < item.scope.depth:
@@ -257,13 +258,13 @@ class Collector:
             self.rows.append(row)
 
 
-def _known(site: Site, verdict: Verdict, said: Sequence[Signal]) -> list[str]:
-    """Why the URL is not asked for, as outcome and words; nothing if it may be."""
+def _closed(site: Site, verdict: Verdict) -> list[str]:
+    """Why robots.txt closes the URL, as outcome and words; nothing if it may be asked for."""
     if site.closed:
         return ["not asked", site.closed]
     if not verdict.allowed:
         return ["no", f"robots.txt:{verdict.line}: {verdict.rule}"]
-    return ["no", *nos(said)] if signals.most_restrictive(said) == "no" else []
+    return []
 
 
 def _outcome(reply: Reply) -> tuple[str, str]:

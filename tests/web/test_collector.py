@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -66,10 +68,18 @@ def scope(*seeds: str, **more: Any) -> Scope:
     return Scope(seeds=seeds, **given)
 
 
-def crawl(web: Web, folder: Path, *scopes: Scope, total: int = 100, round_: str = "0000-00-00") -> Collector:
+def crawl(
+    web: Web,
+    folder: Path,
+    *scopes: Scope,
+    total: int = 100,
+    round_: str = "0000-00-00",
+    counted: frozenset[str] = ALL,
+    now: Callable[[], float] = time.time,
+) -> Collector:
     pace = Pace(1.0, lambda: web.time, web.sleep)
-    asker = Polite(web.ask, "bot", REFUSALS, pace, Archive(folder, round_))
-    collector = Collector(asker, scopes, total, ALL)
+    asker = Polite(web.ask, "bot", REFUSALS, pace, Archive(folder, round_), now)
+    collector = Collector(asker, scopes, total, counted)
     collector.run(1)
     return collector
 
@@ -188,3 +198,60 @@ def test_a_host_that_asks_for_a_long_wait_is_not_asked_again(tmp_path: Path) -> 
 
     assert web.asked == [f"{A}/"]
     assert found.rows[0]["said"] == ["answered 429: come again in 86,400 seconds"]
+
+
+SPEAKING = {
+    f"{A}/robots.txt": text("User-agent: *\nContent-Signal: /signal ai-train=no\nContent-Usage: /usage train-ai=n\n"),
+    f"{A}/.well-known/tdmrep.json": text('[{"location": "/tdm", "tdm-reservation": 1}]'),
+    f"{A}/ai.txt": text("User-agent: *\nDisallow: /ai\n"),
+    f"{A}/": page("/signal", "/usage", "/tdm", "/ai", "/tag", "/head"),
+    **{f"{A}/{name}": page() for name in ("signal", "usage", "tdm", "ai")},
+    f"{A}/tag": page(X_Robots_Tag="noai"),
+    f"{A}/head": page(tdm_reservation="1"),
+}
+
+
+def test_a_no_in_any_vocabulary_is_a_decision_and_most_are_known_without_asking(tmp_path: Path) -> None:
+    web = Web(dict(SPEAKING))
+
+    found = crawl(web, tmp_path, scope(f"{A}/"))
+
+    assert {row["url"].rpartition("/")[2]: row["said"] for row in found.rows if row["outcome"] == "no"} == {
+        "signal": ["robots.txt:2: content-signal: /signal ai-train=no"],
+        "usage": ["robots.txt:3: content-usage: /usage train-ai=n"],
+        "tdm": ['/.well-known/tdmrep.json: {"location": "/tdm", "tdm-reservation": 1}'],
+        "ai": ["/ai.txt:2: disallow: /ai"],
+        "tag": ["header x-robots-tag: noai"],
+        "head": ["header tdm-reservation: 1"],
+    }
+    assert web.asked == [f"{A}/", f"{A}/tag", f"{A}/head"]
+
+
+def test_a_vocabulary_that_does_not_count_is_kept_with_the_page_all_the_same(tmp_path: Path) -> None:
+    found = crawl(Web(dict(SPEAKING)), tmp_path, scope(f"{A}/"), counted=ALL - {"TDMRep"})
+
+    pages = {row["url"].rpartition("/")[2]: row for row in found.rows if row["outcome"] == "kept"}
+    assert sorted(pages) == ["", "head", "tdm"]
+    assert [(signal["where"], signal["verdict"]) for signal in pages["head"]["signals"]] == [
+        ("header tdm-reservation", "no")
+    ]
+
+
+def test_the_digest_of_robots_txt_is_that_of_the_file_it_redirects_to(tmp_path: Path) -> None:
+    robots = text("User-agent: *\nAllow: /\n")
+    web = Web({f"{A}/robots.txt": Reply(301, (("Location", "/r"),)), f"{A}/r": robots, f"{A}/": page()})
+
+    (row,) = crawl(web, tmp_path, scope(f"{A}/")).rows
+
+    digest = f"sha256:{hashlib.sha256(robots.body).hexdigest()}"
+    assert row["robots"] == {"said": "robots.txt answered 200", "digest": digest, "line": 2, "rule": "allow: /"}
+
+
+def test_robots_txt_is_asked_for_again_after_a_day(tmp_path: Path) -> None:
+    web = Web({f"{A}/": page("/1", "/2"), f"{A}/1": page(), f"{A}/2": page()})
+    ages = iter([0.0, 86_401.0, 0.0, 0.0])  # of the answer, at each page and after it was asked for again
+
+    crawl(web, tmp_path, scope(f"{A}/"), now=lambda: time.time() + next(ages))
+
+    names = [url.removeprefix(A) for _, url in web.log if not url.endswith(("tdmrep.json", "ai.txt"))]
+    assert names == ["/robots.txt", "/", "/robots.txt", "/1", "/2"]
