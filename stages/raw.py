@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -55,13 +56,22 @@ def build(inputs: Inputs, out: Path, spec: Spec) -> None:
     stats = {name: tally.plain() for name, tally in tallies.items()}
     (out / "stats.json").write_bytes(orjson.dumps(stats, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
     for name, tally in tallies.items():
-        for what, said in tally.read_as.items():
-            print(f"raw: {name}: {what} read as {said}", file=sys.stderr)
+        _say(name, tally.read_as)
     _report(tallies)
     _check_none_is_empty(spec, tallies)
     reasons = sum((tally.quarantined for tally in tallies.values()), Counter[str]())
     records = sum(tally.records for tally in tallies.values())
     shares.check("raw", reasons, records, spec.max_quarantined, "max_quarantined")
+
+
+def _say(source: str, read_as: Mapping[str, str]) -> None:
+    """How its files are read; those that are read alike in one line."""
+    alike: dict[str, list[str]] = {}
+    for what, said in read_as.items():
+        alike.setdefault(said, []).append(what)
+    for said, (first, *more) in alike.items():
+        others = f" and {len(more):,} more files" if more else ""
+        print(f"raw: {source}: {first}{others} read as {said}", file=sys.stderr)
 
 
 def _check_none_is_empty(spec: Spec, tallies: dict[str, Tally]) -> None:

@@ -6,17 +6,18 @@ The same file is always read in the same way: what was found out, and why, is pr
 from __future__ import annotations
 
 import codecs
-from collections.abc import Iterator, Sequence
+from collections import ChainMap
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from so8t.corpus import csvtable, excel, htmlfile, jsonarray, jsonl, mediawiki, parquet, plaintext, warcfile
+from so8t.corpus import archives, csvtable, excel, htmlfile, jsonarray, jsonl, mediawiki, parquet, plaintext, warcfile
 from so8t.corpus.declared import Declared, Paths
 from so8t.corpus.documents import Cut
-from so8t.corpus.kinds import Found, Kind, look
+from so8t.corpus.kinds import Found, Kind, is_named, look
 from so8t.corpus.rows import Row, Rows
 from so8t.engine.stage import Source
 
@@ -31,7 +32,7 @@ _OPTIONS = {
 class LocalFiles(Declared):
     """Files of this machine: JSONL, a JSON array, CSV or TSV, Parquet, Excel; plain text, HTML, WARC, a MediaWiki dump.
 
-    Texts also as .gz, .bz2 or .zst.
+    Texts also as .gz, .bz2 or .zst, and all of them in .zip and .tar.
     """
 
     kind: Literal["files", "jsonl", "json", "csv", "parquet", "excel", "text", "html", "warc", "mediawiki"] = "files"
@@ -68,7 +69,28 @@ class LocalFiles(Declared):
         return self.paths
 
     def open(self, files: Sequence[Source], scratch: Path, max_line: int) -> Rows:
-        return _together([self._open(file, max_line) for file in files])
+        return _together(
+            [
+                self._archive(file, scratch, max_line) if archives.is_one(file.path) else self._open(file, max_line)
+                for file in files
+            ]
+        )
+
+    def _archive(self, file: Source, scratch: Path, max_line: int) -> Rows:
+        """The files in an archive, each looked at when its turn comes; how they were read is known at the end."""
+        contents, read_as = archives.Contents(), dict[str, str]()
+
+        def found() -> Iterator[Row]:
+            for each in archives.files(file, scratch / "members", contents):
+                if self.kind == "files" and not is_named(each.path):
+                    contents.passed[each.path.suffix or "a name without a suffix"] += 1
+                    continue
+                rows = self._open(each, max_line)
+                contents.read[rows.read_as.get(each.name, each.path.suffix)] += 1
+                yield from _bound(rows)
+            read_as[file.name] = contents.said()
+
+        return _of_many((file.name,), found(), read_as)
 
     def _open(self, file: Source, max_line: int) -> Rows:
         found = look(file) if self.kind == "files" else Found(self.kind, "")
@@ -109,16 +131,22 @@ class _Bound:
 
 
 def _together(opened: Sequence[Rows]) -> Rows:
-    def bound() -> Iterator[Row]:
-        for rows in opened:
-            for row in rows.rows:
-                yield row if row.data == b"" else row._replace(data=_Bound(rows, row.data))
+    files = tuple(name for rows in opened for name in rows.files)
+    read_as: list[Any] = [rows.read_as for rows in reversed(opened)]  # a ChainMap begins with its last
+    return _of_many(files, (row for rows in opened for row in _bound(rows)), ChainMap(*read_as))
 
+
+def _bound(rows: Rows) -> Iterator[Row]:
+    for row in rows.rows:
+        yield row if row.data == b"" or isinstance(row.data, _Bound) else row._replace(data=_Bound(rows, row.data))
+
+
+def _of_many(files: tuple[str, ...], rows: Iterator[Row], read_as: Mapping[str, str]) -> Rows:
     return Rows(
-        tuple(name for rows in opened for name in rows.files),
-        bound(),
+        files,
+        rows,
         lambda each: each.rows.parse(each.data),
         lambda each: each.rows.raw(each.data),
         origin=lambda each: each.rows.origin(each.data),
-        read_as={name: said for rows in opened for name, said in rows.read_as.items()},
+        read_as=read_as,
     )

@@ -103,6 +103,7 @@ def ingest(
         kept.write(line(ours))
         tally.records += 1
         tally.labels[ours.get("label", "none")] += 1
+    tally.read_as = {**found.read_as, **tally.read_as}  # of archives, it is known now
     tally.check(source.name)
     return tally
 

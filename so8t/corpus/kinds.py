@@ -44,6 +44,11 @@ class Found(NamedTuple):
     why: str
 
 
+def is_named(path: Path) -> bool:
+    """Whether its name alone says what it is."""
+    return bare_suffix(path) in _BY_NAME
+
+
 def look(file: Source) -> Found:
     """What the file is, or a DataError if nothing shows it."""
     named, head = _BY_NAME.get(bare_suffix(file.path)), _head(file.path)

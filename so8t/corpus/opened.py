@@ -40,9 +40,10 @@ def bare_suffix(path: Path) -> str:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[io.BufferedReader]:
+def opened(path: Path, suffix: str | None = None) -> Iterator[io.BufferedReader]:
+    """The file's bytes; `suffix` says how it is compressed where its name does not."""
     file: io.BufferedReader = io.BufferedReader(io.FileIO(path), CHUNK)
-    packed = path.suffix.lower()
+    packed = (suffix or path.suffix).lower()
     with file:
         if packed not in PACKED:
             yield file

@@ -2,6 +2,8 @@
 
 import bz2
 import gzip
+import io
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -291,6 +293,15 @@ def test_the_five_lines_of_the_tour_read_each_format(tmp_path: Path) -> None:
 
 
 SENTENCE = "経費の締め日は毎月二十五日です。領収書を添えて、総務へ出してください。締め日を過ぎたものは、翌月です。"
+
+
+def zipped(record: str) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as packed:
+        packed.writestr("a.jsonl", record)
+    return out.getvalue()
+
+
 DOCUMENTS = {
     "texts": ("texts/faq/a.txt", f"短い段落\n\n{SENTENCE}\n".encode("euc_jp")),
     "pages": (
@@ -314,6 +325,7 @@ DOCUMENTS = {
             "</revision></page></mediawiki>".encode()
         ),
     ),
+    "packed": ("delivered/a.zip", zipped(f'{{"text": "{SENTENCE}"}}')),
 }
 
 
@@ -323,6 +335,7 @@ def test_the_lines_of_the_tour_read_each_kind_of_document(tmp_path: Path) -> Non
     for path, data in DOCUMENTS.values():
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_bytes(data)
+    (tmp_path / "delivered/b.tar.gz").write_bytes(gzip.compress(bytes(1024)))
 
     found = {name: records(build(tmp_path, sources[name]) / "raw.jsonl") for name in DOCUMENTS}
 
@@ -332,6 +345,7 @@ def test_the_lines_of_the_tour_read_each_kind_of_document(tmp_path: Path) -> Non
         "pages": [(SENTENCE, title)],
         "archive": [(SENTENCE, None)],
         "wikipedia": [(SENTENCE, title)],
+        "packed": [(SENTENCE, None)],
     }
     assert found["archive"][0]["source"] == {
         "name": "archive",
