@@ -46,7 +46,8 @@ def test_files_of_this_machine_need_no_kind() -> None:
     [
         (
             {**BASE, "kind": "word", "paths": ["a"]},
-            "Input tag 'word' found using _branch() does not match any of the expected tags: 'files', 'datasets'",
+            "Input tag 'word' found using _branch() does not match any of the expected tags: "
+            "'files', 'datasets', 'web'",
         ),
         ({**BASE, "paths": []}, "List should have at least 1 item after validation, not 0"),
         ({**BASE, "paths": [" "]}, "Value error, a path is empty"),
