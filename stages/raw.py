@@ -80,7 +80,7 @@ def _check_none_is_empty(spec: Spec, tallies: dict[str, Tally]) -> None:
         if not tally.records + tally.aside + tally.refused:
             files = f": {', '.join(list(tally.files)[:3])} is empty" if tally.files else ""
             raise StageError(
-                f"sources[{number}].paths: the source {source.name} has no record{files}; "
+                f"sources[{number}]: the source {source.name} has no record{files}; "
                 "fill it, or take it out of the sources"
             )
 

@@ -126,7 +126,8 @@ class Session:
 
     def lacking(self, names: Iterable[str]) -> list[str]:
         """What the stages that are not current need and this machine has not: files that a spec names, devices."""
-        stale = [name for name in names if not self.is_current(name)]
+        asking = (name for name in names if self.plan.rows[name].lacks or self.plan.rows[name].sources)
+        stale = [name for name in asking if not self.is_current(name)]
         return [each for name in stale for each in (*self._without_files(name), *self._without_means(name))]
 
     def _without_files(self, name: str) -> Iterator[str]:

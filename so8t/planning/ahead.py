@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from so8t.engine.outlook import last
+from so8t.engine.plan import Plan
 from so8t.engine.status import Session
 from so8t.errors import DataError, UserError
 from so8t.planning import bases, outline, sizes
@@ -22,18 +23,34 @@ Past = Mapping[str, Mapping[str, Any]]
 
 
 def foresee(session: Session, names: Sequence[str]) -> tuple[list[str], list[str]]:
-    """For a run that is about to begin: the plan's lines if it is a long one, and what it cannot end without."""
+    """For a run that is about to begin: the plan's lines if it is a long one, and what it cannot end without.
+
+    Most runs are neither long nor large, and then nothing is hashed, and nobody outside is asked.
+    """
     try:
         told = past(session)
     except DataError:
         told = {}  # the outlook says what is wrong with the journal; no build stops for that
     plan = session.plan
+    at_most, here = _at_most(session, names, told), machine_here(session)
+    if not (_is_long(at_most, plan) or any(outline.too_small_a_disk(at_most, here))):
+        return [], []
     at_hand = Store(plan.layout.artifacts, plan.copy_below)  # what a mirror has needs as much disk as what is built
-    stages, here = look(session, names, told, at_hand), machine_here(session)
-    seconds = sum(each.seconds or 0 for each in stages)
-    is_long = seconds > 0 and seconds >= 60 * plan.notify["minutes"]
-    lines = list(outline.lines(plan.layout.profile, stages, here)) if is_long else []
+    stages = look(session, names, told, at_hand)
+    lines = list(outline.lines(plan.layout.profile, stages, here)) if _is_long(stages, plan) else []
     return lines, list(outline.too_small_a_disk(stages, here))
+
+
+def _at_most(session: Session, names: Sequence[str], told: Past) -> list[Ahead]:
+    """Every stage that is not current as if it were built."""
+    disk, rows = dict(_disk(session, names)), session.plan.rows
+    stale = [name for name in names if not rows[name].outside and not session.is_current(name)]
+    return [Ahead(name, "built", disk.get(name), None, told.get(name, {}).get("seconds")) for name in stale]
+
+
+def _is_long(stages: Sequence[Ahead], plan: Plan) -> bool:
+    seconds = sum(each.seconds or 0 for each in stages)
+    return seconds > 0 and seconds >= 60 * plan.notify["minutes"]
 
 
 def machine_here(session: Session) -> Machine:

@@ -374,7 +374,7 @@ def test_sources_that_give_no_record_are_an_error_with_the_reasons(tmp_path: Pat
     with pytest.raises(StageError) as empty:
         build(tmp_path, {"paths": ["a.jsonl"]})
     assert str(empty.value) == (
-        "sources[0].paths: the source faq has no record: a.jsonl is empty; fill it, or take it out of the sources"
+        "sources[0]: the source faq has no record: a.jsonl is empty; fill it, or take it out of the sources"
     )
 
 

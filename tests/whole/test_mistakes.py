@@ -394,9 +394,9 @@ def test_a_source_without_a_record_is_shown_at_its_line(refused: dict[str, tuple
         ensure(pico.path, "no_record", "raw")
 
     assert str(empty.value) == (
-        "specs/no_record/raw.yaml:2:23: sources[0].paths: the source mine has no record: empty.jsonl is empty; fill "
+        "specs/no_record/raw.yaml:2:3: sources[0]: the source mine has no record: empty.jsonl is empty; fill "
         f"it, or take it out of the sources\n    - {{name: mine, paths: [empty.jsonl], terms: own, trust: high}}\n"
-        f"{' ' * 26}^"
+        f"{' ' * 6}^"
     )
 
 
