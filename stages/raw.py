@@ -115,6 +115,7 @@ STAGE = Stage(
         "mwparserfromhell",
         "orjson",
         "pyarrow",
+        "pypdfium2",
         "python-calamine",
         "trafilatura",
         "warcio",

@@ -14,7 +14,19 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from so8t.corpus import archives, csvtable, excel, htmlfile, jsonarray, jsonl, mediawiki, parquet, plaintext, warcfile
+from so8t.corpus import (
+    archives,
+    csvtable,
+    excel,
+    htmlfile,
+    jsonarray,
+    jsonl,
+    mediawiki,
+    parquet,
+    pdffile,
+    plaintext,
+    warcfile,
+)
 from so8t.corpus.declared import Declared, Paths
 from so8t.corpus.documents import Cut
 from so8t.corpus.kinds import Found, Kind, is_named, look
@@ -25,17 +37,19 @@ _OPTIONS = {
     "encoding": ("csv", "text", "html", "warc"),
     "delimiter": ("csv",),
     "sheet": ("excel",),
-    "cut": ("text", "html", "warc", "mediawiki"),
+    "cut": ("text", "html", "warc", "mediawiki", "pdf"),
 }
 
 
 class LocalFiles(Declared):
-    """Files of this machine: JSONL, a JSON array, CSV or TSV, Parquet, Excel; plain text, HTML, WARC, a MediaWiki dump.
+    """Files of this machine: JSONL, a JSON array, CSV or TSV, Parquet, Excel; plain text, HTML, WARC, MediaWiki, PDF.
 
     Texts also as .gz, .bz2 or .zst, and all of them in .zip and .tar.
     """
 
-    kind: Literal["files", "jsonl", "json", "csv", "parquet", "excel", "text", "html", "warc", "mediawiki"] = "files"
+    kind: Literal["files", "jsonl", "json", "csv", "parquet", "excel", "text", "html", "warc", "mediawiki", "pdf"] = (
+        "files"
+    )
     """files: each file is what its first bytes and its name say; another kind overrules them."""
     paths: Paths = Field(min_length=1)
     """Files relative to the project; *, ? and ** match names, and each pattern must match a file."""
@@ -111,6 +125,7 @@ class LocalFiles(Declared):
             "html": lambda: htmlfile.rows(path, name, max_line, self.encoding, self.cut),
             "warc": lambda: warcfile.rows(path, name, max_line, self.encoding, self.cut),
             "mediawiki": lambda: mediawiki.rows(path, name, max_line, self.cut),
+            "pdf": lambda: pdffile.rows(path, name, max_line, self.cut),
         }
         return readers[kind]()
 

@@ -9,12 +9,12 @@ from typing import Literal, NamedTuple, get_args
 
 import orjson
 
-from so8t.corpus import excel, jsonl, mediawiki, parquet, warcfile
+from so8t.corpus import excel, jsonl, mediawiki, parquet, pdffile, warcfile
 from so8t.corpus.opened import BROKEN, bare_suffix, opened
 from so8t.engine.stage import Source
 from so8t.errors import DataError
 
-Kind = Literal["jsonl", "json", "csv", "parquet", "excel", "text", "html", "warc", "mediawiki"]
+Kind = Literal["jsonl", "json", "csv", "parquet", "excel", "text", "html", "warc", "mediawiki", "pdf"]
 _BY_NAME: dict[str, Kind] = {
     **dict.fromkeys((".jsonl", ".ndjson"), "jsonl"),
     ".json": "json",
@@ -25,11 +25,13 @@ _BY_NAME: dict[str, Kind] = {
     **dict.fromkeys((".html", ".htm", ".xhtml"), "html"),
     ".warc": "warc",
     ".xml": "mediawiki",
+    ".pdf": "pdf",
 }
 _BY_BYTES: tuple[tuple[Kind, tuple[bytes, ...]], ...] = (
     ("parquet", parquet.MAGIC),
     ("excel", excel.MAGIC),
     ("warc", (warcfile.MAGIC,)),
+    ("pdf", (pdffile.MAGIC,)),
 )
 _PAGE = re.compile(rb"(<\?xml[^>]*>|<!--.*?-->|\s)*<(!doctype html|html)[\s>]", re.IGNORECASE | re.DOTALL)
 _HEAD = 1 << 16
@@ -56,7 +58,7 @@ def look(file: Source) -> Found:
     for kind, marks in _BY_BYTES:
         if head.startswith(marks):
             return Found(kind, "" if named == kind else f"its first bytes are those of {kind}")
-    if named in ("csv", "parquet", "excel", "html", "warc", "mediawiki"):
+    if named in ("csv", "parquet", "excel", "html", "warc", "mediawiki", "pdf"):
         return Found(named, "")
     if found := _by_text(file.path, named, head.removeprefix(jsonl.BOM).lstrip()):
         return Found(found.kind, "" if named == found.kind else found.why)

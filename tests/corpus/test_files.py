@@ -222,7 +222,7 @@ def test_a_bad_row_of_a_table_is_a_defect_and_the_next_one_is_read(tmp_path: Pat
             "本文だけのファイル\n".encode(),
             {},
             "a.data: neither its name nor its first bytes say what it is; "
-            "write its kind: jsonl, json, csv, parquet, excel, text, html, warc, mediawiki",
+            "write its kind: jsonl, json, csv, parquet, excel, text, html, warc, mediawiki, pdf",
         ),
         (
             "a.jsonl",

@@ -22,6 +22,7 @@ from so8t.engine.sourcefiles import expand
 from so8t.engine.stage import Inputs, Source
 from so8t.errors import DataError, Missed, StageError
 from stages.raw import STAGE, Spec
+from tests.corpus.test_pdffile import pdf
 from tests.whole.pico import SPECS, Pico
 from tests.whole.test_docs import blocks
 
@@ -325,6 +326,7 @@ DOCUMENTS = {
             "</revision></page></mediawiki>".encode()
         ),
     ),
+    "manuals": ("manuals/a.pdf", pdf([SENTENCE[:12]])),
     "packed": ("delivered/a.zip", zipped(f'{{"text": "{SENTENCE}"}}')),
 }
 
@@ -345,6 +347,7 @@ def test_the_lines_of_the_tour_read_each_kind_of_document(tmp_path: Path) -> Non
         "pages": [(SENTENCE, title)],
         "archive": [(SENTENCE, None)],
         "wikipedia": [(SENTENCE, title)],
+        "manuals": [(SENTENCE[:12], None)],
         "packed": [(SENTENCE, None)],
     }
     assert found["archive"][0]["source"] == {
