@@ -155,13 +155,24 @@ def test_a_line_of_64_mib_is_counted_in_little_memory_and_the_next_one_is_read(t
 
 
 @pytest.mark.parametrize("suffix", COMPRESS)
-def test_a_file_that_unpacks_to_96_mib_is_read_in_little_memory(tmp_path: Path, suffix: str) -> None:
-    bomb = COMPRESS[suffix](b'{"text":"ok"}\n' + bytes(96 << 20))
+def test_a_file_that_unpacks_to_60_mib_is_read_in_little_memory(tmp_path: Path, suffix: str) -> None:
+    bomb = COMPRESS[suffix](b'{"text":"ok"}\n' + bytes(60 << 20))
 
     peak = peak_mib(lambda: build(tmp_path, bomb, suffix))
 
-    assert [(line["line"], line["size"]) for line in kept_aside(tmp_path)] == [(2, 96 << 20)]
+    assert [(line["line"], line["size"]) for line in kept_aside(tmp_path)] == [(2, 60 << 20)]
     assert peak < 24, "zstandard unpacks what it was fed, 64 blocks of 128 KiB, and joins the parts: 16 MiB"
+
+
+@pytest.mark.parametrize("suffix", COMPRESS)
+def test_a_bomb_is_refused_in_little_memory(tmp_path: Path, suffix: str) -> None:
+    bomb = COMPRESS[suffix](b'{"text":"ok"}\n' + bytes(96 << 20))
+
+    def refused() -> None:
+        with pytest.raises(DataError, match="unpack to more than 200 times as much, which no data does"):
+            build(tmp_path, bomb, suffix)
+
+    assert peak_mib(refused) < 24
 
 
 def test_a_line_of_very_many_keys_is_checked_in_linear_time(tmp_path: Path) -> None:

@@ -41,7 +41,14 @@ def splits(models: int, names: tuple[str, ...] = ("test_known", "test_novel"), d
 
 
 @pytest.mark.parametrize("direct", [False, True])
-@pytest.mark.parametrize(("models", "names"), [(3, ("test_known", "test_novel")), (7, ("a", "b", "c")), (1, ("test",))])
+@pytest.mark.parametrize(
+    ("models", "names"),
+    [
+        (3, ("test_known", "test_novel")),
+        pytest.param(7, ("a", "b", "c"), marks=pytest.mark.soak),
+        (1, ("test",)),
+    ],
+)
 def test_every_picture_is_drawn_whole(models: int, names: tuple[str, ...], direct: bool, tmp_path: Path) -> None:
     made = verdicts.draw(splits(models, names, direct), tmp_path, Look(8, 60))
 

@@ -231,6 +231,7 @@ build(Inputs({"cleaned": Path(cleaned)}, reads=reads), Path(out), Spec.model_val
 """
 
 
+@pytest.mark.soak
 def test_hash_seed_and_the_order_of_the_given_labels_change_no_label(tmp_path):
     unknown = [record("図書館の紹介文を書いて"), record("◆◆◆"), record("部長の名簿を出して")]
     shuffled = given()

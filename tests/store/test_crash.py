@@ -73,7 +73,13 @@ def look(yard: Yard) -> None:
 @pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize(
     ("scene", "copy_below"),
-    [("first build", 1 << 20), ("rebuild", 1 << 20), ("rebuild", BIG), ("restore", 1 << 20), ("restore", BIG)],
+    [
+        ("first build", 1 << 20),
+        ("rebuild", BIG),
+        ("restore", BIG),
+        pytest.param("rebuild", 1 << 20, marks=pytest.mark.soak),
+        pytest.param("restore", 1 << 20, marks=pytest.mark.soak),
+    ],
 )
 def test_killed_anywhere_everything_that_was_finished_is_still_to_be_had(
     tmp_path: Path, scene: str, copy_below: int

@@ -22,7 +22,7 @@ def test_the_archives_hold_the_package_and_its_licence_alone(built: release.Buil
     assert release.problems(built) == []
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_the_wheel_alone_lists_the_graph_and_builds_data(built: release.Built, tmp_path: Path) -> None:
     """Unpacked in front of this environment's packages, so that no index is asked; the soak installs it."""
     unpacked = tmp_path / "unpacked"

@@ -42,7 +42,7 @@ def after_kills(job: Job, folder: Path, seed: int, kills: int) -> list[tuple[int
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="forks and SIGKILL; Windows resumes in test_stopped_and_continued")
 @pytest.mark.parametrize(
-    ("plain", "quantised"), [pytest.param(8, 2, id="10"), pytest.param(84, 16, id="100", marks=pytest.mark.soak)]
+    ("plain", "quantised"), [pytest.param(4, 1, id="5"), pytest.param(84, 16, id="100", marks=pytest.mark.soak)]
 )
 def test_kills_at_random_moments_change_no_byte(place: Place, tmp_path: Path, plain: int, quantised: int) -> None:
     job = changed(place.job(validation=Validation(every=5, conversations=4, publish="best")), steps=10, packing=False)

@@ -106,14 +106,14 @@ def test_not_one_forbidden_request_and_each_file_of_a_site_once(ask: Ask) -> Non
 
 
 def test_the_pause_of_robots_txt_lies_between_all_requests_and_hosts_take_turns(ask: Ask) -> None:
-    slow, quick = {"/robots.txt": "User-agent: *\nCrawl-delay: 0.12\nDisallow:"}, {"/robots.txt": Page(404)}
+    slow, quick = {"/robots.txt": "User-agent: *\nCrawl-delay: 0.3\nDisallow:"}, {"/robots.txt": Page(404)}
     with site(slow | {"/a": page(), "/b": page()}) as one, site(quick | {"/c": page(), "/d": page()}) as other:
         found = ask(one.origin + "/a", one.origin + "/b", other.origin + "/c", other.origin + "/d", pause=0.02)
 
     assert {outcome for outcome, *_ in found.values()} == {"as before"}
     assert one.asked == ["/robots.txt", TDMREP, AI_TXT, "/a", "/b"]
     pauses = [after - before for (before, _), (after, _) in zip(one.log, one.log[1:], strict=False)]
-    assert min(pauses) >= 0.12
+    assert min(pauses) >= 0.3
     assert other.log[-1][0] < one.log[-1][0]  # the quick one did not wait for the slow one's last page
 
 

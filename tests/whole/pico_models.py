@@ -65,8 +65,12 @@ class Chain(Pico):
     def __init__(self, folder: Path, root: Path, env: Mapping[str, str]) -> None:
         folder.mkdir()
         super().__init__(folder, root)
-        self.env = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", **env}
+        self._env = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", **env}
         self.write(MODELS)
+
+    @property
+    def env(self) -> dict[str, str]:
+        return self._env
 
     def start(self, *args: str) -> subprocess.Popen[str]:
         pipe = subprocess.PIPE

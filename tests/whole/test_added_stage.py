@@ -59,6 +59,7 @@ def texts(project: Path) -> dict[str, str]:
 
 
 @pytest.mark.slow
+@pytest.mark.soak
 def test_three_files_by_hand_and_the_rest_by_doit_schema(tmp_path: Path) -> None:
     project = fresh_copy(tmp_path / "project")
     before = texts(project)

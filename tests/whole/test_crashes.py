@@ -77,7 +77,7 @@ def crash(project: Path, seed: int, kills: int, length: float, good: dict[str, b
     return survived
 
 
-@pytest.mark.parametrize("kills", [10, pytest.param(100, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("kills", [4, pytest.param(100, marks=pytest.mark.soak)])
 def test_kills_leave_nothing_wrong_and_nothing_to_do_twice(tmp_path: Path, root: Path, kills: int) -> None:
     whole = Pico(make(tmp_path / "whole"), root)
     began = time.monotonic()

@@ -93,7 +93,9 @@ def played(folder: Path, backend: str, doit: list[str]) -> list[Screen]:
     return screens
 
 
-@pytest.mark.parametrize("backend", ["dbm", "json", "sqlite3"])
+@pytest.mark.parametrize(
+    "backend", ["json", *(pytest.param(name, marks=pytest.mark.soak) for name in ("dbm", "sqlite3"))]
+)
 def test_doit_s_verbs_are_doit_s_own(tmp_path: Path, backend: str) -> None:
     ours = played(tmp_path / "with", backend, [sys.executable, "-m", "doit"])
     theirs = played(tmp_path / "without", backend, [sys.executable, "-c", WITHOUT])

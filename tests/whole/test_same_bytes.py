@@ -55,6 +55,7 @@ def test_no_place_or_time_enters_a_manifest(here: dict[str, bytes]) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.soak
 def test_an_interpreter_without_a_fixed_hash_seed_gives_the_same_bytes(tmp_path: Path, root: Path) -> None:
     """Without the engine, which fixes the seed for its builders."""
     from tests.whole import direct
