@@ -106,7 +106,7 @@ def test_only_lines_that_the_page_broke_are_joined() -> None:
 @pytest.mark.parametrize("mode", ["horizontal-tb", "vertical-rl"])
 def test_a_pdf_of_a_browser_with_its_font_inside_is_read(tmp_path: Path, mode: str) -> None:
     if (browser := shutil.which("chromium")) is None:
-        pytest.skip("no chromium")
+        pytest.fail("chromium is missing, which prints the PDF of this test: .ci/browser installs it")
     words = "経費の締め日は、毎月二十五日です。領収書（一万円以上のもの）を添えて、総務部へ出してください。" * 2
     style = f'writing-mode:{mode};font-family:"Noto Serif CJK JP"'
     page = f"<html lang=ja style='{style}'><meta charset=utf-8><title>規程</title><h1>規程</h1><p>{words}</p></html>"
