@@ -321,7 +321,9 @@ def table(lines: Sequence[Sequence[str]]) -> str:
 
 
 def worth(plan: Plan, seeds: int, lines: Sequence[Sequence[str]]) -> str:
-    """What the report shows of it."""
+    """What the report shows of it: figures that do not depend on what else the machine did."""
+    kept = [at for at, name in enumerate(lines[0]) if name != "step_seconds"]
+    lines = [[line[at] for at in kept] for line in lines]
     steps = spec_of(plan, Variant("full", "lora"), 0).train.steps
     told = {"profile": plan.profile, "steps": steps, "seeds": seeds, "held_out": 2 * HELD_OUT}
     return json.dumps({**told, "columns": lines[0], "rows": lines[1:]}, indent=2) + "\n"

@@ -24,6 +24,7 @@ from so8t.report import (
     training,
     verdicts,
     words,
+    worth,
 )
 from so8t.report.facts import Facts, Figure
 
@@ -50,6 +51,7 @@ def render(facts: Facts) -> str:
         found=sources.found(facts),
         differing=[(stage, value) for stage in facts.stages for value in stage.values if value.differs],
         charts=training.charts(facts),
+        worth=worth.measured() if facts.find("so8t_model/so8t.json", "layers") else None,
         proofs=ledger.proofs(facts),
         entries=ledger.entries(facts),
         types=ledger.types(facts),

@@ -39,7 +39,7 @@ class Gates(SpecModel):
     """False: gates stay at identity, and this is plain LoRA."""
     learning_rate: float = Field(2e-3, gt=0, le=1)
     """The gates' own highest learning rate."""
-    target: float = Field(0.1, gt=0, lt=1)
+    target: float = Field(0.9, gt=0, lt=1)
     """How far gates are open, as g from 0 to 1, when annealing ends."""
     annealing: float = Field(0.1, ge=0, le=1)
     """The share of the steps in which alpha goes from its start to that."""
