@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import compileall
+import logging
 import os
 import shutil
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
+from so8t.store import s3 as store_s3
+from tests import buckets
 from tests.house import House
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -78,6 +81,32 @@ def built(built_house: Path, house: House) -> House:
     """A house in which everything is up to date."""
     shutil.copytree(built_house, house.path, dirs_exist_ok=True)
     return house
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[str]:
+    """The address of an S3 that keeps its conditions and loses everything in the end."""
+    from moto.server import ThreadedMotoServer
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    yield "http://{}:{}".format(*server.get_host_and_port())
+    server.stop()
+
+
+@pytest.fixture
+def s3(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The URL of an empty bucket there; the environment has its address and keys."""
+    return buckets.made(s3_server, monkeypatch)
+
+
+@pytest.fixture
+def unknown(s3: str) -> Iterator[None]:
+    """What was known of S3 is forgotten before and after: for tests with another server or other keys."""
+    store_s3._client.cache_clear()
+    yield
+    store_s3._client.cache_clear()
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,6 @@ It ends when doit does: doit holds the other end of its stdin.  Ctrl-C is for do
 
 from __future__ import annotations
 
-import _thread
 import errno
 import json
 import os
@@ -25,6 +24,7 @@ from typing import Any
 
 from so8t.engine.bring import AGAIN, LONGEST
 from so8t.engine.ensure import CodeChanged, again, ensure
+from so8t.engine.fence import interrupt
 from so8t.errors import UserError
 
 _UNWIND = 10.0  # seconds from the interrupt to the end of all but what hears it by itself
@@ -83,7 +83,7 @@ def _die_with_parent() -> None:
         while os.read(0, 1):
             pass  # the pipe ends when the parent does, however it does
         if not heard():  # a second time would tell a trainer to leave its checkpoint, too
-            _interrupt()
+            interrupt()
         _outstay()
 
     threading.Thread(target=watch, daemon=True, name="parent watch").start()
@@ -104,14 +104,6 @@ class _Heard:
             return bool(os.read(self._told, 1))
         except BlockingIOError:
             return False
-
-
-def _interrupt() -> None:
-    """In the main thread, out of what the system makes it wait for."""
-    if os.name == "nt":
-        _thread.interrupt_main()
-    else:
-        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
 
 
 def _outstay() -> None:

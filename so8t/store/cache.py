@@ -15,11 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from so8t.errors import StageError
 from so8t.store.atomic import move, sync, write_atomic
 from so8t.store.digest import blake3_of
 from so8t.store.layout import MANIFEST
 from so8t.store.manifest import BadManifest, File, Manifest, decode
-from so8t.store.mirror import Mirror, MirrorError
+from so8t.store.mirror import Mirror
+from so8t.store.objects import MirrorError
 
 T = TypeVar("T")
 _FICLONE = 0x40049409
@@ -31,6 +33,7 @@ class Store:
     copy_below: int = 64 << 20
     mirror: Mirror | None = None
     private: frozenset[str] = frozenset()  # stages whose results stay on this machine
+    relies: bool = False  # others wait for what goes to the mirror: one that fails fails the stage
 
     @property
     def root(self) -> Path:
@@ -181,6 +184,8 @@ class Store:
         try:
             return call(self.mirror)
         except MirrorError as error:
+            if self.relies:
+                raise StageError(f"{error}; nothing was published, run doit again") from error
             print(f"warning: {error}; going on without the mirror", file=sys.stderr)
             return None
 

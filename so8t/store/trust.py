@@ -35,7 +35,7 @@ class Trust:
         return self.keys is None or self._pem() is not None
 
     def sign(self, data: bytes) -> tuple[str, bytes] | None:
-        """The name of the signature's file, behind the entry's, and what it holds; None without a key."""
+        """The name of the key's file of signatures, behind the entry's, and a line for it; None without a key."""
         pem = self._pem()
         if pem is None:
             return None
@@ -43,11 +43,14 @@ class Trust:
         return _file(public(key)), base64.b64encode(key.sign(data)) + b"\n"
 
     def check(self, data: bytes, signature: Callable[[str], bytes | None]) -> None:
-        """One good signature of a trusted key is enough; `signature` reads a file behind the entry's name."""
+        """One good signature of a trusted key is enough; `signature` reads a file behind the entry's name.
+
+        A line each for all that a key ever signed under this name: of two who race, both may have signed.
+        """
         if self.keys is None:
             return
         found = {key: held for key in self.keys if (held := signature(_file(key))) is not None}
-        if any(_fits(key, data, held) for key, held in found.items()):
+        if any(_fits(key, data, line) for key, held in found.items() for line in held.splitlines()):
             return
         if found:
             raise Distrust(f"was changed after {next(iter(found))} signed it")

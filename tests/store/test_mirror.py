@@ -3,30 +3,32 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
-import fsspec
 import pytest
 
+from so8t.errors import StageError
+from so8t.store import remote
+from so8t.store.mirror import Mirror
 from tests.yard import Yard, files_of, fingerprint
 
-URLS = ["file://{}/mirror", "memory://{}/mirror"]
 KEY = fingerprint("1").key
 
 
-@pytest.fixture(params=URLS, ids=["file", "memory"])
+@pytest.fixture(params=["file", "memory", "s3"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return request.param.format(tmp_path)
+    return request.getfixturevalue("s3") if request.param == "s3" else f"{request.param}://{tmp_path}/mirror"
 
 
 def stored(url: str) -> dict[str, bytes]:
     """Everything in a mirror, by the last part of its name."""
-    fs, base = fsspec.url_to_fs(url)
+    fs, base = remote.open_fs(url)
     return {name.rsplit("/", 1)[1]: fs.cat_file(name) for name in fs.find(base)}
 
 
 def overwrite(url: str, name: str, data: bytes) -> None:
-    fs, base = fsspec.url_to_fs(url)
+    fs, base = remote.open_fs(url)
     (path,) = [path for path in fs.find(base) if path.endswith(name)]
     fs.pipe_file(path, data)
 
@@ -79,6 +81,42 @@ def test_wrong_content_is_refused_and_built_instead(tmp_path: Path, url: str, ca
     )
 
 
+def test_an_entry_is_made_once_and_one_with_other_bytes_is_told_of_both(tmp_path: Path, url: str, capsys) -> None:
+    first = Yard(tmp_path / "here", mirror=url).build("1")
+    whole = stored(url)
+
+    there = Yard(tmp_path / "there", mirror=url)
+    second = there.build("1", {"model/a.bin": "by chance", "model/b.bin": "the same in all", "text.txt": "other"})
+
+    assert there.texts()["model/a.bin"] == "by chance"
+    assert stored(url).items() >= whole.items()
+    assert capsys.readouterr().err == (
+        f"warning: mirror {url}: entries/{KEY}.json: thing was built twice under this key, with other bytes: "
+        f"model/a.bin is {first.digests['model/a.bin']} there and {second.digests['model/a.bin']} here, "
+        "and 1 more differ; what lies there stays. The stage is not deterministic between these two machines: "
+        "compare their threads, devices and packages; going on without the mirror\n"
+    )
+
+
+def test_a_builder_that_may_publish_no_more_makes_no_entry(tmp_path: Path, url: str) -> None:
+    def refuse() -> None:
+        raise StageError("the lease is another's")
+
+    with pytest.raises(StageError, match="the lease is another's"):
+        Yard(tmp_path / "here", mirror=Mirror(url, fence=refuse)).build("1")
+
+    assert stored(url) == {}
+    assert not (tmp_path / "here" / "artifacts" / "tiny" / "thing").exists()
+
+
+def test_where_others_wait_for_the_mirror_one_that_fails_fails_the_stage(tmp_path: Path) -> None:
+    yard = Yard(tmp_path, mirror="file:///proc/so8t-mirror")
+    yard.store = replace(yard.store, relies=True)
+
+    with pytest.raises(StageError, match=r"mirror file:///proc/so8t-mirror: .*; nothing was published, run doit again"):
+        yard.ensure("1")
+
+
 def test_an_entry_under_anothers_key_is_not_taken(tmp_path: Path, url: str) -> None:
     Yard(tmp_path / "here", mirror=url).build("1")
     overwrite(url, f"{KEY}.json", Yard(tmp_path / "evil").build("2").encode())
@@ -98,7 +136,7 @@ def test_an_entry_that_reaches_out_of_the_artifact_is_refused(tmp_path: Path, ur
 
 def test_a_file_that_the_mirror_lost_is_built(tmp_path: Path, url: str) -> None:
     manifest = Yard(tmp_path / "here", mirror=url).build("1")
-    fs, base = fsspec.url_to_fs(url)
+    fs, base = remote.open_fs(url)
     fs.rm_file(f"{base}/blobs/{manifest.files[0].blake3[:2]}/{manifest.files[0].blake3}")
 
     assert Yard(tmp_path / "there", mirror=url).ensure("1") == "built"

@@ -105,6 +105,17 @@ def test_one_of_several_signatures_is_enough(tmp_path: Path, url: str, ours: Tru
     assert taken(tmp_path, url, both, capsys) == ("restored", "")
 
 
+def test_one_who_loses_a_race_does_not_spoil_the_signature_of_the_winner(
+    tmp_path: Path, url: str, ours: Trust, capsys
+) -> None:
+    """Two machines with one key sign two results of one stage; the entry of the first stays good."""
+    offered(tmp_path, url, ours)
+    Yard(tmp_path / "late", mirror=Mirror(url, ours)).build("1", {"text.txt": "other"})
+
+    assert len(files(tmp_path, "*.sig")[0].read_bytes().splitlines()) == 2
+    assert taken(tmp_path, url, ours, capsys) == ("restored", "")
+
+
 def test_a_machine_without_a_key_only_reads(tmp_path: Path, url: str, ours: Trust) -> None:
     offered(tmp_path, url, Trust(ours.keys))
 
