@@ -11,13 +11,13 @@ from so8t.engine.outlook import last
 from so8t.engine.plan import Plan
 from so8t.engine.status import Session
 from so8t.errors import DataError, UserError
-from so8t.planning import bases, outline, sizes
+from so8t.planning import bases, memory, outline, sizes
 from so8t.planning.bases import Base
 from so8t.planning.outline import Ahead, Machine
 from so8t.store import journal
 from so8t.store.cache import Store
 from so8t.store.manifest import Manifest
-from so8t.watch import machine
+from so8t.watch import cuda, machine
 
 Past = Mapping[str, Mapping[str, Any]]
 
@@ -33,19 +33,19 @@ def foresee(session: Session, names: Sequence[str]) -> tuple[list[str], list[str
         told = {}  # the outlook says what is wrong with the journal; no build stops for that
     plan = session.plan
     at_most, here = _at_most(session, names, told), machine_here(session)
-    if not (_is_long(at_most, plan) or any(outline.too_small_a_disk(at_most, here))):
+    if not (_is_long(at_most, plan) or any(outline.too_small(at_most, here))):
         return [], []
     at_hand = Store(plan.layout.artifacts, plan.copy_below)  # what a mirror has needs as much disk as what is built
     stages = look(session, names, told, at_hand)
     lines = list(outline.lines(plan.layout.profile, stages, here)) if _is_long(stages, plan) else []
-    return lines, list(outline.too_small_a_disk(stages, here))
+    return lines, list(outline.too_small(stages, here))
 
 
 def _at_most(session: Session, names: Sequence[str], told: Past) -> list[Ahead]:
     """Every stage that is not current as if it were built."""
-    disk, rows = dict(_disk(session, names)), session.plan.rows
+    disk, needed, rows = dict(_disk(session, names)), memory_of(session, names), session.plan.rows
     stale = [name for name in names if not rows[name].outside and not session.is_current(name)]
-    return [Ahead(name, "built", disk.get(name), None, told.get(name, {}).get("seconds")) for name in stale]
+    return [_built(name, disk, needed, told) for name in stale]
 
 
 def _is_long(stages: Sequence[Ahead], plan: Plan) -> bool:
@@ -65,8 +65,8 @@ def past(session: Session) -> Past:
 
 def look(session: Session, names: Sequence[str], told: Past, store: Store) -> list[Ahead]:
     """In the order of the graph, so that a stage below one that is restored may be so, too."""
-    ahead, disk = Session(session.plan), dict(_disk(session, names))
-    return [_stage(ahead, name, disk, told, store) for name in names]
+    ahead, disk, needed = Session(session.plan), dict(_disk(session, names)), memory_of(session, names)
+    return [_stage(ahead, name, store) or _built(name, disk, needed, told) for name in names]
 
 
 def base(session: Session) -> Base | None:
@@ -75,14 +75,36 @@ def base(session: Session) -> Base | None:
     return bases.find(source, _files(session, "base_model"), session.plan.layout.folder("base_model"))
 
 
-def _stage(session: Session, name: str, disk: Mapping[str, float], told: Past, store: Store) -> Ahead:
+def memory_of(session: Session, names: Sequence[str]) -> dict[str, tuple[float, str]]:
+    """By stage, what it needs by its shapes, and what would make it less; empty while nobody knows the base."""
+    rows = session.plan.rows
+    if not {"base_model", "so8t_model", "adapter"} <= rows.keys() or not (shape := base(session)):
+        return {}
+    device = rows["adapter"].values["train"]["device"]
+    is_on_cpu = device == "cpu" or (device == "auto" and not cuda.devices())
+    values = {name: row.values for name, row in rows.items()}
+    needed = {name: (found, memory.ADVICE.get(name, "")) for name, found in memory.stages(shape, values, is_on_cpu)}
+    if "adapter" in needed and (there_is := machine.memory()):
+        run, steps = memory.training(values, shape), values["adapter"]["train"]["steps"]
+        advice = memory.advice(shape, run, steps, there_is) or "take a smaller base, or a machine with more memory"
+        needed["adapter"] = needed["adapter"][0], advice
+    return {name: found for name, found in needed.items() if name in names}
+
+
+def _built(name: str, disk: Mapping[str, float], needed: Mapping[str, tuple[float, str]], told: Past) -> Ahead:
+    known = told.get(name, {})
+    found, advice = needed.get(name, (known.get("memory"), None))
+    return Ahead(name, "built", disk.get(name), found, known.get("seconds"), advice)
+
+
+def _stage(session: Session, name: str, store: Store) -> Ahead | None:
+    """None for one that will be built."""
     if session.is_current(name):
         return Ahead(name, "current")
     if manifest := _in_the_store(session, name, store):
         session.assume(name, manifest)
         return Ahead(name, "restored", seconds=0.0)
-    known = told.get(name, {})
-    return Ahead(name, "built", disk.get(name), known.get("memory"), known.get("seconds"))
+    return None
 
 
 def _in_the_store(session: Session, name: str, store: Store) -> Manifest | None:

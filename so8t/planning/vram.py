@@ -5,7 +5,7 @@ Weights, gradients and moments follow from their number; what a layer keeps for 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -31,6 +31,7 @@ class Training:
     checkpointing: bool
     attention: str = "sdpa"
     optimizer: str = "auto"
+    matmul: str = "highest"
 
 
 def training(values: Mapping[str, Any], gated: Any, base: Base) -> Training:
@@ -48,6 +49,7 @@ def training(values: Mapping[str, Any], gated: Any, base: Base) -> Training:
         checkpointing=train["gradient_checkpointing"],
         attention=train["attention"],
         optimizer=train["optimizer"],
+        matmul=train["matmul"],
     )
 
 
@@ -124,12 +126,18 @@ def problem(base: Base, run: Training, card: float) -> str:
     if needed <= card:
         return ""
     found = f"train.micro_batch: {size(needed)} of VRAM are needed by estimate, and the card has {size(card)}"
+    nothing = "no setting of adapter.yaml makes it fit; take a smaller base or a larger card"
+    return f"{found}: {fitting(run, lambda smaller: _total(base, smaller), card) or nothing}"
+
+
+def fitting(run: Training, needed: Callable[[Training], float], there_is: float) -> str:
+    """What to set, and what is needed then; empty if nothing is enough."""
     changed: list[str] = []
     for setting, smaller in _savings(run):
         changed.append(setting)
-        if _total(base, smaller) <= card:
-            return f"{found}: set {', '.join(changed)}, then it is {size(_total(base, smaller))}"
-    return f"{found}: no setting of adapter.yaml makes it fit; take a smaller base or a larger card"
+        if needed(smaller) <= there_is:
+            return f"set {', '.join(changed)}, then it is {size(needed(smaller))}"
+    return ""
 
 
 def _savings(run: Training) -> Iterator[tuple[str, Training]]:

@@ -16,6 +16,10 @@ STAGES = [
     Ahead("base_model", "built", 0.5 * GIB),
     Ahead("adapter", "built", 40_000_000.0, 4.0 * GIB, 1200.0),
 ]
+BY_SHAPE = [
+    Ahead("adapter", "built", 1.0 * GIB, 30.0 * GIB, None, "set train.micro_batch: 1, then it is 9.0 GiB"),
+    Ahead("gguf", "built", 2.0 * GIB, 25.0 * GIB, 60.0, "set parity.precision: bfloat16 in gguf.yaml"),
+]
 
 
 def test_the_screen() -> None:
@@ -41,6 +45,28 @@ def test_a_machine_that_is_too_small_is_told_what_it_lacks() -> None:
         "longer read",
         "adapter: 4.0 GiB of memory were needed last time, and the machine has 3.0 GiB",
     ]
+
+
+def test_memory_that_follows_from_shapes_is_told_as_that() -> None:
+    assert list(outline.lines("smol", BY_SHAPE, HERE)) == [
+        "smol: 2 stages: 0 up to date, 0 to be restored, 2 to be built",
+        "                  will be        disk     memory      time",
+        "adapter           built       1.0 GiB   30.0 GiB",
+        "gguf              built       2.0 GiB   25.0 GiB      1:00",
+        "in all                        3.0 GiB   30.0 GiB",
+        "there is                     38.0 GiB   24.0 GiB",
+        "memory follows from the shapes of the models, to about 20 %",
+        "time is that of this profile's last build here; a first build has none",
+    ]
+
+
+def test_memory_stops_a_build_where_it_is_too_little_even_if_the_estimate_is_a_fifth_too_high() -> None:
+    assert list(outline.too_small(BY_SHAPE, HERE)) == outline.problems(BY_SHAPE, HERE)
+    assert outline.problems(BY_SHAPE, HERE) == [
+        "adapter: about 30.0 GiB of memory are needed, by its shapes, and the machine has 24.0 GiB: "
+        "set train.micro_batch: 1, then it is 9.0 GiB"
+    ]
+    assert list(outline.too_small(STAGES, Machine(38.0 * GIB, 3.0 * GIB))) == []
 
 
 @pytest.mark.slow

@@ -50,9 +50,9 @@ def test_the_values_come_from_the_specs() -> None:
         "precision": "float16",
         "lora": {"r": 16},
         "gates": {"train": True},
-        "train": {**train, "optimizer": "adamw8bit"},
+        "train": {**train, "optimizer": "adamw8bit", "matmul": "medium"},
     }
-    expected = Training("nf4", "float16", 16, 30, 2, 512, True, "eager", "adamw8bit")
+    expected = Training("nf4", "float16", 16, 30, 2, 512, True, "eager", "adamw8bit", "medium")
 
     assert vram.training(values, "intermediate", PHI) == expected
     assert vram.training(values, [3, 4], PHI) == replace(expected, gated=2)
