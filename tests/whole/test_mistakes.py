@@ -11,6 +11,7 @@ import shutil
 import socket
 from pathlib import Path
 
+import psutil
 import pytest
 
 from so8t.engine import contents, placed
@@ -374,10 +375,26 @@ def test_a_base_that_neither_the_disk_nor_the_card_holds_is_not_begun(refused: d
     plan = refused["plan --vram 12 profile=too_large"]
     disk = r"disk: 10,924 GiB are needed, and [\d,.]+ [KMG]iB are free: free some, or set retain: manifest for "
     disk += "stages that are no longer read\n"
+    memory = [
+        ("so8t_model", "2,256", "take a smaller base, or a machine with more memory"),
+        ("adapter", "4,111", "take a smaller base, or a machine with more memory"),
+        ("adapter_scores", "2,600", "set a smaller batch, or precision: bfloat16, in adapter_scores.yaml"),
+        ("merged_model", "113", "set fewer parity.conversations or parity.tokens in merged_model.yaml"),
+        ("baked_model", "113", "set fewer parity.conversations or parity.tokens in baked_model.yaml"),
+        ("gguf", "6,772", "set parity.precision: bfloat16 in gguf.yaml"),
+        ("evaluation", "4,563", "set workers: 1 in evaluation.yaml, or base: false"),
+    ]
+    of_memory = [
+        rf"{stage}: about {size} GiB of memory are needed, by its shapes, and the machine has [\d,.]+ [KMG]iB: {advice}\n"
+        for stage, size, advice in memory
+        if psutil.virtual_memory().total < 90 << 30 or size != "113"
+    ]
 
     assert (code, plan[0]) == (1, 1)
-    assert re.fullmatch(rf"\.  raw\nTaskFailed - taskid:raw\n{disk}nothing was built\n\n", screen), screen
-    assert re.search(rf"^cannot be built: {disk}", plan[1], re.MULTILINE), plan[1]
+    told = "".join([disk, *of_memory])
+    assert re.fullmatch(rf"\.  raw\nTaskFailed - taskid:raw\n{told}nothing was built\n\n", screen), screen
+    for each in (disk, *of_memory):
+        assert re.search(rf"^cannot be built: {each}", plan[1], re.MULTILINE), plan[1]
     assert (
         "cannot be built: specs/too_large/adapter.yaml:1:22: train.micro_batch: 3,342 GiB of VRAM are needed by "
         "estimate, and the card has 12.0 GiB: no setting of adapter.yaml makes it fit; take a smaller base or a larger "
