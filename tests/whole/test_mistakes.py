@@ -385,7 +385,7 @@ def test_a_base_that_neither_the_disk_nor_the_card_holds_is_not_begun(refused: d
         ("evaluation", "4,563", "set workers: 1 in evaluation.yaml, or base: false"),
     ]
     of_memory = [
-        rf"{stage}: about {size} GiB of memory are needed, by its shapes, and the machine has [\d,.]+ [KMG]iB: {advice}\n"
+        rf"{stage}: about {size} GiB of memory are needed, by its shapes, and the machine has [\d,.]+ GiB: {advice}\n"
         for stage, size, advice in memory
         if psutil.virtual_memory().total < 90 << 30 or size != "113"
     ]
