@@ -1,4 +1,4 @@
-"""report: one page: how good the model is, how it came to be, and every record and answer behind it."""
+"""report: one page: how good the model is, how it came to be, every record and answer behind it; and data cards."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from so8t.engine.stage import Inputs, Stage
 from so8t.spec.fields import SpecModel
 from stages import FLOW
 
-NAME, FILE = "report", "report.html"
+NAME, FILE, DATA, CROISSANT = "report", "report.html", "DATA.md", "croissant.json"
 
 
 class Spec(SpecModel):
@@ -21,14 +21,22 @@ class Spec(SpecModel):
 
 
 def build(inputs: Inputs, out: Path, spec: Spec) -> None:
-    from so8t.report import closing, page, reading, redact
+    from so8t.report import cards, closing, croissant, datacard, page, reading, redact
 
     place = inputs.place
     if place is None:
         raise AssertionError("report: the engine says where it is built")
     facts = reading.read(place, NAME)
     shown = redact.redact(facts, reading.fields(place)) if spec.redacted else facts
-    (out / FILE).write_text(page.render(shown), "utf-8", newline="\n")
+    where = "" if spec.redacted else "../thinking_sft/splits"
+    card = cards.Card(shown.profile, shown, where, shows_losses=not spec.redacted)
+    texts = {
+        FILE: page.render(shown),
+        DATA: datacard.render(card),
+        CROISSANT: cards.as_json(croissant.croissant(card)),
+    }
+    for name, text in texts.items():
+        (out / name).write_text(text, "utf-8", newline="\n")
     for line in closing.closing(facts, place.shown(place.folder(NAME).parent), place.shown(place.folder(NAME) / FILE)):
         print(line, file=sys.stderr)
 
@@ -40,5 +48,10 @@ def _manifests() -> tuple[str, ...]:
 
 
 STAGE = Stage(
-    NAME, spec=Spec, build=build, takes=_manifests(), gives=(FILE,), packages=("jinja2", "markupsafe", "orjson")
+    NAME,
+    spec=Spec,
+    build=build,
+    takes=_manifests(),
+    gives=(FILE, DATA, CROISSANT),
+    packages=("jinja2", "markupsafe", "orjson", "python-stdnum", "unicodedata"),
 )

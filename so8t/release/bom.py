@@ -9,7 +9,7 @@ from typing import Any
 
 from so8t.release import licences, modelcard, notice
 from so8t.release.told import Told
-from so8t.report import headline, summary
+from so8t.report import cards, headline, summary
 
 MODEL, BASE = "model", "base"
 
@@ -92,7 +92,7 @@ def _considerations(told: Told) -> dict[str, Any]:
         "ethicalConsiderations": [
             {
                 "name": risk,
-                "mitigationStrategy": modelcard.harm(told),
+                "mitigationStrategy": cards.harm(told.judges),
             }
         ],
         "environmentalConsiderations": {"properties": list(_cost(told))},
@@ -133,7 +133,7 @@ def _components(told: Told) -> Iterator[dict[str, Any]]:
 
 
 def _data(told: Told) -> Iterator[tuple[str, str, int]]:
-    yield from ((one.name, one.sha256, one.conversations) for one in told.data)
+    yield from ((one.name, one.sha256, one.conversations) for one in told.facts.splits)
 
 
 def _data_ref(name: str) -> str:

@@ -13,10 +13,10 @@ from typing import Any
 
 from so8t.errors import UserError
 from so8t.release import documents, licences, reading, tensors, told, verifier
-from so8t.release.documents import as_json
 from so8t.release.reading import Shelf
 from so8t.release.tensors import Part
 from so8t.release.told import Shipped, Told
+from so8t.report.cards import as_json
 from so8t.report.facts import Facts
 from so8t.store.atomic import replace_folder, sync
 from so8t.store.manifest import File
@@ -151,14 +151,12 @@ def _fill(shelf: Shelf, order: Order, taken: Sequence[Taken], license_text: str,
 
 def _told(shelf: Shelf, order: Order, shipped: Sequence[Shipped]) -> Told:
     facts = reading.facts(shelf)
-    shown = order.redact(facts) if order.redact else facts
     return Told(
         told.product(shelf.spec("gguf"), shelf.spec("base_model")),
-        shown,
+        order.redact(facts) if order.redact else facts,
         tuple(shipped),
         order.publisher,
         order.watts,
-        told.renamed(reading.data(shelf, told.splits(facts)), told.splits(facts), told.splits(shown)),
         has_data=order.data,
         has_manifests=order.redact is None,
     )

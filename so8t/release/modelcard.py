@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from so8t.release import frontmatter, licences
 from so8t.release.told import Told
 from so8t.report import headline, sources, summary, words
+from so8t.report.cards import UNTOLD, cell, harm, table
 
 MEASURES = (  # of the scores: name, what the hub calls it, what a reader does
     ("accuracy", "accuracy", "right class"),
@@ -22,7 +23,6 @@ TALKS = (  # of the scores where no answer names a class
     ("format_valid", "format_valid", "in the thinking format"),
 )
 ENERGY = "Nobody measured the energy."
-UNTOLD = "not told here"
 
 
 def render(told: Told) -> str:
@@ -35,7 +35,7 @@ def front(told: Told) -> str:
     product = told.product
     return frontmatter.block(
         {
-            "language": ["ja"] if told.is_japanese else [],
+            "language": ["ja"] if told.card.is_japanese else [],
             **licences.front(product.license),
             "library_name": "transformers" if told.has_checkpoint else "gguf",
             "pipeline_tag": "text-generation",
@@ -73,12 +73,6 @@ def _metrics(told: Told, model: str, figures: Mapping[str, Any]) -> Iterator[dic
     for name, hub, said in measures(told):
         if model != headline.BASE and figures.get(name) is not None:
             yield {"type": hub, "value": figures[name], "name": f"{said}, {model}"}
-
-
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    if rows:
-        yield from (f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows))
-        yield ""
 
 
 def _head(told: Told) -> Iterator[str]:
@@ -145,23 +139,13 @@ def _data(told: Told) -> Iterator[str]:
     yield from (
         "## Data",
         "",
-        harm(told),
+        harm(told.judges),
         "",
     )  # fmt: skip
     found = sources.origins(told.facts)
     told_of = [(one.name, one.records.text, one.terms or UNTOLD, one.trust or UNTOLD) for one in found]
-    yield from table(("source", "records", "terms of use", "trust"), [tuple(map(_cell, row)) for row in told_of])
+    yield from table(("source", "records", "terms of use", "trust"), [tuple(map(cell, row)) for row in told_of])
     yield from ("[DATA.md](DATA.md) says more, and `croissant.json` says it to machines.", "")
-
-
-def harm(told: Told) -> str:
-    """What became of harmful and NSFW texts."""
-    if told.judges:
-        return (
-            "Harmful and NSFW texts in the data serve detection and refusal only: they are examples of DENY and "
-            "REFUSE, never a text to generate. The build checks that."
-        )
-    return "Harmful and NSFW texts that were found in the data were dropped: they are never a text to generate."
 
 
 def _evaluation(told: Told) -> Iterator[str]:
@@ -172,7 +156,7 @@ def _evaluation(told: Told) -> Iterator[str]:
         shown = {model: figures for model, figures in models.items() if not _is_mute_base(model, figures)}
         rows = [(said, *(_figure(one, name) for one in shown.values())) for name, _, said in measures(told)]
         count = next((one["records"] for one in models.values()), 0)
-        yield from (f"**{_cell(split)}**, {count:,} questions", "")
+        yield from (f"**{cell(split)}**, {count:,} questions", "")
         yield from table(("", *shown), rows)
         if len(shown) < len(models):
             yield from ("The base gives next to no valid answer to these questions: its figures would say nothing.", "")
@@ -192,7 +176,7 @@ def _figure(figures: Mapping[str, Any], name: str) -> str:
 def _fidelity(told: Told) -> Iterator[str]:
     types = told.facts.find("gguf/parity.json", "types") or {}
     rows = [
-        (kind_, _cell(one.get("against", "")), words.number(one.get("kl")), words.share(one.get("top1")),
+        (kind_, cell(one.get("against", "")), words.number(one.get("kl")), words.share(one.get("top1")),
          _signed(one.get("perplexity_change")))
         for kind_, one in types.items() if kind_ in told.types
     ]  # fmt: skip
@@ -212,7 +196,7 @@ def _limits(told: Told) -> Iterator[str]:
     yield "- The figures hold for the held-out questions above and say little of others."
     if told.judges:
         yield "- A wrong class is always possible, also on harmful requests; the table says how often it was here."
-    if told.is_japanese:
+    if told.card.is_japanese:
         yield "- It was trained on Japanese; other languages were not measured."
     if smaller := [name for name in told.types if name.startswith(("q2", "q3", "q4", "iq"))]:
         yield f"- {', '.join(smaller)}: approximations; the table above says how near."
@@ -260,7 +244,3 @@ def _told_of(told: Told) -> Iterator[str]:
     yield "`bom.cdx.json` is the bill of materials (CycloneDX)."
     if told.has_manifests:
         yield "`manifests/` holds what the build itself wrote down: with it a stage can be built again, byte for byte."
-
-
-def _cell(text: str) -> str:
-    return " ".join(str(text).split()).replace("|", "\\|").replace("<", "&lt;")

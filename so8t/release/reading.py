@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,10 @@ import orjson
 from so8t.engine.why import flatten
 from so8t.errors import UserError
 from so8t.release import chain
-from so8t.release.told import Data
-from so8t.report import reading
+from so8t.report import reading, splits
 from so8t.report.facts import Facts, StageFacts, Value
 from so8t.store import artifact, journal
 from so8t.store.cache import Store
-from so8t.store.digest import sha256_of
 from so8t.store.layout import MANIFEST, Layout
 from so8t.store.manifest import File, Manifest
 
@@ -84,16 +82,16 @@ def facts(shelf: Shelf) -> Facts:
         profile=shelf.layout.profile,
         stages=tuple(_stage(shelf, stage, journaled) for stage in shelf.manifests),
         documents={name: document for name, document in found.items() if document is not None},
+        splits=splits.count(_splits(shelf)),
         artifacts=None,
         project=None,
     )
 
 
-def data(shelf: Shelf, counts: Mapping[str, int]) -> Iterator[Data]:
-    """The splits, each with the digest that others can check with what they have."""
-    for file in shelf.files(SFT, SPLITS) if SFT in shelf.manifests else ():
-        path, name = shelf.path(SFT, file), Path(file.path).stem
-        yield Data(name, Path(file.path).name, file.size, sha256_of(path), counts.get(name, 0))
+def _splits(shelf: Shelf) -> dict[str, Path]:
+    """The files of the splits, by name."""
+    files = shelf.files(SFT, SPLITS) if SFT in shelf.manifests else ()
+    return {Path(file.path).stem: shelf.path(SFT, file) for file in files}
 
 
 def _stage(shelf: Shelf, name: str, journaled: Mapping[str, Sequence[Mapping[str, Any]]]) -> StageFacts:

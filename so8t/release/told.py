@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from so8t.report import headline
+from so8t.report.cards import Card
 from so8t.report.facts import Facts
 
 
@@ -43,24 +44,12 @@ class Shipped:
 
 
 @dataclass(frozen=True)
-class Data:
-    """A split: what it is called, and the file of its conversations."""
-
-    name: str
-    file: str
-    size: int
-    sha256: str
-    conversations: int
-
-
-@dataclass(frozen=True)
 class Told:
     product: Product
     facts: Facts
     files: tuple[Shipped, ...]
     publisher: str = ""
     watts: float | None = None  # what the machine took while it worked, on average; None: nobody measured it
-    data: tuple[Data, ...] = ()
     has_data: bool = False  # whether they are handed over, too
     has_manifests: bool = True
 
@@ -82,24 +71,14 @@ class Told:
         return headline.is_classed(self.facts)
 
     @property
-    def is_japanese(self) -> bool:
-        """Whether its records had to be."""
-        return bool(self.values("cleaned").get("language.min_japanese"))
-
-    def values(self, name: str) -> dict[str, Any]:
-        """What a stage was made by, field by field; a redaction leaves some of it."""
-        stage = next((stage for stage in self.facts.stages if stage.name == name), None)
-        return {value.name: value.value for value in stage.values} if stage else {}
+    def card(self) -> Card:
+        """What the cards about its data are told."""
+        return Card(self.product.name, self.facts, "data" if self.has_data else "", self.publisher)
 
     @property
     def seconds(self) -> float:
         """Of all stages, as far as anybody knows."""
         return sum(stage.seconds for stage in self.facts.stages)
-
-    @property
-    def day(self) -> str:
-        """When the newest artifact came to its place, as the journal has it."""
-        return max((stage.built.when[:10] for stage in self.facts.stages if stage.built), default="")
 
     def scores(self) -> dict[str, dict[str, Any]]:
         """By split and released type; of safetensors alone, all types stand for the model."""
@@ -108,18 +87,6 @@ class Told:
             split: {model: one for model, one in models.items() if model == "base" or model in (self.types or models)}
             for split, models in found.items()
         }
-
-
-def splits(facts: Facts) -> dict[str, int]:
-    """Conversations of each."""
-    return dict(facts.find("thinking_sft/stats.json", "by_split") or {})
-
-
-def renamed(data: Iterable[Data], own: Iterable[str], shown: Iterable[str]) -> tuple[Data, ...]:
-    """Splits under the names that are shown, which a redaction may have changed."""
-    names = dict(zip(own, shown, strict=True))
-    found = ((one, names[one.name]) for one in data if one.name in names)
-    return tuple(replace(one, name=name, file=f"{name.replace(' ', '-')}.jsonl") for one, name in found)
 
 
 def kind(path: str) -> str:

@@ -1,4 +1,4 @@
-"""What a report is made of, as values: stages with their manifests and times, documents, series, samples."""
+"""What a report is made of, as values: stages with manifests and times, documents, splits, series, samples."""
 
 from __future__ import annotations
 
@@ -77,6 +77,22 @@ class StageFacts:
 
 
 @dataclass(frozen=True)
+class Split:
+    """The conversations of one split, as they were counted in its file."""
+
+    name: str
+    file: str
+    size: int
+    sha256: str
+    conversations: int
+    labels: Mapping[str, int] = field(default_factory=dict)
+    harmful: Mapping[str, int] = field(default_factory=dict)  # by label, those that carry a category of harm
+    scripts: Mapping[str, int] = field(default_factory=dict)  # by the letters of the question
+    signals: Mapping[tuple[str, str], int] = field(default_factory=dict)  # by vocabulary, and what it says
+    again: int = 0  # whose question stands in a split that precedes this one, too
+
+
+@dataclass(frozen=True)
 class Facts:
     """`documents`: JSON by file, such as `evaluation/scores.json`; `questions`: the text asked, by record id."""
 
@@ -90,6 +106,7 @@ class Facts:
     samples: Sequence[Mapping[str, Any]] = ()
     questions: Mapping[str, str] = field(default_factory=dict)
     dropped: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)  # by file, first ones by reason
+    splits: tuple[Split, ...] = ()
     artifacts: str | None = ".."  # where links to artifacts lead, from the page; None: no links
     project: str | None = "../../.."
 
@@ -100,6 +117,11 @@ class Facts:
             return ""
         day = [stage.built.when[:10]] if stage.built else []
         return " · ".join([self.profile, f"{name} {stage.made.key[:8]}", *day])
+
+    def values(self, name: str) -> dict[str, Any]:
+        """What a stage was made by, field by field; a redaction leaves some of it."""
+        stage = next((stage for stage in self.stages if stage.name == name), None)
+        return {value.name: value.value for value in stage.values} if stage else {}
 
     def find(self, file: str, *keys: str) -> Any:
         """What a document says; None where it does not."""

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import orjson
 
+from so8t.corpus import pii
 from so8t.engine import contents, plan
 from so8t.engine.plan import Row
 from so8t.formats import records
-from so8t.report import specs
+from so8t.report import left, specs, splits
 from so8t.report.facts import Built, Facts, Made, StageFacts, Value
 from so8t.spec import profile as profiles
 from so8t.spec import yamltree
@@ -41,12 +41,9 @@ DOCUMENTS = (
     "modelfile/check.json",
     "evaluation/scores.json",
 )
-DROPPED = ("raw/quarantined.jsonl", "cleaned/dropped.jsonl", "labelled/quarantined.jsonl", "thinking_sft/dropped.jsonl")
 SERIES = "adapter/monitoring/series.jsonl"
 SAMPLES = "evaluation/samples.jsonl"
-_EXAMPLES = 3  # of each reason
 _LINES = 40  # of what a stage said
-_SPOKEN = ("id", "reason", "detail", "source")  # what is shown of a record that left: no text
 
 
 def read(layout: Layout, page: str) -> Facts:
@@ -72,7 +69,8 @@ def read(layout: Layout, page: str) -> Facts:
         pace=_pace(layout, graph.rows),
         samples=samples,
         questions=_questions(layout, samples),
-        dropped={file: _examples(_lines(layout, file)) for file in DROPPED},
+        dropped=left.read(layout, _personal(layout)),
+        splits=splits.count(_splits(layout)),
         project=os.path.relpath(layout.project, layout.folder(page)).replace(os.sep, "/"),
     )
 
@@ -150,27 +148,19 @@ def _lines(layout: Layout, file: str) -> list[dict[str, Any]]:
 
 def _questions(layout: Layout, samples: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     asked = {sample["id"] for sample in samples}
-    splits = sorted({sample["split"] for sample in samples})
-    lines = (record for split in splits for record in _lines(layout, f"thinking_sft/splits/{split}.jsonl"))
+    named = sorted({sample["split"] for sample in samples})
+    lines = (record for split in named for record in _lines(layout, f"thinking_sft/splits/{split}.jsonl"))
     return {record["id"]: record["messages"][-2]["content"] for record in lines if record["id"] in asked}
 
 
-def _examples(lines: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The first few of each reason, without their texts."""
-    return list(_first_of_each(lines))
+def _personal(layout: Layout) -> tuple[pii.Kind, ...]:
+    """Every kind that the project knows, whatever the profile removes."""
+    given = contents.read(layout.project).stages["cleaned"].spec().model_dump()["pii"]
+    return pii.kinds(given["kinds"], given["public_phones"])
 
 
-def _first_of_each(lines: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
-    seen: Counter[str] = Counter()
-    for line in lines:
-        seen[line["reason"]] += 1
-        if seen[line["reason"]] <= _EXAMPLES:
-            yield {name: line[name] for name in _SPOKEN if name in line and _is_measure(name, line[name])}
-
-
-def _is_measure(name: str, value: Any) -> bool:
-    """A detail in words may quote the record; one in figures does not."""
-    return name != "detail" or isinstance(value, dict)
+def _splits(layout: Layout) -> dict[str, Path]:
+    return {path.stem: path for path in sorted(layout.folder("thinking_sft").glob("splits/*.jsonl"))}
 
 
 def fields(layout: Layout) -> set[str]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Set
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from so8t.report.facts import Facts, Made, StageFacts, Value
+from so8t.report.facts import Facts, Made, Split, StageFacts, Value
 from so8t.store.manifest import File
 
 _SPLITS = ("train", "validation", "test")  # the project's own names
@@ -41,6 +41,7 @@ def redact(facts: Facts, fields: Set[str]) -> Facts:
         samples=[_sample(one, splits) for one in facts.samples],
         questions={},
         dropped={},
+        splits=tuple(_split(one, splits(one.name)) for one in facts.splits),
         artifacts=None,
         project=None,
     )
@@ -82,6 +83,10 @@ def _input(name: str, stages: Set[str], inputs: Names) -> str:
     """Which stage it came from, if from one, and a number."""
     stage = name.split("/", 1)[0]
     return f"{stage}: {inputs(name)}" if stage in stages else inputs(name)
+
+
+def _split(one: Split, name: str) -> Split:
+    return replace(one, name=name, file=f"{name.replace(' ', '-')}.jsonl")
 
 
 def _documents(documents: Mapping[str, Any], splits: Names) -> dict[str, Any]:

@@ -64,3 +64,20 @@ def found(facts: Facts) -> tuple[Found, ...]:
         for key, title in titles.items()
         if (counts := facts.find(_CLEANED, key))
     )
+
+
+def kinds(facts: Facts) -> list[str] | None:
+    """The kinds of personal data that `cleaned` looks for; None where that is not told."""
+    values = facts.values("cleaned")
+    listed = [str(value) for name, value in values.items() if name.startswith("pii.kinds[")]
+    return listed or ([str(kind) for kind in values["pii.kinds"]] if "pii.kinds" in values else None)
+
+
+def is_japanese(facts: Facts) -> bool:
+    """Whether its records had to be."""
+    return bool(facts.values("cleaned").get("language.min_japanese"))
+
+
+def day(facts: Facts) -> str:
+    """When the newest artifact came to its place, as the journal has it."""
+    return max((stage.built.when[:10] for stage in facts.stages if stage.built), default="")

@@ -14,8 +14,9 @@ import pytest
 
 from so8t.errors import UserError
 from so8t.release import documents, folder, validators
-from so8t.release.told import Data, Shipped, Told, product, renamed, splits
-from so8t.report import redact
+from so8t.release.told import Shipped, Told, product
+from so8t.report import croissant, redact
+from so8t.report.cards import Card, as_json
 from so8t.report.facts import Facts
 from tests.release.conftest import Profile
 from tests.report.made import facts
@@ -100,15 +101,25 @@ def test_the_croissant_leads_to_the_records_that_are_handed_over(profile: Profil
         folder.write(profile.shelf("f16"), replace(order, redact=lambda found: found), tmp_path / "no")
 
 
+def test_the_card_of_a_build_is_as_valid_and_leads_to_the_splits_beside_it() -> None:
+    found = croissant.croissant(Card("経理 own", facts(), "../thinking_sft/splits"))
+
+    assert list(validators.problems("croissant.json", as_json(found))) == []
+    assert [one["contentUrl"] for one in found["distribution"]] == [
+        "../thinking_sft/splits/train.jsonl",
+        "../thinking_sft/splits/test.jsonl",
+    ]
+    assert found["recordSet"][0]["description"] == "8 conversations of the split train: ALLOW 6, REFUSE 2."
+    assert found["rai:dataPreprocessingProtocol"].startswith("raw: 15 in, 14 out, blank 1; cleaned: 14 in, 12 out")
+
+
 # ---- redacted ------------------------------------------------------------------------------------------------
 
 
-def told(found: Facts, own: Facts) -> Told:
-    names = splits(own)
-    data = [Data(name, f"{name}.jsonl", 9, "ab" * 32, count) for name, count in names.items()]
+def told(found: Facts) -> Told:
     spec = {"name": "pico", "license": "mit", "description": "A pico model.", "base": None}
     files = (Shipped("pico-f16.gguf", 9, "cd" * 32, "gguf", "ef" * 32),)
-    return Told(product(spec, {}), found, files, "", 65.0, renamed(data, names, splits(found)), has_manifests=False)
+    return Told(product(spec, {}), found, files, "", 65.0, has_manifests=False)
 
 
 def test_none_of_a_thousand_planted_markers_is_in_the_documents_of_a_redacted_release() -> None:
@@ -117,7 +128,7 @@ def test_none_of_a_thousand_planted_markers_is_in_the_documents_of_a_redacted_re
     own = planted(facts(), markers)
 
     whole, redacted = (
-        "\n".join(documents.documents(told(found, own)).values()) for found in (own, redact.redact(own, FIELDS))
+        "\n".join(documents.documents(told(found)).values()) for found in (own, redact.redact(own, FIELDS))
     )
 
     assert next(count) >= 1000
@@ -150,8 +161,9 @@ def test_a_model_that_judges_nothing_is_not_said_to() -> None:
     scores = {"evaluation/scores.json": {"splits": {"test": {"f16": talk, "base": base}}}}
     chat = replace(own, documents={**own.documents, **scores})
     chat = replace(chat, documents={name: one for name, one in chat.documents.items() if "chat_format" not in name})
+    chat = replace(chat, splits=tuple(replace(one, labels={}, harmful={}) for one in own.splits))
 
-    found = documents.documents(told(chat, chat))
+    found = documents.documents(told(chat))
 
     assert [name for name, text in found.items() if "REFUSE" in text] == []
     assert [list(validators.problems(name, text)) for name, text in found.items()] == [[] for _ in found]

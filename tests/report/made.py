@@ -12,7 +12,7 @@ from so8t.formats import thinking
 from so8t.formats.records import LABELS, Label
 from so8t.formats.thinking import TAGS, Final, Thinking
 from so8t.report import comparison
-from so8t.report.facts import Built, Facts, Made, StageFacts, Value
+from so8t.report.facts import Built, Facts, Made, Split, StageFacts, Value
 from so8t.runs.differences import Answer, Data, Differences, Figure
 from so8t.runs.door import Told
 from so8t.runs.known import Run
@@ -150,6 +150,15 @@ def documents() -> dict[str, Any]:
     }
 
 
+SPLITS = (
+    Split(
+        "train", "train.jsonl", 900, "ab" * 32, 8, {"ALLOW": 6, "REFUSE": 2}, {"REFUSE": 1},
+        {"Japanese letters": 7, "other letters": 1}, {("AIPREF", "yes"): 3, ("TDMRep", "unknown"): 1}, 1,
+    ),
+    Split("test", "test.jsonl", 400, "cd" * 32, 4, {"ALLOW": 4}, {}, {"Japanese letters": 4}),
+)  # fmt: skip
+
+
 def samples() -> list[dict[str, Any]]:
     head = {"split": "test", "mode": "thinking", "way": "free"}
     by_model = {"base": outcomes(0, broken=True), "f16": outcomes(2), "q4_k_m": outcomes(3)}
@@ -165,6 +174,7 @@ def facts(**more: Any) -> Facts:
         "samples": samples(),
         "series": SERIES,
         "questions": {f"r{at}": f"質問{at}{HOSTILE}" for at in range(12)},
+        "splits": SPLITS,
         "dropped": {"cleaned/dropped.jsonl": [{"id": "gone1", "reason": "language", "detail": {"japanese": 0.1}}]},
     }
     return Facts(**{**usual, **more})

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import orjson
 import pytest
+from markupsafe import escape
 
 from so8t.engine.ensure import ensure
 from so8t.engine.stage import Inputs
-from so8t.report import flow, page, reading
+from so8t.report import datacard, flow, page, reading
+from so8t.report.cards import Card
 from so8t.report.facts import Facts
 from so8t.store import artifact
 from so8t.store.layout import Layout
@@ -66,14 +68,29 @@ def test_a_child_profile_says_what_differs_from_its_parent(pico: Pico) -> None:
     assert (found.value, found.parent, found.place) == (9, 4, "specs/child/cleaned.yaml:2")
 
 
-def test_every_record_is_accounted_for_and_an_example_of_a_loss_has_no_text(facts: Facts) -> None:
+def test_every_record_is_accounted_for_and_an_example_of_a_loss_has_no_text_on_the_page(facts: Facts) -> None:
     found = {step.stage: step for step in flow.steps(facts)}
 
     assert [(step.taken, step.given, step.adds_up) for step in found.values()] == [
         (50, 49, True), (49, 47, True), (47, 47, True), (47, 47, True),
     ]  # fmt: skip
     (lost,) = found["raw"].losses
-    assert (lost.count, [sorted(one) for one in lost.examples]) == (1, [["reason", "source"]])
+    assert (lost.count, [sorted(one) for one in lost.examples]) == (1, [["reason", "source", "text"]])
+    assert escape(lost.examples[0]["text"]) not in page.render(facts)
+
+
+def test_the_card_tells_of_the_splits_and_of_what_left_with_the_texts_that_can_be_shown(facts: Facts) -> None:
+    text = datacard.render(Card("tiny", facts, "../thinking_sft/splits", shows_losses=True))
+
+    assert sum(one.conversations for one in facts.splits) == 47
+    for line in (
+        "### cleaned: exact_duplicate (1)",
+        "### cleaned: language (1)",
+        "- `87f124978c36d412`, pico.jsonl:46, japanese 0.0, kana 0.0: "
+        "`Please tell me how to write a report in English`",
+        "Conversations whose request is marked so, by class: ALLOW 0, ESCALATION 0, DENY 0, REFUSE 2.",
+    ):
+        assert line in text.splitlines(), line
 
 
 def test_the_page_of_a_half_built_profile_is_whole(facts: Facts) -> None:
@@ -136,6 +153,7 @@ def test_a_redacted_page_has_no_path_of_the_machine_and_the_terminal_still_says_
 
     build(inputs, tmp_path, Spec(redacted=True))
 
-    text = (tmp_path / "report.html").read_text("utf-8")
-    assert "pico" not in text and "specs/" not in text
+    for name in ("report.html", "DATA.md", "croissant.json"):
+        text = (tmp_path / name).read_text("utf-8")
+        assert [word for word in ("pico", "specs/", "What left", "how to write a report") if word in text] == []
     assert capsys.readouterr().err.splitlines()[-1].endswith("artifacts/tiny/report/report.html")

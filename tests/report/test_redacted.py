@@ -46,8 +46,11 @@ def planted(found: Facts, markers: Iterator[str]) -> Facts:
         samples=[_sample(one, markers) for one in found.samples * 5],
         questions={key: next(markers) for key in found.questions},
         dropped={
-            "cleaned/dropped.jsonl": [{"id": next(markers), "reason": "language", "source": {"file": next(markers)}}]
+            "cleaned/dropped.jsonl": [
+                {"id": next(markers), "reason": "language", "source": {"file": next(markers)}, "text": next(markers)}
+            ]
         },
+        splits=tuple(replace(one, name=names[one.name], file=next(markers)) for one in found.splits),
         artifacts=next(markers),
         project=next(markers),
     )

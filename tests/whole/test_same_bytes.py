@@ -97,12 +97,12 @@ LETTERS = {
 }
 # module of the project, stages that are built again
 CODE = [
-    ("so8t/corpus/pii.py", "c"),
+    ("so8t/corpus/pii.py", "cp"),
     ("so8t/corpus/rules.py", "lse"),
     ("so8t/formats/thinking.py", "tbhadsmkgfepo"),
     ("so8t/formats/layouts.py", "tbhadsmkgfepo"),
     ("so8t/formats/records.py", "rcltbhadsmkgfepo"),
-    ("so8t/corpus/neardup.py", "ct"),
+    ("so8t/corpus/neardup.py", "ctp"),
     ("so8t/corpus/jsonl.py", "r"),
     ("so8t/store/publish.py", ""),
     ("so8t/engine/status.py", ""),

@@ -1,14 +1,14 @@
-"""croissant.json: the data of a release as machines read it, Croissant 1.1.  Pure."""
+"""croissant.json: the data of a build or a release as machines read it, Croissant 1.1.  Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from so8t.release.datacard import personal
-from so8t.release.modelcard import UNTOLD
-from so8t.release.told import Data, Told
-from so8t.report import sources
+from so8t.report import flow, sources, unknown
+from so8t.report.cards import UNTOLD, Card
+from so8t.report.datacard import STAGES, personal
+from so8t.report.facts import Split
 
 VERSION = "http://mlcommons.org/croissant/1.1"
 _CR = (
@@ -46,67 +46,81 @@ JUDGED = (
 )
 
 
-def croissant(told: Told) -> dict[str, Any]:
+def croissant(card: Card) -> dict[str, Any]:
     return {
         "@context": CONTEXT,
         "@type": "sc:Dataset",
         "@id": "data",
         "conformsTo": VERSION,
-        "name": f"{_plain(told.product.name)}-data",
-        "description": _description(told),
-        "license": _licences(told),
+        "name": f"{_plain(card.name)}-data",
+        "description": _description(card),
+        "license": _licences(card),
         "url": "https://so8t.invalid/data",
         "version": "1.0.0",
-        **({"datePublished": told.day} if told.day else {}),
-        "creator": {"@type": "sc:Organization", "name": told.publisher or "whoever released this folder"},
-        "citeAs": f"The data of {told.product.name}",
-        "inLanguage": ["ja"] if told.is_japanese else [],
+        **({"datePublished": card.day} if card.day else {}),
+        "creator": {"@type": "sc:Organization", "name": card.publisher or "whoever released this folder"},
+        "citeAs": f"The data of {card.name}",
+        "inLanguage": ["ja"] if card.is_japanese else [],
         "isLiveDataset": False,
-        "rai:dataCollection": "; ".join(_terms(told)) or UNTOLD,
-        "rai:personalSensitiveInformation": f"{personal(told)} Patterns do not find the names of persons.",
-        "rai:dataUseCases": USE[told.judges],
-        "distribution": [_file(one) for one in told.data],
-        "recordSet": [_records(one, JUDGED if told.judges else TALK) for one in told.data],
+        "rai:dataCollection": "; ".join(_terms(card)) or UNTOLD,
+        "rai:personalSensitiveInformation": f"{personal(card)} {unknown.NAMES}",
+        "rai:dataPreprocessingProtocol": "; ".join(_steps(card)),
+        "rai:dataLimitations": f"Not known: {' '.join(unknown.lines(card))}",
+        "rai:dataUseCases": USE[card.judges],
+        "distribution": [_file(one, card.where) for one in card.facts.splits],
+        "recordSet": [_records(one, JUDGED if card.judges else TALK) for one in card.facts.splits],
     }
 
 
-def _description(told: Told) -> str:
+def _description(card: Card) -> str:
     there = (
-        "It is in the folder data/." if told.has_data else "It is not in this folder: digests say which data it was."
+        f"It is in the folder {card.where}/."
+        if card.where
+        else "It is not in this folder: digests say which data it was."
     )
-    return f"Conversations that {told.product.name} was trained and evaluated on. {there} DATA.md says how it was made."
+    return f"Conversations that {card.name} was trained and evaluated on. {there} DATA.md says how it was made."
 
 
-def _licences(told: Told) -> list[str]:
+def _licences(card: Card) -> list[str]:
     """Of the data, which are not the model's: each source has its own."""
-    return sorted({" ".join(one.terms.split()) or UNTOLD for one in sources.origins(told.facts)}) or [UNTOLD]
+    return sorted({" ".join(one.terms.split()) or UNTOLD for one in sources.origins(card.facts)}) or [UNTOLD]
 
 
-def _terms(told: Told) -> list[str]:
+def _terms(card: Card) -> list[str]:
     return [
-        f"{one.name}: {' '.join(one.terms.split()) or 'terms not told here'}" for one in sources.origins(told.facts)
+        f"{one.name}: {' '.join(one.terms.split()) or 'terms not told here'}" for one in sources.origins(card.facts)
     ]
 
 
-def _file(one: Data) -> dict[str, Any]:
+def _steps(card: Card) -> list[str]:
+    """What each stage took, gave and left out."""
+    return [
+        f"{step.stage}: {step.taken:,} in, {step.given:,} out"
+        + "".join(f", {loss.reason} {loss.count:,}" for loss in step.losses)
+        for step in flow.steps(card.facts)
+        if step.stage in STAGES
+    ]
+
+
+def _file(one: Split, where: str) -> dict[str, Any]:
     return {
         "@type": "cr:FileObject",
         "@id": one.file,
         "name": one.file,
-        "contentUrl": f"data/{one.file}",
+        "contentUrl": f"{where or 'data'}/{one.file}",
         "contentSize": f"{one.size} B",
         "encodingFormat": "application/jsonlines",
         "sha256": one.sha256,
     }
 
 
-def _records(one: Data, fields: Sequence[tuple[str, str, str]]) -> dict[str, Any]:
+def _records(one: Split, fields: Sequence[tuple[str, str, str]]) -> dict[str, Any]:
     name = _plain(one.name)
     return {
         "@type": "cr:RecordSet",
         "@id": name,
         "name": name,
-        "description": f"{one.conversations:,} conversations of the split {one.name}.",
+        "description": _counted(one),
         "field": [
             {
                 "@type": "cr:Field",
@@ -119,6 +133,11 @@ def _records(one: Data, fields: Sequence[tuple[str, str, str]]) -> dict[str, Any
             for field, kind, what in fields
         ],
     }
+
+
+def _counted(one: Split) -> str:
+    classes = ", ".join(f"{label} {count:,}" for label, count in one.labels.items())
+    return f"{one.conversations:,} conversations of the split {one.name}{f': {classes}' if classes else ''}."
 
 
 def _plain(name: str) -> str:
