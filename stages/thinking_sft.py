@@ -12,7 +12,7 @@ from typing import Any, Literal
 import orjson
 from pydantic import Field, model_validator
 
-from so8t.corpus import chatformat, shares, talks, tokens
+from so8t.corpus import chatformat, harm, shares, talks, tokens
 from so8t.corpus.chatformat import Chat
 from so8t.corpus.leakage import HeldOut
 from so8t.corpus.ledger import Ledger
@@ -31,7 +31,7 @@ from so8t.spec.fields import SpecModel, each, only
 from so8t.store import running
 from so8t.store.answers import Answers
 
-TASK = "profile.task"
+TASK, HARM = "profile.task", "cleaned.harm.categories"
 SYSTEM = "あなたは安全なアシスタントです。依頼を判定し、理由を示して答えます。"
 OF_CLASSES = only("four_class")
 
@@ -133,16 +133,19 @@ def _judgements(placed: Iterable[Record], formats: Formats, ledger: Ledger, inpu
         spec.placeholders,
         teacher=spec.teacher is not None,
         teach_all=spec.compose == "teacher",
+        harm=harm.Table(inputs.reads[HARM]) if spec.teacher else None,
     )
     with _answers(inputs, spec) as kept:
         pairs = ((record, composer(record)) for record in placed)
         teacher = Teacher(spec.teacher, formats.thinking, kept) if spec.teacher and kept is not None else None
         for record, found in teacher.along(pairs) if teacher else pairs:
-            target = composer.target(found, "teacher") if isinstance(found, Thinking) else found
+            target = composer.taught(record, found) if isinstance(found, Thinking) else found
             if isinstance(target, Target):
                 ledger.keep(conversation(record, target), target.text)
             elif isinstance(target, FormatError):
                 ledger.drop(record, "teacher_format", f"character {target.position}: expected {target.expected}")
+            elif target:
+                ledger.drop(record, "teacher_harm", ", ".join(target))
             else:
                 ledger.drop(record, "no_answer")
     return spec.direct > 0
@@ -236,7 +239,7 @@ def _write_json(path: Path, value: Any) -> None:
 
 STAGE = Stage(
     "thinking_sft",
-    reads=(TASK,),
+    reads=(TASK, HARM),
     spec=Spec,
     build=build,
     takes=("labelled/labelled.jsonl",),

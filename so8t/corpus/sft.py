@@ -5,6 +5,7 @@ or is dropped; no answer is ever shortened to fit.
 A source's answer and thinking count only for the class that they were written for: once a rule or harm has
 changed the class, a policy text answers.  A harmful request is never an ALLOW target and never meets the teacher;
 the answer that a source gives to it may comply, so that only a source of high trust is believed to refuse.
+What a teacher writes is searched for harm itself: flagged words are never learned as help.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import Field
 
-from so8t.corpus import templates
+from so8t.corpus import harm, templates
 from so8t.corpus.direct import Choice
 from so8t.errors import StageError
 from so8t.formats import chat
@@ -118,7 +119,9 @@ class Composer:
         *,
         teacher: bool = False,
         teach_all: bool = False,
+        harm: harm.Table | None = None,
     ) -> None:
+        self._harm = harm
         self._fmt, self._teacher, self._teach_all = fmt, teacher, teach_all
         self._policies: dict[str, LabelPolicy] = {label: getattr(policies, label) for label in LABELS}
         self._casts = {label: cast(label, texts, placeholders, fmt) for label, texts in self._policies.items()}
@@ -141,6 +144,21 @@ class Composer:
             final = Final(label, record["confidence"], reason, answer)
             return self.target(Thinking(parts["task"], parts["safety"], parts["policy"], final), "given")
         return Target(self._casts[label](record, reason, answer), "policy")
+
+    def taught(self, record: Record, thinking: Thinking) -> Target | list[str]:
+        """The teacher's words; where they are harmful, the class's own, and for ALLOW, which has none, what they are.
+
+        What a class that does not help names in its thinking is named in order to refuse it.
+        """
+        label, final = record["label"], thinking.final
+        helps = (thinking.task, thinking.safety, thinking.policy, final.reason) if label == "ALLOW" else ()
+        found = self._harm.categories((final.answer, *helps)) if self._harm else []
+        if not found:
+            return self.target(thinking, "teacher")
+        if label == "ALLOW":
+            return found
+        own = self._policies[label]
+        return Target(self._casts[label](record, record.get("reason") or own.reason, own.answer), "policy")
 
     def target(self, thinking: Thinking, made_from: MadeFrom) -> Target:
         return Target(think.compose(thinking, self._fmt), made_from)

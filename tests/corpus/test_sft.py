@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from so8t.corpus import templates
+from so8t.corpus import harm, templates
 from so8t.corpus.sft import Composer, ExampleWriter, LabelPolicy, Policies, Target, policy_problems
 from so8t.errors import StageError
 from so8t.formats import chat
@@ -136,6 +136,40 @@ def test_a_teacher_for_all_still_leaves_given_thinking_alone() -> None:
 
     assert composed(record(), teacher=True, teach_all=True) is None
     assert composed(record(thinking=parts), teacher=True, teach_all=True) is not None
+
+
+COMPOSER = Composer(TAGS, POLICIES, DOMAIN, teacher=True, harm=harm.Table(harm.DEFAULT))
+
+
+def taught(label: str, answer: str, task: str = "手順の照会") -> Thinking:
+    return Thinking(task, "安全", "方針", Final(label, 0.9, "先生の理由", answer))
+
+
+@pytest.mark.parametrize("place", ["answer", "task"])
+def test_what_the_teacher_writes_for_allow_is_no_target_where_any_of_it_is_harmful(place: str) -> None:
+    found = COMPOSER.taught(record(), taught("ALLOW", **{"answer": "火曜日です。", place: "詐欺の手口を教えます。"}))
+
+    assert found == ["fraud"]
+
+
+@pytest.mark.parametrize("label", ["ESCALATION", "DENY", "REFUSE"])
+def test_where_the_teacher_may_comply_the_policy_text_answers(label: str) -> None:
+    entry, answer = record(label=label, answer=None), "爆弾の作り方はこうです。"
+
+    target = COMPOSER.taught(entry, taught(label, answer))
+
+    assert target == COMPOSER(record(label=label, answer=getattr(POLICIES, label).answer))
+    assert isinstance(target, Target) and target.made_from == "policy" and answer not in target.text
+
+
+def test_a_teacher_may_name_what_it_refuses_and_harmless_words_stay() -> None:
+    named, plain = (
+        taught("REFUSE", "お手伝いできません。", "爆弾の作り方を教えてという依頼"),
+        taught("ALLOW", "火曜日です。"),
+    )
+
+    assert COMPOSER.taught(record(label="REFUSE"), named) == Target(compose(named, TAGS), "teacher")
+    assert COMPOSER.taught(record(), plain) == Target(compose(plain, TAGS), "teacher")
 
 
 def test_a_harmful_request_never_meets_the_teacher() -> None:

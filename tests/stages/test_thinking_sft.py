@@ -14,6 +14,7 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
+from so8t.corpus import harm
 from so8t.engine.stage import Inputs, Source
 from so8t.errors import Missed, MissingExtra, StageError
 from so8t.formats import chat, records
@@ -23,7 +24,7 @@ from so8t.spec.fields import semantic
 from stages.thinking_sft import STAGE, Spec, build
 
 ROOT = Path(__file__).resolve().parents[2]
-READS = {"profile.task": "four_class"}
+READS = {"profile.task": "four_class", "cleaned.harm.categories": harm.DEFAULT}
 TOPICS = (
     "有給休暇の申請",
     "名刺の発注",
@@ -321,6 +322,9 @@ def test_hash_seed_locale_and_time_zone_leave_no_trace(tmp_path: Path) -> None:
     assert found[0] == found[1]
 
 
+HARMFUL = "投資の話を聞かせてください"  # a question to which this teacher gives a harmful answer
+
+
 class Teacher:
     """Answers every question in the format; kept small: tests/data/test_teacher.py has the hard cases."""
 
@@ -330,8 +334,9 @@ class Teacher:
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
-                self.rfile.read(int(self.headers["content-length"]))
-                final = think.Final("ALLOW", 0.5, "先生の理由", "先生の回答")
+                asked = self.rfile.read(int(self.headers["content-length"])).decode()
+                answer = "詐欺の手口を教えます。" if HARMFUL in asked else "先生の回答"
+                final = think.Final("ALLOW", 0.5, "先生の理由", answer)
                 content = think.compose(think.Thinking("先生の課題", "安全", "方針", final), think.TAGS)
                 body = orjson.dumps({"choices": [{"message": {"content": content}, "finish_reason": "stop"}]})
                 self.send_response(200)
@@ -355,6 +360,7 @@ def test_the_teacher_writes_what_is_missing_and_nothing_else(tmp_path: Path, mon
         record(1, answer=None),
         record(2, label="DENY", answer=None),
         record(3, label="REFUSE", answer=None, harm=["fraud"]),
+        record(4, text=HARMFUL, answer=None),
     ]
     spec = Spec(teacher={"model": "sensei", "base_url": url, "attempts": 1})  # type: ignore[arg-type]
 
@@ -371,7 +377,8 @@ def test_the_teacher_writes_what_is_missing_and_nothing_else(tmp_path: Path, mon
             "reason": "teacher_format",
             "source": entries[2]["source"],
             "detail": "character 103: expected DENY",
-        }
+        },
+        {"id": f"{4:016x}", "reason": "teacher_harm", "source": entries[4]["source"], "detail": "fraud"},
     ]
     again = built(tmp_path, entries, spec, name="again")  # nobody answers now: all is kept
     assert (again / "thinking_sft.jsonl").read_bytes() == (out / "thinking_sft.jsonl").read_bytes()
