@@ -330,9 +330,16 @@ def test_a_field_rebuilds_exactly_its_stages(
     undone = pico.built() if buildable else []
     pico.write(SPECS)
 
-    assert [name for name in now if now[name] != then[name]] == ([stage] if expected else [])
+    assert [name for name in now if now[name] != then[name]] == ([stage, *readers(stage, field)] if expected else [])
     assert built == expected
     assert undone == []
+
+
+def readers(stage: str, field: str) -> list[str]:
+    """The stages that read this field of another one, or what it is a part of."""
+    return [
+        name for name, one in STAGES.items() if any(f"{stage}.{field}.".startswith(f"{read}.") for read in one.reads)
+    ]
 
 
 def leaves(model: type[BaseModel], path: str = "") -> Iterator[str]:
