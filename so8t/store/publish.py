@@ -68,15 +68,16 @@ def _files(out: Path) -> Iterator[str]:
         for name in names:
             path = Path(folder, name)
             if path.relative_to(out).as_posix() not in (MANIFEST, f"{MANIFEST}.part"):
-                _make_writable(path)
+                _open(path)
                 yield path.relative_to(out).as_posix()
 
 
-def _make_writable(path: Path) -> None:
-    """Windows neither syncs nor removes a read-only file."""
-    mode = path.stat().st_mode
-    if not mode & stat.S_IWUSR:
-        path.chmod(mode | stat.S_IWUSR)
+def _open(path: Path) -> None:
+    """Windows neither syncs nor removes a read-only file; whoever may read the folder may read what lies in it."""
+    mode, folder = path.stat().st_mode, path.parent.stat().st_mode
+    wanted = mode | stat.S_IWUSR | folder & (stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH)
+    if wanted != mode:
+        path.chmod(wanted)
 
 
 def _check_promise(stage: str, paths: Sequence[str], gives: Sequence[str]) -> None:

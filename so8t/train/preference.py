@@ -46,10 +46,8 @@ class PairTrainer(GatedTrainer):
     def compute_loss(
         self, model: nn.Module, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
-        whole = self._whole or self.totals([inputs])
-        first, self._first = self._first, False
-        with self.watching(inputs, first):
-            sums, counts = self._likelihoods(model, inputs)
+        whole, _, made = self.passed(model, inputs)
+        sums, counts = pairs.likelihoods(made, inputs["labels"])
         likely, unlikely = sums.chunk(2)
         task = -likely.sum() / whole.learned.clamp(min=1)
         if self.preference.form == "dpo":
@@ -62,9 +60,6 @@ class PairTrainer(GatedTrainer):
         self.parts.total += loss.detach()
         return loss
 
-    def _likelihoods(self, model: nn.Module, inputs: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-        return pairs.likelihoods(losses.forward(model, inputs), inputs["labels"])
-
     def _reference(self) -> Tensor:
         """Each pair's margin in the model as training began; a run that goes on reads what it was."""
         path = self.folder / REFERENCE
@@ -74,7 +69,8 @@ class PairTrainer(GatedTrainer):
             with torch.no_grad(), attach.computed_once(self.learner), self.compute_loss_context_manager():
                 for start in range(0, len(self.rows), size):
                     rows = [self.rows[number] for number in range(start, min(start + size, len(self.rows)))]
-                    sums, _ = self._likelihoods(self.learner, self._prepare_inputs(self.batch(rows)))
+                    inputs = self._prepare_inputs(self.batch(rows))
+                    sums, _ = pairs.likelihoods(losses.forward(self.learner, inputs), inputs["labels"])
                     likely, unlikely = sums.chunk(2)
                     found.append((likely - unlikely).float().cpu())
             self.learner.train()

@@ -137,10 +137,7 @@ class GatedTrainer(Trainer):
     def compute_loss(
         self, model: nn.Module, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
-        whole = self._whole or self.totals([inputs])
-        first, self._first = self._first, False
-        with self.watching(inputs, first):
-            made = losses.forward(model, inputs)
+        whole, first, made = self.passed(model, inputs)
         task = losses.task_loss(made, whole)
         self.parts.task += task.detach()
         loss, weight = task, self.phase_of(self.state.global_step).weight
@@ -157,9 +154,12 @@ class GatedTrainer(Trainer):
         self.parts.total += loss.detach()
         return loss
 
-    def watching(self, inputs: Mapping[str, Tensor], first: bool) -> AbstractContextManager[None]:
-        """A step's first pass is watched where a sample is due."""
-        return self.watch_forward(inputs) if first and self.watch_forward else contextlib.nullcontext()
+    def passed(self, model: nn.Module, inputs: Mapping[str, Tensor]) -> tuple[losses.Totals, bool, losses.Pass]:
+        """The step's counts, whether this is its first pass, which is watched where a sample is due, and the pass."""
+        whole = self._whole or self.totals([inputs])
+        first, self._first = self._first, False
+        with self.watch_forward(inputs) if first and self.watch_forward else contextlib.nullcontext():
+            return whole, first, losses.forward(model, inputs)
 
     def training_step(self, model: nn.Module, inputs: Any, *given: Any, **named: Any) -> Tensor:
         if not self.lanes:

@@ -89,6 +89,20 @@ def test_a_read_only_file_is_published_and_replaced_like_any_other(yard: Yard) -
     assert yard.texts() == files_of("2")
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes")
+@pytest.mark.parametrize(("folder", "file"), [(0o755, 0o644), (0o750, 0o640), (0o700, 0o600)])
+def test_who_may_read_the_folder_may_read_what_a_library_wrote_for_its_owner_alone(
+    yard: Yard, folder: int, file: int
+) -> None:
+    out = yard.write("1", {"text.txt": "x"})
+    (out / "text.txt").chmod(0o600)
+    out.chmod(folder)
+
+    seal(out, fingerprint("1"), ["text.txt"])
+
+    assert (out / "text.txt").stat().st_mode & 0o777 == file
+
+
 # ---- the work folder -----------------------------------------------------------------------------------------
 
 
