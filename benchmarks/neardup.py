@@ -20,8 +20,11 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from so8t.corpus import neardup
+import numpy as np
+
+from so8t.corpus import duplicates, neardup
 
 SETTINGS = neardup.Settings()
 _KANJI = "日本東京会社員学校時間人生方法問題相談確認申請手続契約費用年月部長課書類電話番号予定変更連絡報告資料"
@@ -111,8 +114,10 @@ def run_ours(texts: Sequence[str], on_drop: Callable[[int, list[int]], None]) ->
     def parts(row: int) -> neardup.Parts:
         return (neardup.comparable(texts[row]),)
 
-    for row, duplicate in neardup.find(range(len(texts)), parts, SETTINGS).items():
-        on_drop(row, [duplicate.of])
+    rows = np.arange(len(texts))
+    with TemporaryDirectory() as folder, duplicates.sweep(map(parts, rows), SETTINGS, Path(folder) / "marks") as marks:
+        for row, duplicate in duplicates.find(marks, rows, parts, SETTINGS, Path(folder) / "near").items():
+            on_drop(row, [duplicate.of])
 
 
 TOOLS = {"rensa": run_bare, "so8t": run_ours}

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+import shutil
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import orjson
 from pydantic import Field, field_validator, model_validator
@@ -21,7 +22,7 @@ from so8t.store import running
 if TYPE_CHECKING:
     from so8t.corpus.cleaning import Step
     from so8t.corpus.neardup import Settings
-    from so8t.corpus.sifting import Outcome
+    from so8t.corpus.sifting import Sifted
 
 PiiKind = Literal["secret", "email", "ip", "card", "my_number", "address", "phone"]
 
@@ -138,55 +139,50 @@ class Spec(SpecModel):
     """Exact and near duplicates."""
     max_dropped: float = Field(0.5, ge=0, le=1)
     """The largest share of records that may be dropped; more fails the build, and dropped.jsonl can be seen."""
-    workers: int = execution(1, ge=1)
-    """Processes that clean records; the result does not depend on it. Worth it from some 50,000 records."""
+    workers: int | None = execution(None, ge=1)
+    """Processes that clean records; the result does not depend on it. null: one for each core, where there are so many
+    records that it is worth it."""
 
 
 def build(inputs: Inputs, out: Path, spec: Spec) -> None:
-    from so8t.corpus import neardup, sifting, workers
+    from so8t.corpus import sifting, workers
 
-    taken = 0
-
-    def lines(raw: BinaryIO) -> Iterator[bytes]:
-        nonlocal taken
-        for line in raw:
-            taken += 1
-            running.tell("record", taken)
-            yield line
-
-    path = out / "unsifted.jsonl"
-    with (inputs["raw"] / "raw.jsonl").open("rb", buffering=1 << 20) as raw, path.open("w+b") as file:
-        spool = sifting.Spool(file)
-        for outcomes in workers.map_batches(cleaner, spec, lines(raw), spec.workers):
-            for outcome in outcomes:
-                spool.append(outcome)
-        duplicates = neardup.find(spool.by_precedence(), spool.parts, _settings(spec.duplicates))
-        stats = sifting.part(spool, duplicates, out / "cleaned.jsonl", out / "dropped.jsonl")
-    path.unlink()
-    check(taken, stats)
+    raw, folder = inputs["raw"] / "raw.jsonl", out / "unsifted"
+    try:
+        with sifting.Spool(folder, _settings(spec.duplicates)) as spool:
+            for sifted in workers.map_lines(cleaner, spec, raw, workers.hands(spec.workers, raw)):
+                spool.extend(sifted)
+                running.tell("record", len(spool))
+            stats = sifting.part(spool, spool.duplicates(), out / "cleaned.jsonl", out / "dropped.jsonl")
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    check(_lines(raw), stats)
     (out / "stats.json").write_bytes(orjson.dumps(stats, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
     print(f"cleaned: {stats['in']} in, {stats['out']} out, dropped {stats['dropped']}", file=sys.stderr)
     shares.check("cleaned", stats["dropped"], stats["out"], spec.max_dropped, "max_dropped")
 
 
-def cleaner(spec: Spec) -> Callable[[list[bytes]], list[Outcome]]:
-    """What a worker runs on a batch of lines of raw.jsonl."""
-    from so8t.corpus.cleaning import Drop, clean, dropped, is_held_out
-    from so8t.corpus.sifting import Outcome
+def cleaner(spec: Spec) -> Callable[[Iterable[bytes]], Sifted]:
+    """What a worker runs on the lines of a range of raw.jsonl."""
+    from so8t.corpus.cleaning import Drop, clean, dropped
+    from so8t.corpus.sifting import Outcome, Sifter
 
-    chain = steps(spec)
-
-    def clean_batch(lines: list[bytes]) -> list[Outcome]:
-        return [clean_line(orjson.loads(line)) for line in lines]
+    chain, sift = steps(spec), Sifter(_settings(spec.duplicates))
 
     def clean_line(record: records.Record) -> Outcome:
         try:
             record = clean(record, chain)
         except Drop as drop:
-            return Outcome(records.line(dropped(record, drop)), kept=False)
-        return Outcome(records.line(record), kept=True, held_out=is_held_out(record))
+            return Outcome(records.line(dropped(record, drop)))
+        return Outcome(records.line(record), record)
 
-    return clean_batch
+    return lambda lines: sift(clean_line(orjson.loads(line)) for line in lines)
+
+
+def _lines(path: Path) -> int:
+    """Counted by itself, so that no range can be lost."""
+    with path.open("rb", buffering=1 << 20) as file:
+        return sum(1 for _ in file)
 
 
 def steps(spec: Spec) -> list[Step]:

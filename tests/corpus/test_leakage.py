@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 import pytest
 
 from so8t.corpus.leakage import HeldOut, precedence
+from so8t.corpus.neardup import comparable
 from so8t.corpus.splits import Fractions, Splitter
 from so8t.formats import records
 from so8t.formats.records import Record
+from tests.corpus import sequential
+from tests.corpus.test_duplicates import woven
 
 LONG = "来週の月曜日に本社で開かれる営業会議の資料を、部長に見せる前に確認していただけないでしょうか。"
 SAME = "来週の月曜日に本社で開かれる営業会議の資料を、部長に見せる前に確認していただけないでしょうか?"
@@ -76,3 +80,18 @@ def test_planted_near_copies_are_found_and_nothing_else_is(tmp_path: Path) -> No
     assert found[:300] == [None] * 300
     assert sum(like is not None for like in found[300:600]) >= 285  # recall of 0.95 at least
     assert found[600:] == [None] * 300
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_sorted_keys_find_what_an_index_of_rensa_finds(seed: int, tmp_path: Path) -> None:
+    rng = random.Random(seed)
+    texts = [text or "空" for text, *_ in woven(rng, 250)]
+    splits = [rng.choice(("train", "train", "validation", "test", "test_known")) for _ in texts]
+    threshold = rng.choice((0.3, 0.6, 0.8, 1.0))
+    rank = {name: place for place, name in enumerate(precedence(splits))}
+
+    expected = sequential.alike([comparable(text) for text in texts], splits, rank, threshold)
+
+    found = likes(tmp_path, *zip(texts, splits, strict=True), threshold=threshold)
+    assert found == [None if row is None else f"r{row}" for row in expected]
+    assert any(found)

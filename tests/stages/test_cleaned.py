@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import random
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import orjson
 import pytest
 from pydantic import ValidationError
 
+from so8t.corpus import duplicates, workers
 from so8t.engine.stage import Inputs
 from so8t.errors import Missed, StageError
 from so8t.formats import records
@@ -112,17 +114,38 @@ def test_every_step_can_be_left_out(tmp_path: Path) -> None:
     assert gone == []
 
 
+def scramble(seed: int) -> str:
+    return "".join(random.Random(seed).choices("あいうえおかきくけこさしすせそたちつてと", k=60))
+
+
 @pytest.mark.slow
-def test_workers_do_not_change_a_byte(tmp_path: Path) -> None:
+def test_workers_and_ranges_do_not_change_a_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     texts: list[Any] = [
-        f"{number}番の会議室を{number % 7}時から予約したいです。電話は090-1234-{number:04}です。"
+        {
+            "text": f"{scramble(number % 250)}{number % 500 // 250}時に予約します。電話は090-1234-{number:04}です。",
+            **({"split": "test_known"} if number % 9 == 0 else {}),
+        }
         for number in range(700)
     ]
     results = []
-    for workers in (1, 2):
-        run(tmp_path, texts, workers=workers)
+    for hands, size in ((1, 1 << 20), (1, 3_000), (2, 7_000)):
+        monkeypatch.setattr(workers, "SIZE", size)
+        _, gone, stats = run(tmp_path, texts, workers=hands)
         results.append({path.name: path.read_bytes() for path in sorted((tmp_path / "out").iterdir())})
-    assert results[0] == results[1]
+    assert results[0] == results[1] == results[2]
+    assert set(stats["dropped"]) == {"exact_duplicate", "near_duplicate"}
+    assert any(record["detail"]["of"] > record["id"] for record in gone), "a held-out record won over an earlier one"
+
+
+def test_what_was_set_aside_is_gone_when_the_stage_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        assert (tmp_path / "out/unsifted/lines.jsonl").exists()
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(duplicates, "find", full)
+    with pytest.raises(OSError, match="No space"):
+        run(tmp_path, [REQUEST])
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_a_stage_that_keeps_nothing_fails_and_leaves_what_it_dropped_to_be_seen(tmp_path: Path) -> None:
