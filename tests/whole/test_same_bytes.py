@@ -14,15 +14,15 @@ import pytest
 from so8t.engine import reading
 from stages import STAGES
 from tests.house import DOIT
-from tests.whole.pico import DATA, Pico
+from tests.whole.pico import DATA, SPECS, Pico
 from tests.whole.test_crashes import digests
 
 PLACE = "a-place-that-no-file-names"
 
 
-def built(folder: Path, root: Path, **env: str) -> dict[str, bytes]:
+def built(folder: Path, root: Path, workers: int | None = None, **env: str) -> dict[str, bytes]:
     folder.mkdir(parents=True)
-    Pico(folder, root)
+    Pico(folder, root).write({"cleaned": {**SPECS["cleaned"], "workers": workers}})
     subprocess.run(
         [*DOIT, "thinking_sft"], cwd=folder, env={**os.environ, **env}, capture_output=True, check=True, timeout=120
     )
@@ -36,12 +36,11 @@ def here(tmp_path_factory: pytest.TempPathFactory, root: Path) -> dict[str, byte
 
 
 @pytest.mark.slow
-def test_two_folders_time_zones_locales_and_hash_seeds_give_the_same_bytes(
+def test_two_folders_time_zones_locales_hash_seeds_and_numbers_of_workers_give_the_same_bytes(
     here: dict[str, bytes], tmp_path: Path, root: Path
 ) -> None:
-    there = built(
-        tmp_path / "深い" / "所 two", root, TZ="America/Lima", LC_ALL="C.UTF-8", PYTHONHASHSEED="1", OMP_NUM_THREADS="2"
-    )
+    other = {"TZ": "America/Lima", "LC_ALL": "C.UTF-8", "PYTHONHASHSEED": "1", "OMP_NUM_THREADS": "2"}
+    there = built(tmp_path / "深い" / "所 two", root, workers=2, **other)
 
     assert {name for name in here if name.endswith("manifest.json")} == {f"{stage}/manifest.json" for stage in DATA}
     assert here == there
