@@ -7,10 +7,10 @@ import shutil
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import orjson
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from so8t.corpus import harm, shares
 from so8t.engine.stage import Inputs, Stage
@@ -24,7 +24,10 @@ if TYPE_CHECKING:
     from so8t.corpus.neardup import Settings
     from so8t.corpus.sifting import Sifted
 
-PiiKind = Literal["secret", "email", "ip", "card", "my_number", "address", "phone"]
+PiiKind = Literal[
+    "internal", "secret", "email", "ip", "card", "passport", "residence_card", "driving_licence", "pension",
+    "health_insurance", "bank_account", "my_number", "plate", "coordinates", "address", "phone", "name", "birth_date",
+]  # fmt: skip
 
 
 class Length(SpecModel):
@@ -47,6 +50,16 @@ class Language(SpecModel):
     """Smallest share of kana among the Japanese letters of a text with 20 of them or more: Chinese has none."""
 
 
+def _is_pattern(pattern: str) -> str:
+    try:
+        found = re.compile(pattern).search("")
+    except re.error as error:
+        raise ValueError(f"not a regular expression: {pattern!r}: {error}") from error
+    if found:
+        raise ValueError(f"{pattern!r} matches an empty text: write + where it has *")
+    return pattern
+
+
 class Pii(SpecModel):
     """Which personal data gives way to placeholders."""
 
@@ -54,6 +67,8 @@ class Pii(SpecModel):
     """Kinds to remove; an empty list removes none."""
     public_phones: tuple[str, ...] = ("0120", "0570", "0800", "0990")
     """Prefixes of numbers that belong to services, never to a person: help lines must stay readable."""
+    internal: tuple[Annotated[str, AfterValidator(_is_pattern)], ...] = ()
+    """Regular expressions of your organisation's own identifiers, such as EMP-[0-9]{6}; a group `value` narrows."""
 
 
 class HarmCategory(SpecModel):
@@ -195,7 +210,7 @@ def steps(spec: Spec) -> list[Step]:
     chain += [
         cleaning.CheckLength(**spec.length.model_dump()),
         cleaning.CheckLanguage(**spec.language.model_dump()),
-        cleaning.RemovePii(spec.pii.kinds, spec.pii.public_phones),
+        cleaning.RemovePii(spec.pii.kinds, spec.pii.public_phones, spec.pii.internal),
         cleaning.RouteHarm(table, spec.harm.drop),
     ]
     return chain
@@ -230,5 +245,5 @@ STAGE = Stage(
     build=build,
     takes=("raw/raw.jsonl",),
     gives=("cleaned.jsonl", "dropped.jsonl", "stats.json"),
-    packages=("orjson", "python-stdnum", "rensa", "unicodedata"),
+    packages=("japanese-personal-name-dataset", "orjson", "python-stdnum", "rensa", "unicodedata"),
 )

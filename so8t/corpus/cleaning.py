@@ -136,16 +136,20 @@ class CheckLanguage:
 
 
 class RemovePii:
-    """Placeholders for personal data in every free text, and `pii` with the counts by kind."""
+    """Placeholders for personal data in every free text, and `pii` with the counts by kind.
 
-    def __init__(self, kinds: Sequence[str], public_phones: tuple[str, ...]) -> None:
-        self._table = pii.kinds(kinds, public_phones)
+    A person is the same 〔人名1〕 in all texts of a record.
+    """
+
+    def __init__(self, kinds: Sequence[str], public_phones: tuple[str, ...], internal: tuple[str, ...] = ()) -> None:
+        self._table = pii.kinds(kinds, public_phones, internal)
 
     def __call__(self, record: Record) -> Record:
         total: dict[str, int] = {}
+        persons = pii.persons(self._table)
 
         def change(text: str) -> str:
-            text, found = pii.remove(text, self._table)
+            text, found = pii.remove(text, self._table, persons)
             for kind, count in found.items():
                 total[kind] = total.get(kind, 0) + count
             return text

@@ -4,44 +4,28 @@ Every kind is a pattern, a cheap hint that lets most texts pass without it, and 
 Luhn and issuer of a card, an address that `ipaddress` accepts, the length and prefix of a telephone number.
 A number that fails its check stays: dates, prices, order numbers, versions and corporate numbers (which are public).
 Matching runs on a copy of the same length in which full-width ASCII and all dashes are folded, so it does not
-depend on the text having been normalised.  Names of persons are not found: that takes more than patterns.
+depend on the text having been normalised.  Names of persons take more than patterns: see `names`.
 """
 
 from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, NamedTuple
 
 from stdnum import luhn
 from stdnum.jp import in_ as my_number
 
-Check = Callable[[re.Match[str]], bool]
+from so8t.corpus import papers
+from so8t.corpus.findings import Check, Kind, Span, compiled, digits_of, folded, left_of
 
-_ASCII = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}
-_FOLD = {**_ASCII, 0x3000: 0x20, 0xFF70: ord("ー"), **dict.fromkeys(map(ord, "‐‑‒–—―−－﹣➖"), 0x2D)}
-_FOLDABLE = re.compile("[！-～\u3000ｰ‐-―−﹣➖]")
-
-
-@dataclass(frozen=True)
-class Kind:
-    """One kind of personal data; a group named `value` narrows what is replaced."""
-
-    name: str
-    placeholder: str
-    hint: re.Pattern[str]
-    pattern: re.Pattern[str]
-    check: Check = lambda match: True
-
-
-def _compile(pattern: str) -> re.Pattern[str]:
-    return re.compile(pattern, re.ASCII | re.VERBOSE)
-
+if TYPE_CHECKING:
+    from so8t.corpus.persons import Persons
 
 # --- secrets ---------------------------------------------------------------------------------------------------
 
-_SECRET = _compile(
+_SECRET = compiled(
     r"""
     -----BEGIN[ ](?:[A-Z0-9]+[ ])*PRIVATE[ ]KEY(?:[ ]BLOCK)?-----
         (?:[^-]*-----END[ ][A-Z0-9 ]*-----|[A-Za-z0-9+/=\s:,-]*)
@@ -57,17 +41,17 @@ _SECRET = _compile(
       | SG\.[\w-]{16,}\.[\w-]{16,}                               # SendGrid
       ) (?![\w])
     | https://hooks\.slack\.com/services/[\w/]+
-    | (?i:bearer)[ ]+(?P<bearer>[\w.~+/-]{16,}=*)
-    | (?i:authorization)["']?\s*[:=]\s*["']?(?i:basic|token|apikey)[ ]+(?P<credentials>[\w.~+/-]{8,}=*)
-    | (?<![\w+.-])[A-Za-z][\w+.-]{0,20}://[^\s/:@]{0,256}:(?P<login>[^\s/@〔]{1,256})@
+    | (?i:bearer)[ ]+(?P<value_bearer>[\w.~+/-]{16,}=*)
+    | (?i:authorization)["']?\s*[:=]\s*["']?(?i:basic|token|apikey)[ ]+(?P<value_credentials>[\w.~+/-]{8,}=*)
+    | (?<![\w+.-])[A-Za-z][\w+.-]{0,20}://[^\s/:@]{0,256}:(?P<value_login>[^\s/@〔]{1,256})@
     | (?i:暗証番号|(?:認証|確認|セキュリティー?)コード|ワンタイムパスワード
         |(?<![a-z])(?:pin|cvv|cvc)(?![a-z])(?:コード|番号)?)
-      (?:\s?[はがを:=]?\s?\d桁で)?\s?[はがを:=]?\s?["'「『]?(?P<code>\d{3,8})(?![\d.,-])
+      (?:\s?[はがを:=]?\s?\d桁で)?\s?[はがを:=]?\s?["'「『]?(?P<value_code>\d{3,8})(?![\d.,-])
     | (?P<word>(?i:password|passwd|passphrase|pwd|secret|(?:api|access|private|account)[_-]?key
         |(?<![a-z])token|[_-]token|(?<![a-z])pw)
         |パスワード|パスコード|パスフレーズ|暗証番号|シークレット|APIキー|アクセスキー|秘密鍵|トークン)
       ["'」]?\s*(?P<sign>[:=]|[はがを]|is[ ])\s*
-      (?:["'「『]?(?P<value>[!-~]{4,}?)(?=["'」』\s、。,;)]|[^!-~]|$)|[「『](?P<quoted>[^「」『』\s]{4,64})[」』])
+      (?:["'「『]?(?P<value>[!-~]{4,}?)(?=["'」』\s、。,;)]|[^!-~]|$)|[「『](?P<value_quoted>[^「」『』\s]{4,64})[」』])
     """
 )
 _NOT_A_SECRET = re.compile(
@@ -90,8 +74,8 @@ _A_RULE = re.compile(r"文字|桁|以[上下内]|英数|必須|任意")
 
 def _is_secret(match: re.Match[str]) -> bool:
     if match["word"]:
-        return _is_quoted_secret(match["quoted"]) if match["quoted"] else _is_bare_secret(match)
-    return match["code"] is None or not _TALKED_ABOUT.match(match.string, match.end())
+        return _is_quoted_secret(match["value_quoted"]) if match["value_quoted"] else _is_bare_secret(match)
+    return match["value_code"] is None or not _TALKED_ABOUT.match(match.string, match.end())
 
 
 def _is_quoted_secret(quoted: str) -> bool:
@@ -113,14 +97,14 @@ def _is_bare_secret(match: re.Match[str]) -> bool:
 
 # --- addresses of machines and mail ----------------------------------------------------------------------------
 
-_MAIL = _compile(
+_MAIL = compiled(
     r"""
     (?<![\w.%+-]) [\w.%+-]+ (?:@|[ ]@[ ]|[★☆◎●]|\s?(?:[(\[](?:at|a|アット(?:マーク)?)[)\]]|アットマーク)\s?)
     (?:[A-Za-z0-9ぁ-んァ-ヶー一-龠][A-Za-z0-9ぁ-んァ-ヶー一-龠-]{0,62}(?:\.|\s?[(\[](?:dot|ドット)[)\]]\s?))+
     (?: (?!(?i:txt|png|jpe?g|gif|pdf|csv|docx?|xlsx?|zip)\b)[A-Za-z]{2,24} (?![A-Za-z0-9-]) | みんな | コム )
     """
 )
-_IP = _compile(
+_IP = compiled(
     r"""
     (?<![\w.]) (?: (?:\d{1,3}\.){3}\d{1,3} (?!\.?\d)(?!\w)
                  | (?<!::)(?<![0-9A-Fa-f]:)
@@ -129,7 +113,8 @@ _IP = _compile(
     """
 )
 _VERSION = re.compile(
-    r"(?:\bv|\bver\.?|\bversion|\brev\.?|\bbuild|バージョン|ヴァージョン|セクション|ビルド|リビジョン|版|第|項番|章|節)[\s:は=]*$",
+    r"(?:\bv|\bver\.?|\bversion|\brev\.?|\bbuild|バージョン|ヴァージョン|セクション|ビルド"
+    r"|リビジョン|版|第|項番|章|節)[\s:は=]*$",
     re.IGNORECASE,
 )
 
@@ -142,12 +127,12 @@ def _is_ip(match: re.Match[str]) -> bool:
         return False
     if address.is_loopback or address.is_unspecified:
         return False
-    return not _VERSION.search(_before(match))
+    return not _VERSION.search(left_of(match))
 
 
 # --- numbers ---------------------------------------------------------------------------------------------------
 
-_CARD = _compile(
+_CARD = compiled(
     r"""
     (?<![\w.])(?<!\d[-ー]) (?:
         (?:\d{4}){4} | 3[47]\d{13} | 3[0689]\d{12} | 62\d{17}
@@ -157,14 +142,14 @@ _CARD = _compile(
     """
 )
 _ISSUERS = re.compile(r"4|5[1-5]|2[2-7]|35|3[0689]|3[47]|6[0245]")
-_MY_NUMBER = _compile(
+_MY_NUMBER = compiled(
     r"""
     (?<![\w.])(?<!\d[-ー]) (?:
         \d{12}(?![-ー]?\d) | (?<!\d[ ])\d{4}([-ー ])\d{4}\1\d{4}(?!\d)(?![-ー]\d)(?!\s?[年月円人個件回版期])
     ) | (?:マイナンバー|個人番号)[^\d。]{0,8}(?P<value>\d(?:[-ー ・.]{0,2}\d){11})(?!\d)
     """
 )
-_PHONE = _compile(
+_PHONE = compiled(
     r"""
     (?<![\w.+])(?<!\d[-ー]) (?:
         \(?(?P<trunk>0\d{1,4})(?:\)[-ー ]?|[-ー ]\(|[-ー .(])(?P<middle>\d{1,4})(?:\)[-ー ]?|[-ー .)])(?P<end>\d{3,4})
@@ -178,7 +163,8 @@ _PHONE = _compile(
 )
 _MOBILE = re.compile(r"0[5-9]0")
 _NOT_PERSONAL = re.compile(
-    r"(?:注文|社員|職員|学籍|受注|発注|受付|伝票|管理|会員|商品|製造|整理|予約|追跡|問い?合わ?せ|請求書|見積|シリアル|口座|法人|登録)"
+    r"(?:注文|社員|職員|学籍|受注|発注|受付|伝票|管理|会員|商品|製造|整理|予約|追跡|問い?合わ?せ"
+    r"|請求書|見積|シリアル|口座|法人|登録)"
     r"(?:番号|コード|No\.?|ID)[^\d。、]{0,6}$"
     r"|(?:注文|伝票|シリアル|order|serial)\s?(?:ID|No\.?|number|#)[^\d。、]{0,4}$",
     re.IGNORECASE,
@@ -190,27 +176,27 @@ _PHONE_WORD = re.compile(
 
 
 def _is_card(match: re.Match[str]) -> bool:
-    digits = _digits(match[0])
-    return bool(_ISSUERS.match(digits)) and luhn.is_valid(digits) and not _NOT_PERSONAL.search(_before(match))
+    digits = digits_of(match[0])
+    return bool(_ISSUERS.match(digits)) and luhn.is_valid(digits) and not _NOT_PERSONAL.search(left_of(match))
 
 
 def _is_my_number(match: re.Match[str]) -> bool:
-    digits = _digits(match["value"] or match[0])
-    return my_number.is_valid(digits) and digits.strip("0") != "" and not _NOT_PERSONAL.search(_before(match))
+    digits = digits_of(match["value"] or match[0])
+    return my_number.is_valid(digits) and digits.strip("0") != "" and not _NOT_PERSONAL.search(left_of(match))
 
 
 def _is_phone(public: tuple[str, ...]) -> Check:
     def check(match: re.Match[str]) -> bool:
         if match["abroad"]:
-            return len(_digits(match["abroad"])) in (9, 10)
-        digits = _digits(match[0])
+            return len(digits_of(match["abroad"])) in (9, 10)
+        digits = digits_of(match[0])
         mobile = bool(_MOBILE.match(digits)) and len(digits) == 11
         if digits.startswith(public) or not (mobile or (len(digits) == 10 and digits[1] != "0")):
             return False
-        if _MODEL.search(_before(match)):
+        if _MODEL.search(left_of(match)):
             return False
         if match["bare"] or match["joined"]:  # no dash says what it is: a landline needs a word that does
-            before = _before(match)
+            before = left_of(match)
             return bool(_PHONE_WORD.search(before)) or (mobile and not _NOT_PERSONAL.search(before))
         return True
 
@@ -220,8 +206,10 @@ def _is_phone(public: tuple[str, ...]) -> Check:
 # --- postal addresses ------------------------------------------------------------------------------------------
 
 _PREFECTURE = (
-    r"(?:北海道|東京都|(?:大阪|京都)府|(?:青森|岩手|宮城|秋田|山形|福島|茨城|栃木|群馬|埼玉|千葉|神奈川|新潟|富山|石川|福井|山梨|長野"
-    r"|岐阜|静岡|愛知|三重|滋賀|兵庫|奈良|和歌山|鳥取|島根|岡山|広島|山口|徳島|香川|愛媛|高知|福岡|佐賀|長崎|熊本|大分|宮崎|鹿児島|沖縄)県)"
+    r"(?:北海道|東京都|(?:大阪|京都)府|(?:青森|岩手|宮城|秋田|山形|福島|茨城|栃木|群馬|埼玉|千葉"
+    r"|神奈川|新潟|富山|石川|福井|山梨|長野"
+    r"|岐阜|静岡|愛知|三重|滋賀|兵庫|奈良|和歌山|鳥取|島根|岡山|広島|山口|徳島|香川|愛媛|高知|福岡"
+    r"|佐賀|長崎|熊本|大分|宮崎|鹿児島|沖縄)県)"
 )
 _N = r"(?:\d{1,5}|[一二三四五六七八九十百〇]{1,5})"
 _CITY = r"(?:[一-龠々ぁ-んァ-ヶー]{1,7}?[市区町村郡]\s?){1,3}"
@@ -235,7 +223,8 @@ _LOT = (
 )
 # Two numbers are a lot only behind a prefecture or a city's ward, and not when they count something.
 _COUNTED = (
-    r"(?!\s?(?:時|日|月|年|人|名|個|円|回|件|分|倍|歳|才|代|台|本|枚|位|点|対|で(?!す)|万|千|億|割|度|棟|社|店|週|泊|[%℃°ヶカか階軒]|LDK|k?m|ミリ|センチ"
+    r"(?!\s?(?:時|日|月|年|人|名|個|円|回|件|分|倍|歳|才|代|台|本|枚|位|点|対|で(?!す)|万|千|億|割"
+    r"|度|棟|社|店|週|泊|[%℃°ヶカか階軒]|LDK|k?m|ミリ|センチ"
     r"|キロ|メートル|パーセント))"
 )
 _WEAK_LOT = rf"[一-龠々ァ-ヶーの]{{0,16}}?\s?\d{{1,5}}[-ーの]\d{{1,5}}(?![-ーの\d])(?:号|番)?{_COUNTED}"
@@ -243,72 +232,130 @@ _WARD = r"[一-龠々]{2,6}?市[一-龠々]{1,4}?区"
 _WARD_LOT = rf"[一-龠々ァ-ヶー]{{2,16}}?\d{{1,5}}[-ー]\d{{1,5}}(?![-ー\d])(?:号|番)?{_COUNTED}(?![A-Za-z一-龠ァ-ヶ])"
 _HOUSE = r"(?:ビル|マンション|アパート|ハイツ|コーポ|メゾン|荘|タワー|棟)[A-Za-z]?\s?(?:\d{1,4}(?:号室?|階|F)?)?"
 _ROOM = rf"(?:[\s、]?[^\s、。,()（）「」]{{0,20}}?(?:\d{{1,4}}号室?|\d{{1,3}}階|{_HOUSE}))?"
+_NUMBERS = rf"(?:{_LOT}|\d{{1,5}}(?:番地?|号)?(?:[-ーの]\d{{1,4}}){{0,3}}(?!\d)(?![年月円人個件回%]))"
+_LABELLED = (
+    r"(?:(?:現|新|旧|本人)?住所|所在地|(?:お?届け?|送付|配送|発送|送り|転居|引っ?越し)先(?:住所)?"
+    r"|本籍地?|居住地|自宅|実家)[)）\]】]?\s?(?:[:=|]|は)\s?"
+    rf"(?P<value_labelled>(?:〒?\s?\d{{3}}-?\d{{4}}\s?)?[一-龠々ァ-ヶ][一-龠々ぁ-んァ-ヶー ]{{1,30}}?\s?{_NUMBERS}"
+)
+_NAMED_LOT = (
+    rf"{_PREFECTURE}\s?{_CITY}[一-龠々ァ-ヶー]{{0,12}}(?:大字|字|町|村)"
+    rf"[一-龠々ぁ-んァ-ヶー]{{0,10}}\d{{1,5}}(?:番地?)?(?![\d-]){_COUNTED}"
+)
+_ENGLISH = (
+    r"(?:\d{1,4}-){1,3}\d{1,4},?\s[A-Z][A-Za-z-]+(?:,?\s[A-Z][A-Za-z-]+){0,3},?\s(?:[A-Z]"
+    r"[a-z]+-(?:ku|shi|cho|machi|gun)|Tokyo|Osaka|Kyoto|Japan)"
+    r"(?:,?\s(?:[A-Z][a-z]+(?:-(?:ken|fu|to|shi))?|\d{3}-\d{4}|Japan)){0,4}"
+)
 _ADDRESS = re.compile(
-    rf"(?:〒?\s?\d{{3}}[-ー]\d{{4}}\s{{0,2}})?(?:{_PREFECTURE}\s?{_CITY}(?:{_TOWN}{_LOT}|{_WEAK_LOT})"
+    rf"(?:〒?\s?\d{{3}}[-ー]\d{{4}}\s{{0,2}})?(?:{_PREFECTURE}\s?{_CITY}(?:{_TOWN}{_LOT}|{_WEAK_LOT})|{_NAMED_LOT}"
     rf"|{_KNOWN_CITY}{_TOWN}{_LOT}|{_WARD}{_WARD_LOT}){_ROOM}"
-    rf"|〒\s?\d{{3}}[-ー ]?\d{{4}}(?!\d)|郵便番号[はがを:\s]{{0,3}}(?P<value>\d{{3}}[-ー ]?\d{{4}})(?!\d)",
+    rf"|〒\s?\d{{3}}[-ー ]?\d{{4}}(?!\d)|郵便番号[はがを:\s]{{0,3}}(?P<value>\d{{3}}[-ー ]?\d{{4}})(?!\d)"
+    rf"|{_LABELLED}{_ROOM})|{_ENGLISH}",
     re.ASCII,
 )
 
 
 # --- the table -------------------------------------------------------------------------------------------------
 
+NAME = "name"
+KINDS = (
+    *("internal", "secret", "email", "ip", "card", "passport", "residence_card", "driving_licence", "pension"),
+    *("health_insurance", "bank_account", "my_number", "plate", "coordinates", "address", "phone", NAME, "birth_date"),
+)
 _FOUR_DIGITS = re.compile(r"\d[-ー() .・]{0,2}\d[-ー() .・]{0,2}\d[-ー() .・]{0,2}\d")
+_ANYTHING = re.compile("")
 
 
-def kinds(names: Iterable[str], public_phones: tuple[str, ...] = ()) -> tuple[Kind, ...]:
-    """The kinds by name, in the order in which they must run: longer and surer ones first."""
+class Table(NamedTuple):
+    """Kinds in the order in which they must run, longer and surer ones first; names between `first` and `last`."""
+
+    first: tuple[Kind, ...]
+    names: bool
+    last: tuple[Kind, ...]
+
+
+def kinds(names: Iterable[str], public_phones: tuple[str, ...] = (), internal: tuple[str, ...] = ()) -> Table:
+    """The kinds by name; `internal` are the patterns of that kind."""
     wanted = frozenset(names)
-    return tuple(kind for kind in _table(public_phones) if kind.name in wanted)
-
-
-def _table(public_phones: tuple[str, ...]) -> tuple[Kind, ...]:
-    return (
+    rows = (
+        *(Kind("internal", "〔社内番号〕", _ANYTHING, re.compile(pattern), _is_something) for pattern in internal),
         Kind("secret", "〔秘密情報〕", re.compile("[!-~]{3}|[はがを:=]\\s*[「『]"), _SECRET, _is_secret),
         Kind("email", "〔メール〕", re.compile(r"[@★☆◎●]|[(\[](?:at?|アット)|アットマーク"), _MAIL),
         Kind("ip", "〔IPアドレス〕", re.compile(r"\d\.\d|:[0-9A-Fa-f]{0,4}:"), _IP, _is_ip),
         Kind("card", "〔カード番号〕", _FOUR_DIGITS, _CARD, _is_card),
+        *papers.table(wanted),
         Kind("my_number", "〔マイナンバー〕", _FOUR_DIGITS, _MY_NUMBER, _is_my_number),
-        Kind("address", "〔住所〕", re.compile(rf"〒|丁目|番|\d[-ー]\d|{_N}[のノ]{_N}"), _ADDRESS),
+        Kind(
+            "address",
+            "〔住所〕",
+            re.compile(rf"〒|丁目|番|住所|所在地|先|本籍|自宅|実家|[町村字]|\d[-ー]\d|{_N}[のノ]{_N}"),
+            _ADDRESS,
+        ),
         Kind("phone", "〔電話番号〕", re.compile(r"0\d|\+81|81-"), _PHONE, _is_phone(public_phones)),
     )
+    last = (papers.birth(),) if "birth_date" in wanted else ()
+    return Table(tuple(kind for kind in rows if kind.name in wanted), NAME in wanted, last)
 
 
-def remove(text: str, table: tuple[Kind, ...]) -> tuple[str, dict[str, int]]:
+def _is_something(match: re.Match[str]) -> bool:
+    return match.end() > match.start()
+
+
+def placeholders(table: Table) -> dict[str, str]:
+    """Placeholder -> kind; that of names has N for the number of a person."""
+    rows = {kind.placeholder: kind.name for kind in (*table.first, *table.last)}
+    return {**rows, "〔人名N〕": NAME} if table.names else rows
+
+
+def persons(table: Table) -> Persons | None:
+    """Nobody yet, to be shared by texts that belong together."""
+    from so8t.corpus.persons import Persons
+
+    return Persons() if table.names else None
+
+
+def remove(text: str, table: Table, who: Persons | None = None) -> tuple[str, dict[str, int]]:
     """The text with a placeholder for every finding, and how many there were of each kind.
 
     A kind runs until it finds nothing: the end of one number can hide the start of the next.
+    Texts that share `who` call the same person by the same number.
     """
-    folded = text.translate(_FOLD) if _FOLDABLE.search(text) else text
+    form = folded(text)
     found: dict[str, int] = {}
-    for kind in table:
-        if not kind.hint.search(folded):
-            continue
-        while spans := [_span(match) for match in kind.pattern.finditer(folded) if kind.check(match)]:
-            text, folded = _splice(text, spans, kind.placeholder), _splice(folded, spans, kind.placeholder)
-            found[kind.name] = found.get(kind.name, 0) + len(spans)
+    for kind in table.first:
+        text, form = _without(kind, text, form, found)
+    if table.names:
+        text, form = _without_names(text, form, found, who or persons(table))
+    for kind in table.last:
+        text, form = _without(kind, text, form, found)
     return text, found
 
 
-def _span(match: re.Match[str]) -> tuple[int, int]:
-    for group in ("value", "quoted", "code", "bearer", "credentials", "login"):
-        if match.re.groupindex.get(group) and match[group] is not None:
-            return match.span(group)
-    return match.span()
+def _without(kind: Kind, text: str, form: str, found: dict[str, int]) -> tuple[str, str]:
+    while spans := list(kind.spans(form)):
+        placeholders = [kind.placeholder] * len(spans)
+        text, form = _splice(text, spans, placeholders), _splice(form, spans, placeholders)
+        found[kind.name] = found.get(kind.name, 0) + len(spans)
+    return text, form
 
 
-def _splice(text: str, spans: list[tuple[int, int]], placeholder: str) -> str:
+def _without_names(text: str, form: str, found: dict[str, int], who: Persons | None) -> tuple[str, str]:
+    from so8t.corpus import names
+
+    mentions = names.find(form)
+    if not mentions or who is None:
+        return text, form
+    spans = [(mention.start, mention.end) for mention in mentions]
+    placeholders = [who.placeholder(mention) for mention in mentions]
+    found[NAME] = len(mentions)
+    return _splice(text, spans, placeholders), _splice(form, spans, placeholders)
+
+
+def _splice(text: str, spans: list[Span], placeholders: list[str]) -> str:
     pieces: list[str] = []
     end = 0
-    for start, stop in spans:
+    for (start, stop), placeholder in zip(spans, placeholders, strict=True):
         pieces += text[end:start], placeholder
         end = stop
     return "".join([*pieces, text[end:]])
-
-
-def _before(match: re.Match[str]) -> str:
-    return match.string[max(0, match.start() - 16) : match.start()]
-
-
-def _digits(text: str) -> str:
-    return "".join(filter(str.isdigit, text))

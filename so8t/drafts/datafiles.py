@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from so8t.corpus.pii import KINDS
 from so8t.drafts.draft import LARGE, Draft, Line, text
 
 
@@ -65,6 +66,8 @@ def cleaned(draft: Draft) -> list[Line]:
         ("language:", "shares of letters"),
         language,
         kana,
+        ("pii:", "personal data that give way to placeholders"),
+        (f"  kinds: [{', '.join(KINDS)}]", "every kind that there is; specs/tiny looks for fewer"),
         ("max_dropped: 0.5", "more than this share dropped fails the build and says what took them"),
     ]
 

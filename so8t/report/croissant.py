@@ -63,7 +63,7 @@ def croissant(card: Card) -> dict[str, Any]:
         "inLanguage": ["ja"] if card.is_japanese else [],
         "isLiveDataset": False,
         "rai:dataCollection": "; ".join(_terms(card)) or UNTOLD,
-        "rai:personalSensitiveInformation": f"{personal(card)} {unknown.NAMES}",
+        "rai:personalSensitiveInformation": f"{personal(card)} {unknown.names(card)}",
         "rai:dataPreprocessingProtocol": "; ".join(_steps(card)),
         "rai:dataLimitations": f"Not known: {' '.join(unknown.lines(card))}",
         "rai:dataUseCases": USE[card.judges],

@@ -74,7 +74,7 @@ def _work(card: Card) -> Iterator[str]:
 
 
 def _personal(card: Card) -> Iterator[str]:
-    yield from ("## Personal data", "", personal(card), unknown.NAMES, "")
+    yield from ("## Personal data", "", personal(card), unknown.names(card), "")
     yield from _found(card, "pii", "replaced")
 
 

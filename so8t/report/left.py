@@ -26,7 +26,7 @@ _LONGEST = 120  # characters of a text that are shown, once it is redacted
 _READ, _EDGE = 4_000, 200  # characters that are redacted for them, and those at the cut, where a number may be halved
 
 
-def read(layout: Layout, kinds: tuple[pii.Kind, ...]) -> dict[str, list[dict[str, Any]]]:
+def read(layout: Layout, kinds: pii.Table) -> dict[str, list[dict[str, Any]]]:
     """By file.  Each has a `text` if that is still there, redacted; an empty one is harmful and not for a page."""
     found = {file: list(first(records.read(path), kinds)) for file in FILES if (path := _there(layout, file))}
     for file, origin in FILES.items():
@@ -41,7 +41,7 @@ def _there(layout: Layout, file: str) -> Path | None:
     return path if path.is_file() else None
 
 
-def first(lines: Iterable[Mapping[str, Any]], kinds: tuple[pii.Kind, ...]) -> Iterator[dict[str, Any]]:
+def first(lines: Iterable[Mapping[str, Any]], kinds: pii.Table) -> Iterator[dict[str, Any]]:
     """The first few of each reason."""
     seen = Counter[str]()
     for line in lines:
@@ -56,7 +56,7 @@ def _is_measure(name: str, value: Any) -> bool:
     return name != "detail" or isinstance(value, dict)
 
 
-def _with_texts(left: list[dict[str, Any]], path: Path, kinds: tuple[pii.Kind, ...]) -> list[dict[str, Any]]:
+def _with_texts(left: list[dict[str, Any]], path: Path, kinds: pii.Table) -> list[dict[str, Any]]:
     found = dict(_texts(path, {_place(one) for one in left}))
     return [{**one, "text": shown(found[place], kinds)} if (place := _place(one)) in found else one for one in left]
 
@@ -78,7 +78,7 @@ def _place(one: Mapping[str, Any]) -> tuple[str, str]:
     return one["id"], orjson.dumps(one.get("source"), option=orjson.OPT_SORT_KEYS).decode()
 
 
-def shown(text: str, kinds: tuple[pii.Kind, ...]) -> str:
+def shown(text: str, kinds: pii.Table) -> str:
     """One line without personal data of these kinds; nothing where the text is harmful."""
     if _harmful().categories([text[:_READ]]):
         return ""

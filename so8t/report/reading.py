@@ -153,10 +153,10 @@ def _questions(layout: Layout, samples: Sequence[Mapping[str, Any]]) -> dict[str
     return {record["id"]: record["messages"][-2]["content"] for record in lines if record["id"] in asked}
 
 
-def _personal(layout: Layout) -> tuple[pii.Kind, ...]:
+def _personal(layout: Layout) -> pii.Table:
     """Every kind that the project knows, whatever the profile removes."""
     given = contents.read(layout.project).stages["cleaned"].spec().model_dump()["pii"]
-    return pii.kinds(given["kinds"], given["public_phones"])
+    return pii.kinds(given["kinds"], given["public_phones"], tuple(given.get("internal", ())))
 
 
 def _splits(layout: Layout) -> dict[str, Path]:

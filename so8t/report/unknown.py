@@ -13,6 +13,13 @@ EXAMPLES = (
     "Names of persons may still stand in them: look at them before you hand this page on."
 )
 
+SOME_NAMES = "Names of persons are looked for by lists and by the words beside them; some remain."
+
+
+def names(card: Card) -> str:
+    """How far names of persons are gone, as far as the values of `cleaned` are told."""
+    return SOME_NAMES if "name" in (sources.kinds(card.facts) or ()) else NAMES
+
 
 def lines(card: Card) -> Iterator[str]:
     for one in sources.origins(card.facts):
@@ -21,8 +28,8 @@ def lines(card: Card) -> Iterator[str]:
     yield "Whether the persons who wrote the texts agree to this use, and who they are."
     yield "Whether what the texts say is true, and how they see groups of people: neither was measured."
     yield (
-        "What the patterns do not find: names of persons, and personal data or harmful texts in words that no pattern "
-        "has."
+        f"What the patterns do not find: {'rare names' if names(card) == SOME_NAMES else 'names of persons'}, "
+        "and personal data or harmful texts in words that no pattern has."
     )
     if card.judges:
         yield from _classes(card)

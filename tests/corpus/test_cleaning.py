@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from so8t.corpus import harm, pii
+from so8t.corpus import harm
 from so8t.corpus.cleaning import (
     CheckLanguage,
     CheckLength,
@@ -38,7 +38,7 @@ def reason_of(step: object, record: dict[str, object]) -> tuple[str, dict[str, o
 
 
 def test_every_free_text_is_treated_and_nothing_else() -> None:
-    kinds = [kind.name for kind in pii.kinds(("secret", "email", "ip", "card", "my_number", "address", "phone"))]
+    kinds = ("secret", "email", "ip", "card", "my_number", "address", "phone")
     assert clean(FULL, [Normalise("！？（）"), RemovePii(kinds, ())]) == {
         "id": "0" * 16,
         "text": "ガスの〔電話番号〕",
@@ -52,6 +52,26 @@ def test_every_free_text_is_treated_and_nothing_else() -> None:
         "source": {"name": "試験", "file": "a@example.com.jsonl"},
         "pii": {"card": 1, "email": 2, "ip": 1, "my_number": 1, "phone": 2, "secret": 1},
     }
+
+
+def test_a_person_has_one_number_in_all_texts_of_a_record() -> None:
+    record = {
+        "text": "山田さんの件です。佐藤さんは？",
+        "history": [
+            {"role": "user", "content": "氏名:山田太郎、フリガナ:ヤマダタロウ"},
+            {"role": "assistant", "content": "鈴木です。"},
+        ],
+        "answer": "Mr. Yamadaと佐藤様へ",
+    }
+    assert RemovePii(("name",), ())(record) == {
+        "text": "〔人名1〕さんの件です。〔人名2〕さんは？",
+        "history": [
+            {"role": "user", "content": "氏名:〔人名1〕、フリガナ:〔人名1〕"},
+            {"role": "assistant", "content": "〔人名3〕です。"},
+        ],
+        "answer": "Mr. 〔人名1〕と〔人名2〕様へ",
+        "pii": {"name": 7},
+    }  # fmt: skip
 
 
 def test_records_are_never_changed_in_place() -> None:

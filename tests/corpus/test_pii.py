@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+from typing import get_args
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -7,6 +11,7 @@ from stdnum import luhn
 from stdnum.jp import cn, in_
 
 from so8t.corpus import pii
+from stages.cleaned import PiiKind
 
 ALL = pii.kinds(("secret", "email", "ip", "card", "my_number", "address", "phone"), ("0120", "0570", "0800", "0990"))
 
@@ -117,6 +122,18 @@ def test_numbers_that_only_look_like_it_survive(text: str) -> None:
 def test_findings_are_counted_by_kind() -> None:
     text = "a@example.com、b@example.com、090-1234-5678"
     assert pii.remove(text, ALL) == ("〔メール〕、〔メール〕、〔電話番号〕", {"email": 2, "phone": 1})
+
+
+def test_the_spec_knows_every_kind() -> None:
+    assert get_args(PiiKind) == pii.KINDS
+
+
+def test_names_are_loaded_only_where_they_are_wanted() -> None:
+    code = (
+        "import sys; from so8t.corpus import pii; pii.remove('山田さん', pii.kinds(['email']));"
+        "print('japanese_personal_name_dataset' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
 
 
 def test_only_wanted_kinds_are_removed() -> None:

@@ -195,6 +195,8 @@ def test_records_that_vanish_fail_the_stage() -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
+        ({"pii": {"internal": ["EMP-("]}}, "not a regular expression: 'EMP-('"),
+        ({"pii": {"internal": ["[0-9]*"]}}, "'[0-9]*' matches an empty text: write + where it has *"),
         ({"harm": {"categories": {"x": {"patterns": ["("]}}}}, "not a regular expression: '('"),
         (
             {"harm": {"categories": {"x": {"patterns": ["(a)"]}}}},

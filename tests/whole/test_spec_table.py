@@ -180,6 +180,7 @@ TABLE: dict[str, list[tuple[str, dict[str, Any], dict[str, Any], str]]] = {
         ("language.min_kana", {}, {"language": {"min_kana": 0.01}}, "c"),
         ("pii.kinds", {}, {"pii": {"kinds": ["email"]}}, "clt"),
         ("pii.public_phones", {}, {"pii": {"public_phones": ["0120"]}}, "c"),
+        ("pii.internal", {}, {"pii": {"internal": ["契約書"]}}, "clt"),
         ("harm.categories", {}, {"harm": {"categories": {"weapons": {"patterns": ["拳銃"]}}, "drop": []}}, "clt"),
         *(
             (f"harm.categories.{name}", base, after, "clt")
@@ -218,6 +219,7 @@ TABLE: dict[str, list[tuple[str, dict[str, Any], dict[str, Any], str]]] = {
         ("rules.confidence", {}, rule(confidence=0.7), "lt"),
         ("harm.default.label", {}, {"harm": {"default": {"label": "DENY"}}}, "l"),
         ("harm.default.reason", {}, {"harm": {"default": {"reason": "別の理由"}}}, "l"),
+        ("pii.internal", {}, {"pii": {"internal": ["契約書"]}}, "clt"),
         ("harm.categories", {}, {"harm": {"categories": {"fraud": {"label": "DENY"}}}}, "l"),
         *(
             (f"harm.categories.{name}", {"harm": {"categories": {"fraud": {}}}}, after, "l")
