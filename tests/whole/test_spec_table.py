@@ -219,7 +219,6 @@ TABLE: dict[str, list[tuple[str, dict[str, Any], dict[str, Any], str]]] = {
         ("rules.confidence", {}, rule(confidence=0.7), "lt"),
         ("harm.default.label", {}, {"harm": {"default": {"label": "DENY"}}}, "l"),
         ("harm.default.reason", {}, {"harm": {"default": {"reason": "別の理由"}}}, "l"),
-        ("pii.internal", {}, {"pii": {"internal": ["契約書"]}}, "clt"),
         ("harm.categories", {}, {"harm": {"categories": {"fraud": {"label": "DENY"}}}}, "l"),
         *(
             (f"harm.categories.{name}", {"harm": {"categories": {"fraud": {}}}}, after, "l")
