@@ -88,7 +88,7 @@ class Plan:
         trusted = None if self.trusted is None else tuple(self.trusted)
         trust = Trust(trusted, self.layout.project / Path(self.key).expanduser() if self.key else None)
         private = frozenset(name for name, row in self.rows.items() if row.private and not self.share_private)
-        mirror = Mirror(self.mirror, trust) if self.mirror else None
+        mirror = Mirror(self.mirror, trust, notes=self.layout.uploads) if self.mirror else None
         return Store(self.layout.artifacts, self.copy_below, mirror, private)
 
     def consumers(self, name: str) -> list[str]:

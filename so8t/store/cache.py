@@ -134,7 +134,8 @@ class Store:
         if not all(self._available(file, into) for file in manifest.files):
             return False
         into.mkdir(parents=True, exist_ok=True)
-        if not all(self._bring(file, into / file.path) for file in manifest.files):
+        lacking = [(file, into / file.path) for file in manifest.files if not self._bring(file, into / file.path)]
+        if lacking and not (self.mirror and self._warned(lambda mirror: mirror.download(lacking))):
             return False
         entry = self.entry(manifest.key)
         if entry.exists():
@@ -151,9 +152,7 @@ class Store:
         target.parent.mkdir(parents=True, exist_ok=True)
         if _holds(target, file) or self._bring_blob(file, target):
             return True
-        if any(_copy(source, target, file) for source in self._holders(file)):
-            return True
-        return self.mirror is not None and bool(self._warned(lambda mirror: mirror.download(file, target)))
+        return any(_copy(source, target, file) for source in self._holders(file))
 
     def _bring_blob(self, file: File, target: Path) -> bool:
         blob = self.blob(file.blake3)

@@ -8,6 +8,7 @@ artifacts/<profile>/.so8t/running/       what runs now and how far it is, by sta
 artifacts/<profile>/.so8t/{locks,forgotten,scratch,set-aside}/
 artifacts/.so8t/{store,plans,locks}/     shared by profiles
 artifacts/.so8t/said/                    what stages printed while they were built, by key
+artifacts/.so8t/uploads/                 large files on their way to a mirror
 artifacts/.so8t/{digests.json,journal.jsonl}
 """
 
@@ -54,6 +55,10 @@ class Layout:
 
     def said(self, key: str) -> Path:
         return self.shared / "said" / f"{key}.log"
+
+    @property
+    def uploads(self) -> Path:
+        return self.shared / "uploads"
 
     @property
     def running(self) -> Path:

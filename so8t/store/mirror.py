@@ -7,18 +7,16 @@ It does not promise secrecy: whoever can read the mirror reads the artifacts.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from so8t.errors import UserError
-from so8t.store import probe, remote, s3, troubles
-from so8t.store.digest import blake3_of
+from so8t.store import blobs, probe, remote, s3, troubles
 from so8t.store.manifest import BadManifest, File, Manifest, decode
-from so8t.store.objects import MirrorError, Objects, put
+from so8t.store.objects import Found, MirrorError, Objects, put
 from so8t.store.trust import Distrust, Trust
 
 _TURNS = 20  # others who write the same entry at the same moment
@@ -34,6 +32,7 @@ class Mirror:
     url: str
     trust: Trust = field(default_factory=Trust)
     fence: Callable[[], None] = lambda: None  # asked right before an entry is made: may this builder still publish?
+    notes: Path | None = None  # where uploads in parts are noted while they run
 
     def upload(self, folder: Path, manifest: Manifest) -> None:
         """Every file that is not there yet, then the signature, the manifest last."""
@@ -42,13 +41,11 @@ class Mirror:
         self.fence()
         data = manifest.encode()
         signed = self.trust.sign(data)
-        fs, base = remote.open_fs(self.url)
+        self._meet(manifest)  # before gigabytes travel
         try:
-            for file in manifest.files:
-                target = _blob(base, file)
-                if not (fs.exists(target) and fs.size(target) == file.size):
-                    fs.makedirs(target.rsplit("/", 1)[0], exist_ok=True)
-                    fs.put_file(str(folder / file.path), target)
+            blobs.send(self.url, self.notes, folder, manifest.files)
+        except MirrorError:
+            raise
         except Exception as error:  # each fsspec backend raises errors of its own
             raise MirrorError(f"mirror {self.url}: cannot upload: {troubles.explain(error)}") from error
         if signed:
@@ -76,14 +73,20 @@ class Mirror:
             self.fence()
             if put(objects, name, data, version) is not None:
                 return
-            found = objects.read(name)
-            version = found.version if found else None
-            other = self._sound(manifest.key, found.data) if found else None
-            if other is not None and other.files != manifest.files:
-                raise Differs(f"mirror {self.url}: {name}: {_difference(other, manifest)}")
-            if other is not None:
+            found, is_sound = self._meet(manifest)
+            if is_sound:
                 return
+            version = found.version if found else None
         raise MirrorError(f"mirror {self.url}: {name} {_TOO_BUSY}")
+
+    def _meet(self, manifest: Manifest) -> tuple[Found | None, bool]:
+        """What lies under the key, and whether it is a result like ours; Differs if it is another."""
+        name = f"entries/{manifest.key}.json"
+        found = remote.objects(self.url).read(name)
+        other = self._sound(manifest.key, found.data) if found else None
+        if other is not None and other.files != manifest.files:
+            raise Differs(f"mirror {self.url}: {name}: {_difference(other, manifest)}")
+        return found, other is not None
 
     def _sound(self, key: str, data: bytes) -> Manifest | None:
         """What an entry says, if it is one that this profile would take."""
@@ -122,22 +125,16 @@ class Mirror:
         except Exception as error:
             raise MirrorError(f"mirror {self.url}: cannot read: {troubles.explain(error)}") from error
 
-    def download(self, file: File, target: Path) -> bool:
-        fs, base = remote.open_fs(self.url)
-        part = target.with_name(f"{target.name}.part")
+    def download(self, files: Sequence[tuple[File, Path]]) -> bool:
+        """Every file to its path, verified; False if the mirror lacks one."""
         try:
-            fs.get_file(_blob(base, file), str(part))
-            if blake3_of(part) != file.blake3:
-                raise MirrorError(f"mirror {self.url}: {file.path} arrived with other content than its digest says")
-            os.replace(part, target)
+            blobs.fetch(self.url, files)
         except FileNotFoundError:
             return False
         except MirrorError:
             raise
         except Exception as error:
             raise MirrorError(f"mirror {self.url}: cannot download: {troubles.explain(error)}") from error
-        finally:
-            part.unlink(missing_ok=True)
         return True
 
 
@@ -170,7 +167,3 @@ def _read(fs: Any, path: str) -> bytes | None:
     except FileNotFoundError:
         return None
     return data
-
-
-def _blob(base: str, file: File) -> str:
-    return f"{base}/blobs/{file.blake3[:2]}/{file.blake3}"

@@ -16,6 +16,9 @@ from so8t.errors import MissingExtra
 from so8t.store import troubles
 from so8t.store.objects import Found, MirrorError
 
+PARTS = 2  # of one file at once
+_PART = 8 << 20
+_MOST_PARTS = 10_000
 _REFUSED = 412
 _BUSY = 409  # another write under a condition is under way at this moment
 _PAUSES = (0.1, 0.3, 1.0, 3.0)
@@ -29,6 +32,15 @@ def is_s3(url: str) -> bool:
 def open_fs(url: str) -> tuple[Any, str]:
     fs = _client(os.getpid())
     return fs, str(fs._strip_protocol(url))
+
+
+def pieces(size: int) -> dict[str, int]:
+    """How a file goes in parts, so that little of it is in memory."""
+    return {"chunksize": max(_PART, -(-size // _MOST_PARTS)), "max_concurrency": PARTS}
+
+
+def goes_in_parts(size: int) -> bool:
+    return size >= 2 * _PART  # where s3fs begins with it
 
 
 @lru_cache

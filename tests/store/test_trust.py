@@ -109,9 +109,11 @@ def test_one_who_loses_a_race_does_not_spoil_the_signature_of_the_winner(
     tmp_path: Path, url: str, ours: Trust, capsys
 ) -> None:
     """Two machines with one key sign two results of one stage; the entry of the first stays good."""
-    offered(tmp_path, url, ours)
-    Yard(tmp_path / "late", mirror=Mirror(url, ours)).build("1", {"text.txt": "other"})
+    turns = iter([lambda: None, lambda: offered(tmp_path, url, ours), lambda: None])  # at the last moment
+    late = Mirror(url, ours, fence=lambda: next(turns)())
+    Yard(tmp_path / "late", mirror=late).build("1", {"text.txt": "other"})
 
+    assert "thing was built twice under this key" in capsys.readouterr().err
     assert len(files(tmp_path, "*.sig")[0].read_bytes().splitlines()) == 2
     assert taken(tmp_path, url, ours, capsys) == ("restored", "")
 
