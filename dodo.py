@@ -15,7 +15,13 @@ def foresee(session: Session, names: Sequence[str]) -> tuple[list[str], list[str
     return ahead.foresee(session, names)
 
 
-graph = Graph(get_var("profile"), foresee=foresee)
+def cluster() -> Any:
+    from so8t.cluster import door  # where a stage is built on a cluster, and only there
+
+    return door
+
+
+graph = Graph(get_var("profile"), foresee=foresee, cluster=cluster)
 DOIT_CONFIG = graph.config()
 
 

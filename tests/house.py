@@ -222,6 +222,10 @@ class House:
         return self.path / "log.txt"
 
     @property
+    def command(self) -> list[str]:
+        return DOIT
+
+    @property
     def env(self) -> dict[str, str]:
         return {**os.environ, "HOUSE_LOG": str(self.log), "PYTHONDONTWRITEBYTECODE": "1"}
 
@@ -248,7 +252,12 @@ class House:
         """A doit in a process group of its own."""
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL}
         return subprocess.Popen(
-            [*DOIT, *args], cwd=self.path, env=self.env, text=True, start_new_session=True, **{**pipes, **options}
+            [*self.command, *args],
+            cwd=self.path,
+            env=self.env,
+            text=True,
+            start_new_session=True,
+            **{**pipes, **options},
         )
 
     def doit(self, *args: str) -> Run:
@@ -268,15 +277,18 @@ class House:
     # ---- interruptions ---------------------------------------------------------------------------------------
 
     def hold(self, stage: str) -> None:
-        (self.path / f"hold-{stage}").touch()
+        self._door("hold", stage).touch()
 
     def release(self, stage: str) -> None:
-        (self.path / f"hold-{stage}").unlink()
-        (self.path / f"reached-{stage}").unlink(missing_ok=True)
+        self._door("hold", stage).unlink()
+        self._door("reached", stage).unlink(missing_ok=True)
+
+    def _door(self, kind: str, stage: str) -> Path:
+        return self.log.with_name(f"{kind}-{stage}")
 
     def wait_for(self, stage: str) -> None:
         deadline = time.monotonic() + 60
-        while not (self.path / f"reached-{stage}").exists():
+        while not self._door("reached", stage).exists():
             assert time.monotonic() < deadline, f"{stage} was never reached"
             time.sleep(0.005)
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from so8t.engine import births
+from so8t.engine.backend import Backend
 from so8t.engine.births import SPOILED, Born, Fresh
 from so8t.engine.bring import AGAIN, ATTEMPTS, LONGEST
 from so8t.engine.plan import Plan
@@ -35,7 +36,17 @@ class Ended:
 
 def build(plan: Plan, name: str, forced: bool = False) -> Ended:
     """Bring the stage up to date; interrupted, the process has time to leave its work in order."""
+    if not plan.runs_here(name):
+        return _elsewhere(plan, name, forced)
     return _in_process(plan, name, ["force"] * forced)
+
+
+def _elsewhere(plan: Plan, name: str, forced: bool) -> Ended:
+    """On a cluster, through the door that dodo.py knows."""
+    cluster = Backend.graph.cluster if Backend.graph else None
+    if cluster is None:
+        return Ended(name, message=f"{name}: this dodo.py knows no cluster: pass cluster= to Graph, as so8t's own does")
+    return cluster().build(plan, name, forced)
 
 
 def again(plan: Plan, name: str, place: Path) -> Ended:

@@ -6,18 +6,19 @@ import gc
 import importlib
 import json
 import logging
+import platform
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from so8t.engine import placed, reading, retain
 from so8t.engine import plan as plans
-from so8t.engine.bring import ATTEMPTS, InputsChanged, Target, bring
+from so8t.engine.bring import ATTEMPTS, Build, InputsChanged, Target, bring
 from so8t.engine.plan import Plan, Row
 from so8t.engine.status import Session, Status
 from so8t.errors import Missed, SpecError, StageError, UserError
@@ -26,6 +27,7 @@ from so8t.store.digest import Signature, signature
 from so8t.store.fingerprint import Fingerprint
 from so8t.store.layout import MANIFEST
 from so8t.store.locks import key_lock, stage_lock
+from so8t.store.manifest import File
 from so8t.store.publish import seal
 
 if TYPE_CHECKING:
@@ -46,7 +48,36 @@ class Outcome:
     seconds: float
 
 
-def ensure(project: Path, profile: str, name: str, need_bytes: bool = False, force: bool = False) -> Outcome:
+@dataclass(frozen=True)
+class Made:
+    """Where a result was computed, and the most bytes that its process held at once, where that is known."""
+
+    machine: str
+    memory: int | None
+
+
+class Builder(Protocol):
+    """Fills a folder, as bring's `Build`, and knows afterwards who did."""
+
+    def __call__(self, out: Path) -> Mapping[str, File] | None: ...
+
+    @property
+    def made(self) -> Made: ...
+
+
+BuilderOf = Callable[[Session, Row, Fingerprint], Builder]
+Bring = Callable[[Target, Build, bool], str]
+
+
+def ensure(
+    project: Path,
+    profile: str,
+    name: str,
+    need_bytes: bool = False,
+    force: bool = False,
+    builder: BuilderOf | None = None,
+    bring: Bring = bring,
+) -> Outcome:
     """Make the stage current, whatever it takes.
 
     `need_bytes` brings back files that `retain` let go; `force` builds even what is current or in the store.
@@ -55,7 +86,8 @@ def ensure(project: Path, profile: str, name: str, need_bytes: bool = False, for
     with stage_lock(layout, name), running.during(layout.running / f"{name}.json", name):
         for _ in range(ATTEMPTS):
             try:
-                return _attempt(Session(plans.load(project, profile)), name, need_bytes, force)
+                session = Session(plans.load(project, profile))
+                return _attempt(session, name, need_bytes, force, builder or _here(session.plan, name), bring)
             except InputsChanged:
                 print(f"{name}: an input changed during the build; starting over", file=sys.stderr, flush=True)
     raise StageError(f"{name}: its inputs kept changing while it was built; nothing was published, run doit again")
@@ -73,21 +105,29 @@ def again(project: Path, profile: str, name: str, place: Path) -> Outcome:
     shutil.rmtree(place, ignore_errors=True)
     out.mkdir(parents=True)
     try:
-        hashed = _Building(session, row, wanted, place / "scratch")(out)
+        hashed = Building(session, row, wanted, place / "scratch")(out)
     except InputsChanged:
         raise StageError(f"{name}: an input changed while it was built again; nobody can tell, try again") from None
     seal(out, wanted, row.gives, row.ships, hashed)
     return Outcome(name, "built", wanted.key, time.monotonic() - started)
 
 
-def _attempt(session: Session, name: str, need_bytes: bool, force: bool) -> Outcome:
+def _here(plan: Plan, name: str) -> BuilderOf:
+    """Built by this process, unless the profile says otherwise; then it can only be brought back here."""
+    if plan.runs_here(name):
+        return Building
+    message = f"{name} is built on the cluster, and its files are not in the store any more: run doit {name}"
+    return lambda session, row, wanted: Refusing(message)
+
+
+def _attempt(session: Session, name: str, need_bytes: bool, force: bool, builder: BuilderOf, bring: Bring) -> Outcome:
     started = time.monotonic()
     plan, status = session.plan, session.status_outside(name)
     wanted = _wanted(status)
     if status.current and not force and not (need_bytes and status.artifact.dropped):
         return Outcome(name, "reused", wanted.key, 0.0)
     row = status.row
-    building = _Building(session, row, wanted)
+    building = builder(session, row, wanted)
     anew = force or row.outside or plan.layout.forgotten(name).exists()  # nothing outside is in the store
     target = Target(plan.layout, plan.store, wanted, row.gives, row.ships, row.resumable, row.precious)
     try:
@@ -100,7 +140,8 @@ def _attempt(session: Session, name: str, need_bytes: bool, force: bool) -> Outc
     shutil.rmtree(plan.layout.missed(name), ignore_errors=True)
     how = "built" if how == "built" else "restored"
     seconds = time.monotonic() - started
-    journal.append(plan.layout, name, wanted.key, how, seconds, _peak() if how == "built" else None)
+    made = building.made if how == "built" else Made(platform.node(), None)
+    journal.append(plan.layout, name, wanted.key, how, seconds, made.memory, made.machine)
     retain.let_go(Session(plan), row)
     return Outcome(name, how, wanted.key, seconds)
 
@@ -115,13 +156,17 @@ def _wanted(status: Status) -> Fingerprint:
 
 
 @dataclass(frozen=True)
-class _Building:
+class Building:
     """One build of a stage, its inputs looked at before and after: InputsChanged if they are not what the key says."""
 
     session: Session
     row: Row
     wanted: Fingerprint
     scratch: Path | None = None  # in place of the stage's own
+
+    @property
+    def made(self) -> Made:
+        return Made(platform.node(), peak())
 
     def __call__(self, out: Path) -> Any:
         self._check_strangers()
@@ -203,6 +248,17 @@ class _Building:
         return fresh is None or fresh.inputs != self.wanted.inputs
 
 
+@dataclass(frozen=True)
+class Refusing:
+    """In place of a build."""
+
+    message: str
+    made: Made = Made("", None)
+
+    def __call__(self, out: Path) -> None:
+        raise StageError(self.message)
+
+
 # ---- the code, held still -------------------------------------------------------------------------------------
 
 
@@ -237,7 +293,7 @@ def importing() -> Iterator[None]:
         logging.disable(logging.NOTSET)
 
 
-def _peak() -> int | None:
+def peak() -> int | None:
     """The most bytes that this process held at once, with the largest that it started; Windows does not tell."""
     try:
         import resource

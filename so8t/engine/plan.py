@@ -76,12 +76,18 @@ class Plan:
     key: str | None
     share_private: bool
     notify: Mapping[str, Any]
+    cluster: Mapping[str, Any] | None
+    run: Mapping[str, Mapping[str, Any]]
     warnings: tuple[str, ...]  # about old names in specs: said by each run, remembered or not
 
     @property
     def usual(self) -> list[str]:
         """The stages that are meant where none is named."""
         return [name for name, row in self.rows.items() if not row.on_request]
+
+    def runs_here(self, name: str) -> bool:
+        """Whether this machine builds the stage, and not a node of the cluster."""
+        return bool(self.run.get(name, {}).get("where", "here") == "here")
 
     @property
     def store(self) -> Store:
@@ -130,7 +136,10 @@ def load(project: Path, profile: str) -> Plan:
     return _plan(project, profile, json.loads(_dump(facts)))
 
 
-_SETTINGS = ("retain", "budget", "copy_below", "mirror", "trusted", "key", "share_private", "notify", "absent")
+_SETTINGS = (
+    "retain", "budget", "copy_below", "mirror", "trusted", "key", "share_private", "notify", "cluster", "run", "absent",
+)  # fmt: skip
+ARTIFACTS = "SO8T_ARTIFACTS"  # in the environment: the folder of the artifacts on a node of a cluster
 
 
 def _identity() -> list[str]:
@@ -167,6 +176,6 @@ def _plan(project: Path, profile: str, facts: Mapping[str, Any]) -> Plan:
     for row in facts["rows"]:
         values: dict[str, Any] = {key: tuple(value) if key in tuples else value for key, value in row.items()}
         rows[row["name"]] = Row(**values)
-    layout = Layout(project, project / facts["artifacts"], profile)
+    layout = Layout(project, project / (os.environ.get(ARTIFACTS) or facts["artifacts"]), profile)
     settings = {name: facts[name] for name in _SETTINGS}
     return Plan(layout, rows, **settings, warnings=tuple(facts["warnings"]))

@@ -48,7 +48,7 @@ def main(argv: list[str]) -> int:
     except KeyboardInterrupt:
         answer, code = {"error": f"{name}: interrupted; nothing was published, run doit again to go on"}, 130
     except Exception as error:
-        message = str(error) if isinstance(error, UserError) else _explain(name, error)
+        message = str(error) if isinstance(error, UserError) else explain(name, error)
         answer, code = ({"error": message}, 1) if message else ({"bug": traceback.format_exc()}, 2)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # what is done cannot be interrupted
@@ -68,7 +68,7 @@ _HINTS = {
 }
 
 
-def _explain(name: str, error: Exception) -> str | None:
+def explain(name: str, error: Exception) -> str | None:
     """What the machine refused, as the user's message; None for anything that is a bug."""
     if not isinstance(error, OSError) or error.errno not in _HINTS:
         return None

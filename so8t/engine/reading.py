@@ -42,6 +42,7 @@ def read(project: Path, profile: str) -> tuple[dict[str, Any], list[Path]]:
     stages = wanted(table.stages, models)
     rows = _rows(project, stages, {**models, profiles.SETTINGS: settings})
     _check_graph(rows)
+    spec.agreed(found, _staying(rows, settings))
     facts = {
         **_settings(settings),
         "warnings": list(found.warnings),
@@ -69,6 +70,19 @@ def contradictions(table: contents.Contents, models: Mapping[str, BaseModel]) ->
     for name, stage in table.stages.items():
         if stage.agrees:
             yield from stage.agrees(models[name], models)
+
+
+def _staying(rows: Mapping[str, Row], settings: Settings) -> Iterator[At]:
+    """What cannot be built on a cluster, for personal data stay on this machine."""
+    for name, run in settings.run.items():
+        if run.where == "here" or name not in rows or settings.store.share_private:
+            continue
+        if private := [each for each in (name, *rows[name].upstream) if rows[each].private]:
+            text = (
+                f"{name} cannot run on the cluster: {private[0]} holds personal data, which stay on this machine; "
+                "leave it out, or set store.share_private"
+            )
+            yield At(text, f"{profiles.SETTINGS}.run.{name}.where")
 
 
 def _rows(project: Path, stages: Mapping[str, Stage], models: Mapping[str, BaseModel]) -> dict[str, Row]:
@@ -134,6 +148,8 @@ def _settings(settings: Settings) -> dict[str, Any]:
         "key": settings.store.key,
         "share_private": settings.store.share_private,
         "notify": settings.notify.model_dump(),
+        "cluster": settings.cluster.model_dump() if settings.cluster else None,
+        "run": {name: run.model_dump() for name, run in settings.run.items()},
     }
 
 

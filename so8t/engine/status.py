@@ -139,7 +139,9 @@ class Session:
             yield f"{name}: {error}"
 
     def _without_means(self, name: str) -> Iterator[str]:
-        for said in self._asked(name, "lacks") if self.plan.rows[name].lacks else ():
+        """A node of the cluster says by itself what it has not."""
+        here = self.plan.rows[name].lacks and self.plan.runs_here(name)
+        for said in self._asked(name, "lacks") if here else ():
             at_its_place = placed.shown(self.plan, name, said)
             yield at_its_place if at_its_place != said else f"{name}: {said}"
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from fnmatch import fnmatch
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from doit.exceptions import InvalidDodoFile, TaskError, TaskFailed
 
@@ -32,11 +32,25 @@ from so8t.store.layout import MANIFEST
 Foresee = Callable[[Session, Sequence[str]], tuple[list[str], list[str]]]
 
 
+class Cluster(Protocol):
+    """The door to the nodes of a cluster; no graph needs it that builds all here."""
+
+    def lacking(self, session: Session, names: Sequence[str]) -> Iterator[str]: ...
+
+    def build(self, plan: Plan, name: str, forced: bool = False) -> Ended: ...
+
+
 class Graph:
     """What dodo.py needs: the configuration, and one task dictionary per stage."""
 
-    def __init__(self, profile: str | None, project: Path | None = None, foresee: Foresee | None = None) -> None:
-        """`foresee` is asked once a run, before its first stage is built."""
+    def __init__(
+        self,
+        profile: str | None,
+        project: Path | None = None,
+        foresee: Foresee | None = None,
+        cluster: Callable[[], Cluster] | None = None,
+    ) -> None:
+        """`foresee` is asked once a run, before its first stage is built; `cluster` where a stage is built on one."""
         self.leaving = Leaving(sys.argv[1:])
         self.leaving.listen()
         self.project = project or Path.cwd()
@@ -49,7 +63,7 @@ class Graph:
             print(warning, file=sys.stderr)
         self.session = Session(self.plan)
         self.selected: list[str] = []  # the stages that the run was asked for
-        self._foresee = foresee
+        self._foresee, self.cluster = foresee, cluster
         self.asked = False  # whether a run has asked what is current
         Backend.graph = self
 
@@ -61,7 +75,7 @@ class Graph:
     @cached_property
     def lacking(self) -> list[str]:
         """What this run needs and the machine has not; asked before its first stage is built."""
-        return [*self._mistrust(), *self.foreseen[1], *self.session.lacking(self._wanted())]
+        return [*self._mistrust(), *self._unreachable(), *self.foreseen[1], *self.session.lacking(self._wanted())]
 
     @cached_property
     def foreseen(self) -> tuple[list[str], list[str]]:
@@ -79,6 +93,11 @@ class Graph:
                 mirror.trust.sign(b"")
         except UserError as error:
             yield str(error)
+
+    def _unreachable(self) -> Iterator[str]:
+        """Why the cluster that the profile sends stages to cannot be used."""
+        if self.cluster and any(not self.plan.runs_here(name) for name in self.plan.run):
+            yield from self.cluster().lacking(self.session, self._wanted())
 
     def config(self) -> dict[str, Any]:
         return {

@@ -100,13 +100,13 @@ def _strays(profile: Profile, models: Iterable[str]) -> list[Mistake]:
 
 
 def _unknown_stages(profile: Profile, models: Mapping[str, Any]) -> list[Mistake]:
-    """Keys of `retain` that name no stage."""
+    """Keys of `retain` and `run` that name no stage."""
     values = profile.settings.value
-    retain = values.get("retain") if isinstance(values, dict) else None
-    if retain is None or not isinstance(retain.node.value, dict):
-        return []
+    named = {key: values.get(key) for key in ("retain", "run")} if isinstance(values, dict) else {}
     return [
-        Mistake(entry.key, f"retain.{stage}: unknown stage {stage}{did_you_mean(stage, models)}")
-        for stage, entry in retain.node.value.items()
+        Mistake(entry.key, f"{key}.{stage}: unknown stage {stage}{did_you_mean(stage, models)}")
+        for key, table in named.items()
+        if table is not None and isinstance(table.node.value, dict)
+        for stage, entry in table.node.value.items()
         if stage not in models
     ]

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator, model_validator
 
-from so8t.spec.fields import SpecModel, execution
+from so8t.spec.fields import At, SpecModel, execution
 from so8t.store.trust import FORM
 
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?(B|[kKMGT]i?B)?")
@@ -81,6 +81,33 @@ class Notify(SpecModel):
     """Show a notification on the desktop."""
 
 
+class Cluster(SpecModel):
+    kind: Literal["ray"] = execution("ray")
+    """What places the jobs: Ray, through its Jobs API."""
+    address: str = execution(min_length=1)
+    """Where the dashboard of Ray's head is, such as 10.0.0.5:8265: on this machine or in a private network."""
+    python: str | None = execution(None, min_length=1)
+    """The interpreter on the nodes, as an absolute path; left out, the one that runs doit here."""
+
+
+class Resources(SpecModel):
+    CPU: float = execution(1.0, ge=0)
+    """Cores that a node keeps free for the stage."""
+    GPU: float = execution(0.0, ge=0)
+    """GPUs, likewise."""
+    memory: Size = execution(0)
+    """Memory, likewise, such as 20GiB."""
+    named: dict[str, float] = execution({})
+    """Resources that `ray start --resources` of some nodes names, such as `big: 1`."""
+
+
+class Run(SpecModel):
+    where: Literal["here", "cluster"] = execution("here")
+    """On this machine, or on a node of the cluster."""
+    resources: Resources = execution(Resources())
+    """What a node must have for it."""
+
+
 class Settings(SpecModel):
     """A profile as a whole; of all this only the task enters keys, of the stages that read it."""
 
@@ -98,3 +125,20 @@ class Settings(SpecModel):
     """How a long build says that it has ended, beside the apprise URLs in the environment's SO8T_NOTIFY_URLS."""
     retain: dict[str, Literal["all", "manifest"]] = execution({})
     """Stages that keep only their manifest once their consumers are built; the bytes come back on demand."""
+    cluster: Cluster | None = execution(None)
+    """The cluster on whose nodes stages are built that `run` sends there."""
+    run: dict[str, Run] = execution({})
+    """By stage, where it is built; a stage that is not named is built here."""
+
+    @model_validator(mode="after")
+    def _has_what_a_cluster_needs(self) -> Settings:
+        away = [name for name, run in self.run.items() if run.where == "cluster"]
+        if away and self.cluster is None:
+            raise At(f"sends {away[0]} to a cluster, and none is named: add cluster.address", "run")
+        if away and self.store.mirror is None:
+            raise At(
+                f"sends {away[0]} to a cluster, whose nodes share a store with this machine, and none is named: add "
+                "store.mirror",
+                "run",
+            )
+        return self

@@ -14,11 +14,19 @@ from so8t.store import appendlog
 from so8t.store.layout import Layout
 
 
-def append(layout: Layout, stage: str, key: str, outcome: str, seconds: float, memory: int | None = None) -> None:
-    """`memory`: the most bytes that its process held at once, where the system tells."""
+def append(
+    layout: Layout,
+    stage: str,
+    key: str,
+    outcome: str,
+    seconds: float,
+    memory: int | None = None,
+    host: str | None = None,
+) -> None:
+    """`memory`: the most bytes that its process held at once, where the system tells; `host`: where that was."""
     entry = {
         "when": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "host": platform.node(),
+        "host": host or platform.node(),
         "process": os.getpid(),
         "profile": layout.profile,
         "stage": stage,

@@ -126,6 +126,8 @@ def test_settings_merge_but_a_parent_s_name_and_description_are_its_own(write: W
         "store": {"budget": 2 * 1024**3, "mirror": None, "copy_below": 0, **ALONE},
         "notify": {"minutes": 10.0, "bell": True, "sound": False, "desktop": False},
         "retain": {"adapter": "manifest"},
+        "cluster": None,
+        "run": {},
     }
 
 
@@ -250,6 +252,41 @@ def test_a_mirror_says_whose_results_are_taken(write: Write) -> None:
         "    store:\n"
         "    ^"
     )
+
+
+AWAY = "run:\n  adaptr: {where: here}\n  adapter: {where: cluster, resources: {GPU: 1, memory: 20GiB}}\n"
+
+
+@pytest.mark.parametrize(
+    ("settings", "lacks"),
+    [
+        ("", "cluster, and none is named: add cluster.address"),
+        (
+            "cluster: {address: 10.0.0.5}\n",
+            "cluster, whose nodes share a store with this machine, and none is named: add store.mirror",
+        ),
+    ],
+)
+def test_a_stage_on_a_cluster_needs_the_cluster_and_a_store_for_both(write: Write, settings: str, lacks: str) -> None:
+    project = write({"tiny/profile.yaml": AWAY + settings})
+
+    assert message(project, "tiny") == (
+        "specs/tiny/profile.yaml:2:3: run.adaptr: unknown stage adaptr, did you mean adapter?\n"
+        "    adaptr: {where: here}\n"
+        "    ^\n"
+        f"specs/tiny/profile.yaml:2:3: run: sends adapter to a {lacks}\n"
+        "    adaptr: {where: here}\n"
+        "    ^"
+    )
+
+
+def test_resources_are_what_a_node_must_have(write: Write) -> None:
+    store = "store: {mirror: 's3://bucket/so8t', trusted: any}\ncluster: {address: 10.0.0.5}\n"
+    project = write({"tiny/profile.yaml": AWAY.replace("  adaptr: {where: here}\n", "") + store})
+
+    found = load.settings(profile.read(project, "tiny")).run["adapter"].resources
+
+    assert found.model_dump() == {"CPU": 1.0, "GPU": 1.0, "memory": 21474836480, "named": {}}
 
 
 def test_a_larger_file_than_any_spec_is_not_read(write: Write) -> None:

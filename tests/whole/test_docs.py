@@ -46,6 +46,7 @@ WRITTEN = [
     *FOLLOWED,
     "docs/architecture.md",
     "docs/bases.md",
+    "docs/cluster.md",
     "docs/collect.md",
     "docs/serve.md",
     "docs/ollama.md",

@@ -1,0 +1,58 @@
+"""What doit asks of the cluster room: whether a cluster can be used, and one stage built there."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterator, Sequence
+from functools import lru_cache, partial
+
+from so8t.cluster import address, client
+from so8t.cluster.client import Client
+from so8t.cluster.remote import Broken, Remote
+from so8t.engine.building import Ended
+from so8t.engine.ensure import ensure
+from so8t.engine.plan import Plan
+from so8t.engine.process import explain
+from so8t.engine.status import Session
+from so8t.errors import UserError
+from so8t.store.objects import MirrorError
+
+
+def lacking(session: Session, names: Sequence[str]) -> Iterator[str]:
+    """Why stages cannot be given to the cluster, asked before the first stage of a run is built."""
+    plan = session.plan
+    if any(not plan.runs_here(name) and not session.is_current(name) for name in names):
+        try:
+            _client(_address(plan)).check()
+            if plan.store.mirror is not None:
+                plan.store.mirror.fencing()  # refuses a store on which nodes could not agree who builds
+        except (UserError, MirrorError) as error:
+            yield str(error)
+
+
+def build(plan: Plan, name: str, forced: bool = False) -> Ended:
+    """Bring the stage up to date, built by a node if it has to be built."""
+    layout = plan.layout
+    try:
+        builder = partial(Remote, client=_client(_address(plan)), anew=forced or layout.forgotten(name).exists())
+        outcome = ensure(layout.project, layout.profile, name, force=forced, builder=builder)
+    except UserError as error:
+        return Ended(name, message=str(error))
+    except Broken as error:
+        return Ended(name, message=str(error), is_mistake=False)
+    except Exception as error:
+        message = explain(name, error)
+        text = f"{name}: a bug in so8t; please report it\n{traceback.format_exc()}"
+        return Ended(name, message=message or text, is_mistake=bool(message))
+    return Ended(name, outcome.how, outcome.seconds)
+
+
+def _address(plan: Plan) -> str:
+    if plan.cluster is None:
+        raise AssertionError("a stage runs on a cluster, and the settings name none")
+    return str(plan.cluster["address"])
+
+
+@lru_cache
+def _client(text: str) -> Client:
+    return Client(address.checked(text), client.token())

@@ -1,0 +1,85 @@
+"""A job is watched until it ends: its log told as it grows, its queue and its silence named."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from so8t.cluster import attempts
+from so8t.cluster.attempts import Job
+from so8t.cluster.client import Client, Unreachable
+from so8t.errors import StageError
+
+_PAUSE = 1.0  # seconds between two questions
+_LOG_RATE = 100_000  # bytes of log a second at most: it comes whole each time
+
+
+@dataclass
+class Following:
+    """Of one job."""
+
+    client: Client
+    stage: str
+    id: str
+    resources: str
+    tell: Callable[[str], object]
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], object] = time.sleep
+    log: str = ""
+
+    def to_the_end(self) -> Job | None:
+        """The job as it ended; None if the cluster does not know it any more."""
+        self._queued_since: float | None = None
+        self._log_due = 0.0
+        while True:
+            job = self._asked()
+            if job is None:
+                return None
+            if job.status == "PENDING":
+                self._wait_in_queue()
+            elif not job.is_live or self.clock() >= self._log_due:
+                self._read_log(last=not job.is_live)
+            if not job.is_live:
+                return job
+            self.sleep(_PAUSE)
+
+    def _asked(self) -> Job | None:
+        """However long the head does not answer, within patience."""
+        silent: float | None = None
+        while True:
+            try:
+                job = self.client.job(self.id)
+            except Unreachable as error:
+                if silent is None:
+                    silent = self.clock()
+                    self.tell(f"{self.stage}: the cluster does not answer ({error}); asking on")
+                if self.clock() - silent >= attempts.PATIENCE:
+                    raise StageError(attempts.silent(self.stage, self.id, self.clock() - silent)) from error
+                self.sleep(_PAUSE)
+                continue
+            if silent is not None:
+                self.tell(f"{self.stage}: the cluster answers again")
+            return job
+
+    def _wait_in_queue(self) -> None:
+        now = self.clock()
+        if self._queued_since is None:
+            self._queued_since = now
+        elif now - self._queued_since >= 0 and now - self._queued_since >= attempts.SLOW:
+            self.tell(attempts.queued(self.stage, now - self._queued_since, self.resources))
+            self._queued_since = float("inf")
+
+    def _read_log(self, last: bool) -> None:
+        """Whole lines as they come; at the end whatever is there."""
+        try:
+            log = self.client.log(self.id)
+        except Unreachable:
+            return
+        self._log_due = self.clock() + len(log or "") / _LOG_RATE
+        if not log or len(log) < len(self.log):
+            return
+        whole = len(log) if last else log.rfind("\n") + 1
+        for line in attempts.story(log[len(self.log) : whole]):
+            self.tell(f"   {line}")
+        self.log = log[:whole]

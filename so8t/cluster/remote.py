@@ -1,0 +1,186 @@
+"""A stage built by a node: its inputs are offered to the store, a job is found or made, and its result comes back."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from so8t.cluster import attempts, package
+from so8t.cluster import order as orders
+from so8t.cluster.attempts import Again, Done, Failed, Submit
+from so8t.cluster.client import Client, Taken, Unreachable
+from so8t.cluster.follow import Following
+from so8t.cluster.order import Order
+from so8t.engine.ensure import Made
+from so8t.engine.plan import Plan, Row
+from so8t.engine.status import Session
+from so8t.errors import StageError
+from so8t.spec import profile as profiles
+from so8t.store import said
+from so8t.store.fingerprint import Fingerprint
+from so8t.store.manifest import File, Manifest
+from so8t.store.mirror import Mirror
+from so8t.store.objects import MirrorError
+
+_GRACE = 5.0  # seconds in which a second Ctrl-C stops the job
+_CTRL_C = 130  # doit's exit code
+# what a stage's process has here, too: so8t.engine.births says why
+_ENVIRONMENT = {"PYTHONHASHSEED": "0", "GOMP_SPINCOUNT": "3000"}
+
+
+class Broken(Exception):
+    """A bug, on a node."""
+
+
+@dataclass
+class Remote:
+    """One build on the cluster, as so8t.engine.ensure calls it."""
+
+    session: Session
+    row: Row
+    wanted: Fingerprint
+    client: Client
+    anew: bool = False
+    made: Made = field(default_factory=lambda: Made("the cluster", None))
+
+    def __call__(self, out: Path) -> Mapping[str, File]:
+        plan = self.session.plan
+        mirror = plan.store.mirror
+        assert mirror is not None  # the specs say so
+        try:
+            self._offer(plan, mirror)
+            with said.kept(plan.layout, self.wanted.key, goes_on=True):
+                manifest = self._made_there(plan, mirror)
+            if not plan.store.restore(manifest, out):
+                raise StageError(f"{self.row.name}: the store has its entry and not all of its files; run doit again")
+        except MirrorError as error:
+            raise StageError(f"{self.row.name}: {error}") from error
+        return {file.path: file for file in manifest.files}
+
+    # ---- what it needs -------------------------------------------------------------------------------------
+
+    def _offer(self, plan: Plan, mirror: Mirror) -> None:
+        """Every result that the stage takes is in the store before anybody is asked for anything."""
+        for up in self.row.upstream:
+            have = self.session.artifact(up)
+            if have.manifest is None:
+                raise AssertionError(f"{up} has no manifest, and {self.row.name} was to be built")
+            known = mirror.manifest(have.manifest.key) == have.manifest
+            if not known and not mirror.trust.offers:
+                raise StageError(
+                    f"{self.row.name}: the store lacks {up}, and this machine has no key to sign it with: name its "
+                    "file with store.key (doit mirror --new-key FILE makes one)"
+                )
+            if not (known and have.dropped) and mirror.trust.offers:
+                mirror.upload(plan.layout.folder(up), have.manifest)
+
+    def _order(self) -> Order:
+        taken = {up: self.session.artifact(up).manifest for up in self.row.upstream}
+        inputs = {up: manifest.key for up, manifest in taken.items() if manifest}
+        return Order(self.session.plan.layout.profile, self.wanted, inputs, orders.python(), self.anew)
+
+    def _contents(self) -> dict[str, Path]:
+        plan = self.session.plan
+        project = plan.layout.project
+        chain = [folder.name for folder in profiles.read(project, plan.layout.profile).chain]
+        sources = [path for _, path in self.session.files(self.row)]
+        return package.contents(project, chain, sources, project / Path(plan.key).expanduser() if plan.key else None)
+
+    # ---- the job -------------------------------------------------------------------------------------------
+
+    def _made_there(self, plan: Plan, mirror: Mirror) -> Manifest:
+        for tried in range(1, attempts.MOST + 1):
+            ended = self._attempt(tried)
+            manifest = mirror.manifest(self.wanted.key)
+            if isinstance(ended, Done) or (isinstance(ended, Again) and manifest and not self.anew):
+                if manifest is None:
+                    raise StageError(f"{self.row.name}: its job ended well, and the store has no result of it")
+                return manifest
+            if isinstance(ended, Failed):
+                raise (StageError if ended.is_mistake else Broken)(ended.message)
+            self._tell(f"{self.row.name}: {ended.why}; trying again")
+        raise AssertionError("the last attempt is done or failed")
+
+    def _attempt(self, tried: int) -> Done | Again | Failed:
+        name = self.row.name
+        try:
+            id = self._job()
+        except Unreachable as error:
+            raise StageError(f"{name}: the cluster does not answer ({error}); run doit again") from error
+        following = Following(self.client, name, id, _spelled(self._asks()), self._tell)
+        try:
+            job = following.to_the_end()
+        except BaseException as left:
+            self._leave(id, left)
+            raise
+        if job is None:
+            return attempts.lost(name, id, tried)
+        word = orders.heard(following.log)
+        if "machine" in word:
+            self.made = Made(word["machine"], word.get("memory"))
+        return attempts.verdict(name, job, word, following.log, tried)
+
+    def _job(self) -> str:
+        """The id of the job that makes the result: one that lives, or a new one."""
+        while True:
+            step = attempts.choose(self.wanted.key, self.client.jobs())
+            if not isinstance(step, Submit):
+                self._tell(f"{self.row.name}: goes on as job {step.id}")
+                return step.id
+            try:
+                with package.packed(self._contents(), self._order()) as folder:
+                    self.client.submit(step.id, self._command(), folder, _ENVIRONMENT, self._asks(), self._told())
+            except Taken:
+                continue
+            self._tell(f"{self.row.name}: sent to the cluster as job {step.id}")
+            return step.id
+
+    def _command(self) -> str:
+        settings = self.session.plan.cluster or {}
+        return shlex.join([settings.get("python") or sys.executable, "-X", "utf8", "-m", "so8t.cluster.node"])
+
+    def _asks(self) -> dict[str, Any]:
+        wants = self.session.plan.run[self.row.name]["resources"]
+        asked = {
+            "entrypoint_num_cpus": wants["CPU"],
+            "entrypoint_num_gpus": wants["GPU"],
+            "entrypoint_memory": wants["memory"],
+            "entrypoint_resources": wants["named"],
+        }
+        return {name: value for name, value in asked.items() if value}
+
+    def _told(self) -> dict[str, str]:
+        return {"so8t": self.row.name, "profile": self.session.plan.layout.profile, "key": self.wanted.key}
+
+    def _leave(self, id: str, left: BaseException) -> None:
+        """On Ctrl-C the job goes on, unless Ctrl-C comes a second time; on anything else it goes on."""
+        if not (isinstance(left, KeyboardInterrupt) or (isinstance(left, SystemExit) and left.code == _CTRL_C)):
+            return
+        name = self.row.name
+        self._tell(f"{name}: goes on at the cluster as job {id}; Ctrl-C again within {_GRACE:.0f} s stops it there")
+        try:
+            time.sleep(_GRACE)
+        except BaseException:
+            try:
+                self.client.stop(id)
+                self._tell(f"{name}: job {id} is told to stop")
+            except Unreachable as error:
+                self._tell(f"{name}: job {id} could not be stopped ({error}); it goes on")
+            raise
+
+    def _tell(self, text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
+
+
+def _spelled(asks: Mapping[str, Any]) -> str:
+    words = {"entrypoint_num_cpus": "CPU: {:g}", "entrypoint_num_gpus": "GPU: {:g}"}
+    found = [words[name].format(value) for name, value in asks.items() if name in words]
+    if memory := asks.get("entrypoint_memory"):
+        found.append(f"memory: {memory / (1 << 30):g} GiB")
+    found += [f"{name}: {value:g}" for name, value in asks.get("entrypoint_resources", {}).items()]
+    return ", ".join(found) or "room"
