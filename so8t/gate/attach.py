@@ -69,10 +69,13 @@ def attach(
     return made
 
 
-def route(model: nn.Module) -> None:
-    """Send every attention call of the model through its gated counterpart, and refuse calls that go another way."""
+def route(model: nn.Module, base: str | None = None) -> None:
+    """Send every attention call of the model through its gated counterpart, and refuse calls that go another way.
+
+    `base` is the attention below, if it shall be another one.
+    """
     for config in _configs(model):
-        name = register(base_of(config._attn_implementation))
+        name = register(base or base_of(config._attn_implementation))
         # not set_attn_implementation: it reads the class's source to decide whether it may, and skips with a warning
         config._attn_implementation_internal = name
     for module in attentions(model).values():

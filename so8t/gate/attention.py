@@ -12,9 +12,11 @@ from typing import Any
 from torch import Tensor, nn
 
 from so8t.errors import StageError
+from so8t.gate import varlen
 
 PREFIX = "so8t_"
-BASES = ("sdpa", "eager")  # flash and flex attention choose kernels by the configured name, which ours is not
+# flash and flex attention choose kernels by the configured name, which ours is not
+BASES = ("sdpa", "eager", varlen.NAME)
 
 
 def base_of(name: str | None) -> str:

@@ -64,9 +64,10 @@ class Result:
     optimizer: str
     trainable: int
     g: dict[str, float]  # by layer
+    kernels: dict[str, str] | None = None  # on CUDA, by part: on, or why not
 
     def as_json(self) -> dict[str, Any]:
-        return asdict(self)
+        return {name: value for name, value in asdict(self).items() if name != "kernels" or value is not None}
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Result:

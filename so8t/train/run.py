@@ -6,6 +6,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from so8t.models import lanes, loading, order
 from so8t.models.lanes import Lanes
 from so8t.models.numerics import deterministic
 from so8t.store.atomic import move, sync
-from so8t.train import callbacks, checkpoints, lora, losses, optimizer, series, splits
+from so8t.train import callbacks, checkpoints, fused, lora, losses, optimizer, series, splits
 from so8t.train.checkpoints import Stop
 from so8t.train.conversations import Conversations, Rows, collate
 from so8t.train.job import Job, Result
@@ -71,10 +72,11 @@ def _run(job: Job, work: Path, watched: Watched) -> Path:
         learner, gates = model(job, device)
         trainer = _trainer(job, learner, data, _recipe(job, data, device), gates, work)
         _check(job, trainer)
+        chosen = fused.settle(trainer, job) if device.type == "cuda" else None
         _train(job, trainer, gates, data, samples, watched)
         results = work / "results"  # made anew: what a kill leaves beside a file that was being written is no result
         shutil.rmtree(results, ignore_errors=not results.exists())
-        made = _results(job, trainer, gates, data, samples, results)
+        made = replace(_results(job, trainer, gates, data, samples, results), kernels=chosen)
         (results / RESULT).write_bytes(orjson.dumps(made.as_json(), option=_PRETTY))
         return results
 

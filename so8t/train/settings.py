@@ -97,6 +97,11 @@ class Train(SpecModel):
     """The norm to which gradients are clipped."""
     attention: Literal["sdpa", "eager"] = "sdpa"
     """sdpa, or eager, which is quicker on a processor while rows are short."""
+    kernels: Literal["auto", "off"] = execution("auto")
+    """auto: on CUDA, fused norms and loss (liger-kernel) and attention without a mask for packed rows, each where it is
+    proven on the first row; training.json says which, and why not.  They change the last bits, on CUDA alone."""
+    kernel_error: float = execution(0.02, gt=0, lt=1)
+    """How far they may move the loss and the gradient there, as part of their size."""
     matmul: Literal["highest", "high", "medium"] = "highest"
     """How exact products of float32 matrices are, in torch's words: high is TF32 on a GPU, medium bfloat16 sums."""
     optimizer: Literal["auto", "adamw", "adamw8bit", "paged_adamw8bit"] = "auto"

@@ -25,6 +25,7 @@ from so8t.models.lanes import Lanes
 from so8t.models.order import Order
 from so8t.train import checkpoints, losses, optimizer
 from so8t.train.conversations import Rows, collate, deal
+from so8t.train.kernels import Kernels
 from so8t.train.lora import is_gate, trainable
 from so8t.train.pairs import PairRows
 from so8t.train.pet import PHASES, Phase, phase
@@ -83,6 +84,7 @@ class GatedTrainer(Trainer):
         self.rates: list[float] = []  # each group's learning rate in the step that was done last
         self.lanes: Lanes | None = None
         self.watch_forward: Callable[[Mapping[str, Tensor]], AbstractContextManager[None]] | None = None
+        self.kernels = Kernels()
         self._whole: losses.Totals | None = None
         self._first = True
         self._staging: Path | None = None
@@ -159,7 +161,10 @@ class GatedTrainer(Trainer):
         whole = self._whole or self.totals([inputs])
         first, self._first = self._first, False
         with self.watch_forward(inputs) if first and self.watch_forward else contextlib.nullcontext():
-            return whole, first, losses.forward(model, inputs)
+            told = self.kernels.told(inputs)
+            if self.kernels.loss is None or (first and self.watch_forward):  # what is watched shows its logits
+                return whole, first, losses.forward(model, inputs, told)
+            return whole, first, losses.fused(model, inputs, told, self.kernels.loss)
 
     def training_step(self, model: nn.Module, inputs: Any, *given: Any, **named: Any) -> Tensor:
         if not self.lanes:
