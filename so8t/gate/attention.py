@@ -15,8 +15,7 @@ from so8t.errors import StageError
 from so8t.gate import varlen
 
 PREFIX = "so8t_"
-# flash and flex attention choose kernels by the configured name, which ours is not
-BASES = ("sdpa", "eager", varlen.NAME)
+BASES = ("sdpa", "eager")  # flash and flex attention choose kernels by the configured name, which ours is not
 
 
 def base_of(name: str | None) -> str:
@@ -29,7 +28,7 @@ def register(base: str) -> str:
     from transformers import AttentionInterface, AttentionMaskInterface
     from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 
-    if base not in BASES:
+    if base not in (*BASES, varlen.NAME):
         raise StageError(
             f"attention implementation {base!r} cannot carry gates: load the model with attn_implementation="
             + " or ".join(f'"{known}"' for known in BASES)
