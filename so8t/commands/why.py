@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import platform
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from so8t.engine.backend import check_stages, current_graph
 from so8t.engine.plain import TaskCommand
 from so8t.engine.status import Session, Status
+from so8t.store import journal
 
 SCREEN = 24  # lines
 
@@ -30,7 +33,8 @@ class Why(TaskCommand):
         check_stages(self.task_list, pos_args)
         session = current_graph().session
         statuses = [session.deep_status(name) for name in pos_args or session.plan.usual]
-        lines = [line for status in statuses for line in explain(session, status)]
+        told = journal.by_key(session.plan.layout)
+        lines = [line for status in statuses for line in explain(session, status, told)]
         if len(lines) > SCREEN and not every:
             lines = list(briefly(session, statuses))
         self.outstream.writelines(f"{line}\n" for line in lines)
@@ -51,14 +55,20 @@ def briefly(session: Session, statuses: Sequence[Status]) -> Iterator[str]:
     yield "doit why --all says every reason"
 
 
-def explain(session: Session, status: Status) -> list[str]:
+def explain(session: Session, status: Status, told: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
     name = status.row.name
     if status.current:
         dropped = " (its files were removed: retain is manifest)" if status.artifact.dropped else ""
-        return [f"{name}: up to date{dropped}"]
+        return [f"{name}: up to date{_elsewhere(status, told)}{dropped}"]
     return [f"{name}: {_outlook(session, status)}", *(f"  - {reason.sentence}" for reason in status.reasons)] + (
         [f"  then, if its content changes: {', '.join(below)}"] if (below := session.plan.below(name)) else []
     )
+
+
+def _elsewhere(status: Status, told: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
+    """The machine that computed it, if that was another one."""
+    machine = journal.machine(told.get(status.artifact.manifest.key, ())) if status.artifact.manifest else None
+    return f", built on {machine}" if machine and machine != platform.node() else ""
 
 
 def _outlook(session: Session, status: Status) -> str:

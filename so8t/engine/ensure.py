@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from so8t.engine import placed, reading, retain
+from so8t.engine import made, placed, reading, retain
 from so8t.engine import plan as plans
 from so8t.engine.bring import ATTEMPTS, Build, InputsChanged, Target, bring
+from so8t.engine.made import Made
 from so8t.engine.plan import Plan, Row
 from so8t.engine.status import Session, Status
 from so8t.errors import Missed, SpecError, StageError, UserError
@@ -46,14 +47,6 @@ class Outcome:
     how: str  # reused, restored, built
     key: str
     seconds: float
-
-
-@dataclass(frozen=True)
-class Made:
-    """Where a result was computed, and the most bytes that its process held at once, where that is known."""
-
-    machine: str
-    memory: int | None
 
 
 class Builder(Protocol):
@@ -140,8 +133,7 @@ def _attempt(session: Session, name: str, need_bytes: bool, force: bool, builder
     shutil.rmtree(plan.layout.missed(name), ignore_errors=True)
     how = "built" if how == "built" else "restored"
     seconds = time.monotonic() - started
-    made = building.made if how == "built" else Made(platform.node(), None)
-    journal.append(plan.layout, name, wanted.key, how, seconds, made.memory, made.machine)
+    made.tell(plan, name, wanted.key, seconds, building.made if how == "built" else None)
     retain.let_go(Session(plan), row)
     return Outcome(name, how, wanted.key, seconds)
 
@@ -253,7 +245,10 @@ class Refusing:
     """In place of a build."""
 
     message: str
-    made: Made = Made("", None)
+
+    @property
+    def made(self) -> Made:
+        raise AssertionError("nothing was made")
 
     def __call__(self, out: Path) -> None:
         raise StageError(self.message)

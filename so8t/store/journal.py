@@ -6,7 +6,7 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
@@ -22,8 +22,12 @@ def append(
     seconds: float,
     memory: int | None = None,
     host: str | None = None,
+    made: str | None = None,
 ) -> None:
-    """`memory`: the most bytes that its process held at once, where the system tells; `host`: where that was."""
+    """`memory`: the most bytes that its process held at once, where the system tells; `host`: where that was.
+
+    `made`: the machine that computed what was restored, where that is known.
+    """
     entry = {
         "when": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "host": host or platform.node(),
@@ -34,6 +38,7 @@ def append(
         "outcome": outcome,
         "seconds": round(seconds, 3),
         **({"memory": memory} if memory else {}),
+        **({"made": made} if made else {}),
     }
     from filelock import FileLock
 
@@ -60,6 +65,16 @@ def by_key(layout: Layout) -> dict[str, list[dict[str, Any]]]:
     for entry in read(layout):
         told.setdefault(entry["key"], []).append(entry)
     return told
+
+
+def machine(told: Sequence[Mapping[str, Any]]) -> str | None:
+    """The one that computed a result, from all that was told of its key; None where nobody knows."""
+    for entry in reversed(told):
+        if entry["outcome"] == "built":
+            return str(entry["host"])
+        if "made" in entry:
+            return str(entry["made"])
+    return None
 
 
 def _decode(line: bytes) -> dict[str, Any] | None:

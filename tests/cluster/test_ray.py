@@ -83,6 +83,7 @@ def test_what_nodes_build_is_what_this_machine_builds(there: There, tmp_path: Pa
     assert manifests(there) == undisturbed(there, tmp_path / "alone")
     told = [json.loads(line) for line in there.read("artifacts/.so8t/journal.jsonl").splitlines()]
     assert {entry["stage"]: entry["host"] for entry in told}["doubled"] == "node-b"
+    assert there.why("numbers", "doubled") == ["numbers: up to date", "doubled: up to date, built on node-b"]
     assert there.doit().ran == []
     shutil.rmtree(there.path / "artifacts")
     assert there.doit().ran == []  # all of it from the store
