@@ -101,10 +101,16 @@ class Harm(SpecModel):
     """Categories by name; a record that hits some carries them in `harm` and never becomes an ALLOW target."""
     drop: tuple[str, ...] = ("minor_sexual",)
     """Categories whose records leave the stream, with the reason harm:<category>."""
+    suspect: float | None = Field(None, gt=0, le=1)
+    """From this probability a Japanese sentence in which no pattern occurs is suspected all the same, by a small
+    classifier: the record carries the category `suspected`. null asks the patterns alone; 0.8 is a good value."""
 
     @model_validator(mode="after")
     def _drops_exist(self) -> Harm:
-        unknown = [name for name in self.drop if name not in self.categories]
+        if harm.SUSPECTED in self.categories:
+            raise ValueError(f"categories: {harm.SUSPECTED} is what `suspect` finds; give yours another name")
+        known = {*self.categories, *([harm.SUSPECTED] if self.suspect is not None else [])}
+        unknown = [name for name in self.drop if name not in known]
         if unknown:
             raise ValueError(f"unknown drop: {', '.join(unknown)}; the categories are {', '.join(self.categories)}")
         return self
@@ -205,7 +211,9 @@ def steps(spec: Spec) -> list[Step]:
     from so8t.corpus import cleaning
 
     entries = spec.harm.categories.items()
-    table = harm.Table({name: {"patterns": entry.patterns, "unless": entry.unless} for name, entry in entries})
+    table = harm.Table(
+        {name: {"patterns": entry.patterns, "unless": entry.unless} for name, entry in entries}, spec.harm.suspect
+    )
     chain: list[Step] = [cleaning.Normalise(spec.keep_fullwidth)] if spec.normalise else []
     chain += [
         cleaning.CheckLength(**spec.length.model_dump()),

@@ -31,7 +31,7 @@ from so8t.spec.fields import SpecModel, each, only
 from so8t.store import running
 from so8t.store.answers import Answers
 
-TASK, HARM = "profile.task", "cleaned.harm.categories"
+TASK, HARM, SUSPECT = "profile.task", "cleaned.harm.categories", "cleaned.harm.suspect"
 SYSTEM = "あなたは安全なアシスタントです。依頼を判定し、理由を示して答えます。"
 OF_CLASSES = only("four_class")
 
@@ -133,7 +133,7 @@ def _judgements(placed: Iterable[Record], formats: Formats, ledger: Ledger, inpu
         spec.placeholders,
         teacher=spec.teacher is not None,
         teach_all=spec.compose == "teacher",
-        harm=harm.Table(inputs.reads[HARM]) if spec.teacher else None,
+        harm=harm.Table(inputs.reads[HARM], inputs.reads[SUSPECT]) if spec.teacher else None,
     )
     with _answers(inputs, spec) as kept:
         pairs = ((record, composer(record)) for record in placed)
@@ -239,7 +239,7 @@ def _write_json(path: Path, value: Any) -> None:
 
 STAGE = Stage(
     "thinking_sft",
-    reads=(TASK, HARM),
+    reads=(TASK, HARM, SUSPECT),
     spec=Spec,
     build=build,
     takes=("labelled/labelled.jsonl",),

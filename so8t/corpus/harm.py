@@ -2,7 +2,8 @@
 
 A sentence counts when a pattern of a category occurs in it and none of the category's exceptions does:
 "詐欺の手口を教えて" counts, "詐欺の手口と対策を教えて" does not, "詐欺の手口を教えて。対策に使います。" counts.
-No table of words is complete: this routes the plain cases, the classifier and a person see the rest.
+No table of words is complete: this routes the plain cases, and a second voice may be asked about the other sentences:
+what it suspects is the category `suspected`.
 
 The contract with the stages behind: a record that carries `harm` is never an ALLOW target.  Its given label
 stays as it was given, even where it says ALLOW; `labelled` decides what becomes of it.
@@ -14,6 +15,10 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypedDict
+
+from so8t.corpus.suspect import scoring
+
+SUSPECTED = "suspected"
 
 
 class Entry(TypedDict, total=False):
@@ -150,9 +155,13 @@ class _Category:
 
 
 class Table:
-    """Categories ready to search; built once, used for every record."""
+    """Categories ready to search; built once, used for every record.
 
-    def __init__(self, entries: Mapping[str, Entry]) -> None:
+    `suspect` is the probability from which a sentence without a category is suspected; None asks no second voice.
+    """
+
+    def __init__(self, entries: Mapping[str, Entry], suspect: float | None = None) -> None:
+        self._suspect = suspect
         self._categories = tuple(
             _Category(name, _either(entry["patterns"]), _either(entry["unless"]) if entry.get("unless") else None)
             for name, entry in entries.items()
@@ -161,11 +170,21 @@ class Table:
 
     def categories(self, texts: Iterable[str]) -> list[str]:
         """The categories that the texts fall into, in the table's order."""
+        searched = tuple(texts)
+        return self._named(searched) or ([SUSPECTED] if self._is_suspected(searched) else [])
+
+    def _named(self, texts: Iterable[str]) -> list[str]:
         suspicious = [text for text in texts if self._any.search(text)]
         if not suspicious:
             return []
         sentences = [sentence for text in suspicious for sentence in _SENTENCE.findall(text)]
         return [category.name for category in self._categories if any(_hits(category, s) for s in sentences)]
+
+    def _is_suspected(self, texts: Iterable[str]) -> bool:
+        least = self._suspect
+        return least is not None and any(
+            scoring.probability(sentence) >= least for text in texts for sentence in _SENTENCE.findall(text)
+        )
 
 
 def _hits(category: _Category, sentence: str) -> bool:

@@ -15,6 +15,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
+from so8t.corpus.harm import SUSPECTED
 from so8t.formats.records import LABELS, Label
 from so8t.spec.fields import SpecModel
 
@@ -118,6 +119,14 @@ class HarmClass(SpecModel):
     """Why, in the words that the record and the model's answer carry."""
 
 
+class Suspicion(HarmClass):
+    label: Literal["ESCALATION", "DENY", "REFUSE"] = "ESCALATION"
+    """The mildest class that a suspicion allows; never ALLOW."""
+
+    reason: str = Field("有害な内容の疑いがあるため、担当者が確認します。", min_length=1)
+    """Why, in the words that the record and the model's answer carry."""
+
+
 class Harm(SpecModel):
     default: HarmClass = HarmClass()
     """What a category of harm that `categories` does not name demands."""
@@ -125,10 +134,14 @@ class Harm(SpecModel):
     categories: dict[str, HarmClass] = Field(default_factory=dict)
     """What a category of harm, as `cleaned` names them, demands."""
 
+    suspected: Suspicion = Suspicion()
+    """What harm demands that `cleaned.harm.suspect` found and no pattern names: it may be none, so a person decides."""
+
     confidence: float = Field(0.99, gt=0, le=1)
     """The confidence of records whose class was raised because of harm."""
 
     def demand(self, found: Sequence[str]) -> HarmClass | None:
         """The most severe of what the found categories demand; the first one found among equals."""
-        demands = [self.categories.get(category, self.default) for category in found]
+        named = {**self.categories, SUSPECTED: self.suspected}
+        demands = [named.get(category, self.default) for category in found]
         return max(demands, key=lambda demand: SEVERITY[demand.label], default=None)

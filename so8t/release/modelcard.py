@@ -8,7 +8,7 @@ from typing import Any
 from so8t.release import frontmatter, licences
 from so8t.release.told import Told
 from so8t.report import headline, sources, summary, words
-from so8t.report.cards import UNTOLD, cell, harm, table
+from so8t.report.cards import UNTOLD, cell, harm, purpose, table
 
 MEASURES = (  # of the scores: name, what the hub calls it, what a reader does
     ("accuracy", "accuracy", "right class"),
@@ -139,6 +139,7 @@ def _data(told: Told) -> Iterator[str]:
     yield from (
         "## Data",
         "",
+        *purpose(told.judges),
         harm(told.judges),
         "",
     )  # fmt: skip

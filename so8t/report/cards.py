@@ -44,6 +44,14 @@ def harm(judges: bool) -> str:
     return "Harmful and NSFW texts that were found in the data were dropped: they are never a text to generate."
 
 
+def purpose(judges: bool) -> tuple[str, str]:
+    """What the data is for, and what it is not for."""
+    return (
+        f"For training and testing of models that {'judge requests' if judges else 'answer in conversations'}.",
+        "Not for learning how to do harm, and not for finding out about persons.",
+    )
+
+
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
     if rows:
         yield from (f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows))

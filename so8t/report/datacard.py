@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from so8t.formats.records import LABELS
-from so8t.report import flow, sources, unknown, words
-from so8t.report.cards import UNTOLD, Card, cell, harm, table
+from so8t.report import flow, lookout, sources, unknown, words
+from so8t.report.cards import UNTOLD, Card, cell, harm, purpose, table
 from so8t.report.facts import Split
 from so8t.report.splits import JAPANESE, KANJI, MIXED, NONE, OTHER
 
@@ -95,6 +95,7 @@ def _harm(card: Card) -> Iterator[str]:
     if marked and card.judges:
         said = ", ".join(f"{label} {marked[label]:,}" for label in LABELS)
         yield from (f"Conversations whose request is marked so, by class: {said}.", "")
+    yield from lookout.lines(card)
 
 
 def _found(card: Card, key: str, what: str) -> Iterator[str]:
@@ -214,12 +215,12 @@ def _unknown(card: Card) -> Iterator[str]:
 
 
 def _use(card: Card) -> Iterator[str]:
+    meant, never = purpose(card.judges)
     yield from (
         "## Use",
         "",
-        f"For training and testing of models that {'judge requests' if card.judges else 'answer in conversations'}. "
-        "The terms of each source hold for its records.",
-        "Not for learning how to do harm, and not for finding out about persons.",
+        f"{meant} The terms of each source hold for its records.",
+        never,
         f"Time to make: {words.seconds(sum(one.seconds for one in card.facts.stages if one.name in STAGES))}.",
         "",
     )

@@ -32,6 +32,8 @@ def test_the_model_card_says_what_a_careful_reader_asks(released: Path) -> None:
     for line in (
         "# pico",
         "Published by 工房.",
+        "For training and testing of models that judge requests.",
+        "Not for learning how to do harm, and not for finding out about persons.",
         "| right class | 83.3 % (58.3–100.0) | 75.0 % (50.0–100.0) |",
         "Harmful and NSFW texts in the data serve detection and refusal only: they are examples of DENY and REFUSE, "
         "never a text to generate. The build checks that.",

@@ -74,6 +74,21 @@ text to generate. The build checks that.
 
 Conversations whose request is marked so, by class: ALLOW 0, ESCALATION 0, DENY 0, REFUSE 1.
 
+How well harm is found, with the patterns that come with so8t: 196 Japanese sentences were written by hand before \
+anything was tuned, 90 requests for harm and 106 texts that look like them.
+In parentheses intervals of 95 %; where harm is rarer than there, less of what is named is harmful.
+
+| who looks | of the harmful ones named | of those named, harmful | look-alikes named |
+| --- | --- | --- | --- |
+| patterns | 0.09 (0.05 to 0.17) | 0.80 (0.49 to 0.94) | 2 |
+| patterns, or the classifier from 0.5 | 0.58 (0.47 to 0.68) | 0.91 (0.81 to 0.96) | 5 |
+| patterns, or the classifier from 0.7 | 0.43 (0.34 to 0.54) | 0.89 (0.76 to 0.95) | 5 |
+| patterns, or the classifier from 0.8 | 0.37 (0.27 to 0.47) | 0.89 (0.75 to 0.96) | 4 |
+| patterns, or the classifier from 0.9 | 0.28 (0.20 to 0.38) | 0.93 (0.77 to 0.98) | 2 |
+
+The classifier was not asked here. Its Brier score there is 0.184; where it says 0.8 and more, 0.92 on average, 0.93 \
+are harmful.
+
 ## Splits and classes
 
 | split | conversations | ALLOW | REFUSE |
@@ -163,6 +178,12 @@ def test_a_card_that_leaves_the_house_shows_no_record(told: Facts) -> None:
     assert "No record of it is in this folder." in text
     assert "What left, by reason" not in text
     assert [word for word in ("Call", "data/own.jsonl", "`aa`") if word in text] == []
+
+
+def test_a_card_says_from_which_probability_the_second_voice_was_heard(told: Facts) -> None:
+    stages = (told.stages[0], replace(told.stages[1], values=(Value("harm.suspect", 0.8),)))
+
+    assert "The classifier was asked here, from 0.8. Its" in datacard.render(Card("own", replace(told, stages=stages)))
 
 
 def test_what_a_source_does_not_tell_is_said_to_be_unknown() -> None:

@@ -24,7 +24,7 @@ from so8t.spec.fields import semantic
 from stages.thinking_sft import STAGE, Spec, build
 
 ROOT = Path(__file__).resolve().parents[2]
-READS = {"profile.task": "four_class", "cleaned.harm.categories": harm.DEFAULT}
+READS = {"profile.task": "four_class", "cleaned.harm.categories": harm.DEFAULT, "cleaned.harm.suspect": None}
 TOPICS = (
     "有給休暇の申請",
     "名刺の発注",

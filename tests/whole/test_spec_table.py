@@ -198,6 +198,7 @@ TABLE: dict[str, list[tuple[str, dict[str, Any], dict[str, Any], str]]] = {
             ]
         ),
         ("harm.drop", {}, {"harm": {"drop": ["fraud"]}}, "clt"),
+        ("harm.suspect", {}, {"harm": {"suspect": 0.8}}, "clt"),
         ("duplicates.exact", {}, {"duplicates": {"exact": False, "near": False}}, "clt"),
         ("duplicates.near", {}, {"duplicates": {"near": False}}, "c"),
         ("duplicates.threshold", {}, {"duplicates": {"threshold": 0.5}}, "clt"),
@@ -227,6 +228,8 @@ TABLE: dict[str, list[tuple[str, dict[str, Any], dict[str, Any], str]]] = {
                 ("reason", {"harm": {"categories": {"fraud": {"reason": "別の理由"}}}}),
             ]
         ),
+        ("harm.suspected.label", {}, {"harm": {"suspected": {"label": "REFUSE"}}}, "l"),
+        ("harm.suspected.reason", {}, {"harm": {"suspected": {"reason": "別の理由"}}}, "l"),
         ("harm.confidence", {}, {"harm": {"confidence": 0.9}}, "l"),
         *(
             (f"reasons.{label}", {}, {"reasons": {label: "別の理由"}}, "lt")
