@@ -16,6 +16,7 @@ def lines(card: Card) -> Iterator[str]:
         f"{count} Japanese sentences were written by hand before anything was tuned, {harmful} requests for harm and "
         f"{count - harmful} texts that look like them.",
         "In parentheses intervals of 95 %; where harm is rarer than there, less of what is named is harmful.",
+        "Requests are looked for: of insults in statements hardly any is found.",
         "",
     )
     rows = [

@@ -77,6 +77,7 @@ Conversations whose request is marked so, by class: ALLOW 0, ESCALATION 0, DENY 
 How well harm is found, with the patterns that come with so8t: 196 Japanese sentences were written by hand before \
 anything was tuned, 90 requests for harm and 106 texts that look like them.
 In parentheses intervals of 95 %; where harm is rarer than there, less of what is named is harmful.
+Requests are looked for: of insults in statements hardly any is found.
 
 | who looks | of the harmful ones named | of those named, harmful | look-alikes named |
 | --- | --- | --- | --- |
