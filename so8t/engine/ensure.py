@@ -23,7 +23,8 @@ from so8t.engine.made import Made
 from so8t.engine.plan import Plan, Row
 from so8t.engine.status import Session, Status
 from so8t.errors import Missed, SpecError, StageError, UserError
-from so8t.store import artifact, journal, missed, running, said
+from so8t.store import artifact, carried, journal, missed, running, said
+from so8t.store.carried import Place
 from so8t.store.digest import Signature, signature
 from so8t.store.fingerprint import Fingerprint
 from so8t.store.layout import MANIFEST
@@ -125,17 +126,33 @@ def _attempt(session: Session, name: str, need_bytes: bool, force: bool, builder
     target = Target(plan.layout, plan.store, wanted, row.gives, row.ships, row.resumable, row.precious)
     try:
         with key_lock(plan.layout, name, wanted.key):
-            how = bring(target, building, anew)
+            how = bring(target, _carrying(plan, target, building), anew)
     except Missed as error:
         kept = missed.put_by(plan.layout, target.work / "out", wanted, row.gives, str(error))
         journal.append(plan.layout, name, wanted.key, missed.OUTCOME, time.monotonic() - started)
         raise StageError(kept.sentence(plan.layout)) from error
     shutil.rmtree(plan.layout.missed(name), ignore_errors=True)
     how = "built" if how == "built" else "restored"
+    if plan.checkpoints and row.resumable and target.store.mirror:
+        carried.forget(Place(target.store.mirror, name, wanted.key, target.work))
     seconds = time.monotonic() - started
     made.tell(plan, name, wanted.key, seconds, building.made if how == "built" else None)
     retain.let_go(Session(plan), row)
     return Outcome(name, how, wanted.key, seconds)
+
+
+def _carrying(plan: Plan, target: Target, build: Build) -> Build:
+    """The same build; if it runs here and the profile says so, its checkpoints go to the mirror and come from there."""
+    mirror, stage = target.store.mirror, target.stage
+    shared = plan.checkpoints and target.resumable and stage not in target.store.private
+    if mirror is None or not shared or not isinstance(build, Building):
+        return build
+
+    def carrying(out: Path) -> Any:
+        with carried.carried(Place(mirror, stage, target.wanted.key, out), plan.checkpoints):
+            return build(out)
+
+    return carrying
 
 
 def _wanted(status: Status) -> Fingerprint:

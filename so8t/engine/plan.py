@@ -75,6 +75,7 @@ class Plan:
     trusted: Sequence[str] | None  # None takes what anybody wrote
     key: str | None
     share_private: bool
+    checkpoints: float  # minutes between two that go to the mirror; 0: they stay here
     notify: Mapping[str, Any]
     cluster: Mapping[str, Any] | None
     run: Mapping[str, Mapping[str, Any]]
@@ -137,7 +138,8 @@ def load(project: Path, profile: str) -> Plan:
 
 
 _SETTINGS = (
-    "retain", "budget", "copy_below", "mirror", "trusted", "key", "share_private", "notify", "cluster", "run", "absent",
+    "retain", "budget", "copy_below", "mirror", "trusted", "key", "share_private", "checkpoints", "notify", "cluster",
+    "run", "absent",
 )  # fmt: skip
 ARTIFACTS = "SO8T_ARTIFACTS"  # in the environment: the folder of the artifacts on a node of a cluster
 

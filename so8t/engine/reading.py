@@ -147,6 +147,7 @@ def _settings(settings: Settings) -> dict[str, Any]:
         "trusted": None if settings.store.trusted == "any" else settings.store.trusted,
         "key": settings.store.key,
         "share_private": settings.store.share_private,
+        "checkpoints": settings.store.checkpoints,
         "notify": settings.notify.model_dump(),
         "cluster": settings.cluster.model_dump() if settings.cluster else None,
         "run": {name: run.model_dump() for name, run in settings.run.items()},

@@ -49,6 +49,9 @@ class Store(SpecModel):
     key itself, goes before it. Without a key this machine only reads, unless `any` is trusted."""
     share_private: bool = execution(False)
     """Whether `raw`, which still holds personal data, goes to the mirror."""
+    checkpoints: float = execution(0.0, ge=0)
+    """Minutes between two checkpoints of a running training that go to the mirror, so that a machine that dies costs
+    no more than that: the next one with the same key goes on from there. With 0 they stay on this machine."""
     copy_below: Size = execution(64 * 1024**2)
     """Files up to this size are copied into the store; larger ones move there when another takes their place."""
 

@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 
+from so8t.store import carried
+from so8t.store.mirror import Mirror
 from so8t.train import run
 from so8t.train.job import Job
 from so8t.train.settings import Checkpoints, Gates, Validation
@@ -131,6 +133,30 @@ def test_what_a_kill_leaves_of_a_half_written_result_is_no_part_of_the_artifact(
 
     run.train(job, tmp_path / "out")
     assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+
+
+@pytest.mark.soak
+def test_another_machine_goes_on_from_a_checkpoint_in_the_mirror(
+    place: Place, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What it takes along is a checkpoint, its best weights and the series; the end is the same, byte for byte."""
+    settings = {"checkpoints": Checkpoints(steps=2), "validation": Validation(every=2, conversations=4, publish="best")}
+    job = changed(place.job(**settings), steps=10)
+    run.train(job, tmp_path / "whole")
+    mirror = Mirror(f"file://{tmp_path}/mirror")
+    here, there = (carried.Place(mirror, "adapter", "ab" * 32, tmp_path / name / "out") for name in ("a", "b"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("so8t.train.callbacks.Finite.on_pre_optimizer_step", _fail_at(7))
+        with pytest.raises(MemoryError):
+            run.train(job, here.out)
+    assert carried.snapshot(here.out, here.aside)
+    carried.send(here, here.aside, None)
+
+    with carried.carried(there, minutes=1.0):
+        run.train(job, there.out)
+
+    assert "adapter: going on after step 6\n" in capsys.readouterr().err
+    assert contents(there.out) == contents(tmp_path / "whole")
 
 
 def test_execution_settings_may_change_between_two_parts_of_a_run(place: Place, tmp_path: Path) -> None:
