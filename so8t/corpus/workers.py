@@ -24,6 +24,7 @@ Work = Callable[[Iterable[bytes]], Result]
 
 SIZE = 1 << 20  # bytes of a range
 WORTH = 16 << 20  # bytes of a file from which it is worth to start processes, which takes each a second
+_MOST = 61  # processes that Windows can wait for
 
 
 def map_lines(
@@ -40,7 +41,7 @@ def map_lines(
         yield from (work(each.lines()) for each in ranges)
         return
     spawn = get_context("spawn")
-    with ProcessPoolExecutor(workers, spawn, _start, (prepare, settings)) as pool:
+    with ProcessPoolExecutor(min(workers, _MOST), spawn, _start, (prepare, settings)) as pool:
         waiting: deque[Future[Result]] = deque()
         try:
             for each in ranges:

@@ -48,6 +48,7 @@ WRITTEN = [
     "docs/bases.md",
     "docs/cluster.md",
     "docs/collect.md",
+    "docs/scale.md",
     "docs/serve.md",
     "docs/ollama.md",
     "docs/release.md",
