@@ -21,6 +21,7 @@ PEFT = 30.0 * MIB  # with what trains
 STREAMS = 80.0 * MIB  # buffers through which weights are read and written
 KERNELS = 1024 * 1.0 * MIB  # oneDNN keeps so many products of bfloat16, each with code for its own shape
 PER_STEP = 24  # products of one step, each with a shape that the step before did not have
+FEW = 10  # steps of an epoch of pairs that come of failures; the next epoch meets the same shapes
 ALLOCATOR = 1.35  # what glibc takes for tensors of changing sizes
 LEARNED = 0.6  # of a conversation's tokens
 UBATCH = 512  # tokens that llama.cpp computes at once
@@ -90,7 +91,8 @@ def _preference(base: Base, values: Mapping[str, Mapping[str, Any]], given: Mapp
     run = replace(training(values, base), rows=2 * train["micro_batch"], sequence=train["sequence"])
     run = replace(run, checkpointing=train["gradient_checkpointing"], attention=train["attention"])
     asking = _answers(base, precision, given["batch"], given["longest"], 0)
-    return max(adapter(base, replace(run, matmul=train["matmul"]), train["steps"]), asking)
+    steps = FEW if given["pairs"] == "derived" else train["steps"]
+    return max(adapter(base, replace(run, matmul=train["matmul"]), steps), asking)
 
 
 def _base_model(base: Base, source: Mapping[str, Any]) -> float | None:
