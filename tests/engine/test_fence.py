@@ -75,6 +75,15 @@ def test_a_builder_whose_lease_was_taken_is_stopped_and_publishes_nothing(tmp_pa
     assert yard.store.find(KEY) is None
 
 
+def test_a_builder_that_is_silent_is_followed_by_the_next(tmp_path: Path, s3: str) -> None:
+    S3Objects(s3).create(LEASE, Lease("the dead", 0.3, 7).encode())
+
+    began = time.monotonic()
+    assert build(Yard(tmp_path, mirror=s3)) == "built"
+    assert time.monotonic() - began >= 0.3
+
+
+@pytest.mark.soak
 def test_a_builder_that_was_killed_is_followed_by_the_next_once_it_is_silent(tmp_path: Path, s3: str) -> None:
     script = (
         "import sys, time; from so8t.store import lease; from so8t.store.s3 import S3Objects\n"

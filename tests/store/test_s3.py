@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import errno
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -72,11 +71,12 @@ KEYS = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
 @pytest.mark.parametrize(
     ("verb", "status", "code", "said"),
     [
-        (
+        pytest.param(
             "GET",
             "403 Forbidden",
             "InvalidAccessKeyId",
             f"cannot read entries/{THING}.json: the store does not know the access key; {KEYS} (it said so)",
+            marks=pytest.mark.soak,
         ),
         (
             "PUT",
@@ -85,21 +85,14 @@ KEYS = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
             "cannot upload: the store is full; make space there ([Errno 5] "
             "An error occurred (XMinioStorageFull) when calling the PutObject operation: it said so)",
         ),
-        (
-            "PUT",
-            "503 Slow Down",
-            "SlowDown",
-            "cannot upload: the store is too busy, after several tries; try again later ([Errno 16] it said so)",
-        ),
     ],
-    ids=["keys", "full", "busy"],
+    ids=["keys", "full"],
 )
 def test_a_store_that_refuses_says_why_and_what_to_do(
     tmp_path: Path, s3: str, unknown: None, monkeypatch: pytest.MonkeyPatch, capsys, verb, status, code, said
 ) -> None:
     with buckets.served(buckets.refusing(verb, status, code, "it said so")) as server:
         monkeypatch.setenv("AWS_ENDPOINT_URL", server)
-        monkeypatch.setattr("asyncio.sleep", _at_once())
         Yard(tmp_path, mirror=s3).build("1")
 
     assert capsys.readouterr().err == f"warning: mirror {s3}: {said}; going on without the mirror\n"
@@ -128,6 +121,7 @@ class ReadTimeoutError(Exception):
             Refused("AccessDenied", 403),
             "these credentials may not do that; ask the owner of the bucket to allow it (it said so)",
         ),
+        (Refused("SlowDown", 503), "the store is too busy, after several tries; try again later (it said so)"),
         (Refused("RequestTimeTooSkewed", 403), "the clock of this machine is wrong; set it (it said so)"),
         (Refused("QuotaExceeded", 403), "the store is full: its quota is used up; make space there (it said so)"),
         (Refused("Unheard", 507), "the store is full; make space there (it said so)"),
@@ -143,11 +137,6 @@ class ReadTimeoutError(Exception):
 )
 def test_every_trouble_that_is_known_has_a_cause_and_a_next_step(error: Exception, said: str) -> None:
     assert troubles.explain(error) == said
-
-
-def _at_once():
-    sleep = asyncio.sleep
-    return lambda seconds, *given: sleep(min(seconds, 0.01), *given)
 
 
 def test_a_lease_on_s3_goes_from_hand_to_hand(s3: str) -> None:
