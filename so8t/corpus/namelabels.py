@@ -106,7 +106,8 @@ def _split(written: str, strong: bool, known: Lists) -> tuple[str, str] | None:
         family, given = written[:size], hiragana(written[size:])
         if family not in known.families or (given and given not in known.givens):
             continue
-        alone = strong or (family in nonames.SINGLE_FAMILIES if size == 1 else family not in nonames.PLACES)
+        clear = family not in nonames.PLACES or family in known.usual_families
+        alone = strong or (family in nonames.SINGLE_FAMILIES if size == 1 else clear)
         if given or alone:
             return family, given
     return None

@@ -31,6 +31,8 @@ class Lists(NamedTuple):
     family_firsts: frozenset[str]
     family_lasts: frozenset[str]
     usual_families: frozenset[str]
+    given_firsts: frozenset[str]
+    given_lasts: frozenset[str]
 
 
 @lru_cache(maxsize=1)
@@ -55,7 +57,9 @@ def lists() -> Lists:
         frozenset(roman for romans in givens.values() for roman in romans),
         _usual(form[0] for form in surnames if len(form) > 1),
         _usual(form[-1] for form in surnames if len(form) > 1),
-        frozenset(form for form, entry in surnames.items() if entry["count"] >= 60_000 and len(form) > 1),
+        frozenset(form for form, entry in surnames.items() if entry["count"] >= 30_000 and len(form) > 1),
+        _usual((form[0] for form in givens if len(form) > 1), 40),
+        _usual((form[-1] for form in givens if len(form) > 1), 100),
     )
 
 
@@ -66,8 +70,8 @@ def _enter(table: dict[str, tuple[str, ...]], roman: str, forms: Iterable[str]) 
         table[usual] = (*table.get(usual, ()), read)
 
 
-def _usual(characters: Iterable[str]) -> frozenset[str]:
-    return frozenset(character for character, count in Counter(characters).items() if count > 2)
+def _usual(characters: Iterable[str], least: int = 3) -> frozenset[str]:
+    return frozenset(character for character, count in Counter(characters).items() if count >= least)
 
 
 def plain(writing: str) -> str:

@@ -56,12 +56,27 @@ _FOLLOWS = re.compile(r"(?:が|は|も|に|を|と|へ|から|より(?!も)|の(
 _LISTED = re.compile(rf"(?:、|,|・|/|と| )\s?([{KANJI}]{{2,4}})(?=[、,・/との  ()（）。\n]|が|は|も|$|さん|氏)")
 _ALONE = re.compile(r"\s*(?:$|\n|[)）\]】」](?!の))")
 _ALONE_BEFORE = re.compile(r"(?:^|\n|[(（\[【@]|文責[:：]?|文[:：])\s*$")
+_SPEAKER_OF_A_SENTENCE = re.compile(r"\s?[:「]\s?[^\d\s。]{4,}")
+_AFTER_PARTICLE = re.compile(r"(?:は|に|で|を|と|が|も|、)$")
+_DETAILS = re.compile(
+    r"\s?[（(](?:〔|内線|[^（()）\n]{0,12}(?:部|課|係|室|担当|長|営業|総務|経理|人事|社|記録|書記"
+    r"|席|遅刻|母|父|妻|夫|本人|歳|才)[)）])"
+)
+_PREFIXES = re.compile(
+    "(?:今度|昨日|今日|明日|本日|先日|今朝|昨夜|今夜|今回|次回|当日|毎日|以前|最近|先週|来週|今週"
+    "|先月|来月|今月|前回|一応|多分|絶対|結局|実際|現在|午前|午後|早速|至急|旧姓|本名|故|元|前"
+    "|新婦|新郎)"
+)
 _SPEAKER = re.compile(r"(?:[（(][^（()）\n]{1,12}[)）])?\s?(?:[:>＞「]|-\s)")
 _LINE_START = re.compile(
     r"(?:^|\n|[。」]|\d\d?:\d\d(?::\d\d)?[\])]?)[ \t]*[・\-*●○◯>]?\s?(?:[（(\[【][^（()）\]】\n]{1,12}[)）\]】]\s?)?$"
 )
 _SENTENCE_START = re.compile(r"(?:^|[\n。、!?！？「『（(:>・,.]|[ ]|お世話になっております)$")
-_ROLE_ENDS = frozenset("部課係室長当社任員者師職科局店班役")
+_ROLE_ENDS = frozenset("部課係室長当社任員者師職科局店班役士授督手名事記録会")
+_KIN = re.compile(
+    r"(?:妻|夫|母|父|息子|娘|[長次三]男|[長次三]女|兄|弟|姉|妹|祖父|祖母|孫|甥|姪|彼氏|彼女|友人"
+    r"|友達|親友|いとこ|同級生|子ども|子供|うちの子)の?(?:名前は)?[、「]?$"
+)
 _GIVEN_ENDS = frozenset("子美香奈斗介輔郎也彦樹之夫雄男恵代江里莉菜花希乃朗太哉翔")
 _HIRAGANA_GIVENS = nonames.words(
     """
@@ -100,7 +115,7 @@ def in_kanji(text: str) -> Iterator[Mention]:
         place, stop = run.span()
         start = place
         while start < stop:
-            if start > place and text[start - 1] not in _ROLE_ENDS:
+            if start > place and text[start - 1] not in _ROLE_ENDS and not _PREFIXES.fullmatch(text, place, start):
                 start += 1
                 continue
             mention = _at(text, start, stop, place, known)
@@ -158,7 +173,7 @@ def _with_given(text: str, start: int, stop: int, family: str, rest: str, known:
                 titled = bool(TITLE.match(text, after))
                 if (titled or _ENDS.match(text, after)) and _is_pair(text, start, family, given, titled):
                     return Mention(start, after, family, given)
-        return _unknown_given(text, start, family, rest)
+        return _unknown_given(text, start, family, rest, known)
     spaced = _AFTER_SPACE.match(text, end)
     if spaced:
         return _spaced(text, start, family, spaced, known)
@@ -166,8 +181,11 @@ def _with_given(text: str, start: int, stop: int, family: str, rest: str, known:
     return _joined_kana(text, start, family, kana, known) if kana else None
 
 
-def _unknown_given(text: str, start: int, family: str, rest: str) -> Mention | None:
-    """A given name that no list has, between a family name and an honorific."""
+def _unknown_given(text: str, start: int, family: str, rest: str, known: Lists) -> Mention | None:
+    """A given name that no list has: between a family name and an honorific, or of the characters of given names."""
+    if family in known.usual_families and _is_clear(family) and _may_be_given(rest, known):
+        end = start + len(family) + len(rest)
+        return Mention(start, end, family, rest) if _ENDS.match(text, end) else None
     for size in (2, 1, 3):
         given, end = rest[:size], start + len(family)
         if len(given) < size or len(family) == 1 or not _HONORIFIC_ONLY.match(text, end + size):
@@ -175,6 +193,11 @@ def _unknown_given(text: str, start: int, family: str, rest: str) -> Mention | N
         if given[-1] not in _ROLE_ENDS and given not in nonames.NOUNS and not TITLE.match(text, end):
             return Mention(start, end + size, family, given)
     return None
+
+
+def _may_be_given(word: str, known: Lists) -> bool:
+    usual = len(word) == 2 and word[0] in known.given_firsts and word[-1] in known.given_lasts
+    return usual and word not in nonames.NOUNS and word[-1] not in nonames.PERSON_ENDS
 
 
 def _is_pair(text: str, start: int, family: str, given: str, titled: bool) -> bool:
@@ -210,6 +233,8 @@ def _spaced(text: str, start: int, family: str, after: re.Match[str], known: Lis
             continue
         if titled or led(text, start) or given not in nonames.NOUNS:
             return Mention(start, end, family, given) if size > 1 or given in nonames.SINGLE_GIVENS else None
+    if family in known.usual_families and _is_clear(family) and _may_be_given(segment, known):
+        return Mention(start, after.end(1), family, segment)
     return None
 
 
@@ -227,11 +252,8 @@ def _titled(text: str, start: int, family: str) -> Mention | None:
     end = start + len(family)
     if not TITLE.match(text, end) or (family in nonames.PLACES and _OFFICE.match(text, end)):
         return None
-    if (
-        len(family) == 1
-        and not HONORIFIC.match(text, end)
-        and not _SENTENCE_START.search(text, max(0, start - 14), start)
-    ):
+    begins = text[start - 1 : start] in ("の", "は", "と") or _SENTENCE_START.search(text, max(0, start - 14), start)
+    if len(family) == 1 and not HONORIFIC.match(text, end) and not begins:
         return None
     return Mention(start, end, family, "")
 
@@ -239,20 +261,44 @@ def _titled(text: str, start: int, family: str) -> Mention | None:
 def _spoken(text: str, start: int, stop: int, family: str) -> Mention | None:
     """A family name alone: a speaker, somebody who says who he is, somebody with a role."""
     end = start + len(family)
-    if len(family) == 1 or end != stop:
+    if end != stop:
         return None
-    head = (text, max(0, start - 16), start)
-    spoken = bool(_SAYS.match(text, end) or _DOES.match(text, end))
-    if _INTRODUCES.match(text, end) or (led(text, start) and _ENDS.match(text, end) and (spoken or _is_clear(family))):
-        return Mention(start, end, family, "")
-    if _is_clear(family) and (
-        (_SPEAKER.match(text, end) and _LINE_START.search(*head))
-        or (_ALONE.match(text, end) and _ALONE_BEFORE.search(*head))
-        or (family in lists().usual_families and _is_subject(text, end, head))
-        or (spoken and (_SENTENCE_START.search(*head) or _OF_FIRM.search(text, max(0, start - 24), start)))
-    ):
+    if len(family) == 1:
+        single = _INTRODUCES.match(text, end) or (_SAYS.match(text, end) and (led(text, start) or _is_of(text, start)))
+        return Mention(start, end, family, "") if single or (led(text, start) and _DOES.match(text, end)) else None
+    meant = text[start - 1 : start] == "@" or _INTRODUCES.match(text, end)
+    if meant or _has_a_role(text, start, end, family) or _acts(text, start, end, family):
         return Mention(start, end, family, "")
     return None
+
+
+def _is_of(text: str, start: int) -> bool:
+    return bool(_OF_FIRM.search(text, max(0, start - 24), start))
+
+
+def _has_a_role(text: str, start: int, end: int, family: str) -> bool:
+    usual, clear = family in lists().usual_families, _is_clear(family)
+    if led(text, start) and _ENDS.match(text, end) and (usual or clear or _SAYS.match(text, end)):
+        return True
+    speaks = _SPEAKER_OF_A_SENTENCE if family in nonames.PLACES else _SPEAKER
+    if (usual or family not in nonames.PLACES) and speaks.match(text, end):
+        return bool(_LINE_START.search(text, max(0, start - 16), start))
+    return clear and bool(_DETAILS.match(text, end))
+
+
+def _acts(text: str, start: int, end: int, family: str) -> bool:
+    """The subject of what persons do; of anything, if the name is a usual one and not a word."""
+    head = (text, max(0, start - 16), start)
+    begins, clear, does = bool(_SENTENCE_START.search(*head)), _is_clear(family), bool(_DOES.match(text, end))
+    if does and (begins or (clear and _AFTER_PARTICLE.search(*head))):
+        return True
+    if not clear:
+        return False
+    if _ALONE.match(text, end):
+        return bool(_ALONE_BEFORE.search(*head))
+    if (does or _SAYS.match(text, end)) and (begins or _is_of(text, start)):
+        return True
+    return family in lists().usual_families and _is_subject(text, end, head)
 
 
 def _is_clear(family: str) -> bool:
@@ -266,7 +312,7 @@ def _is_subject(text: str, end: int, head: tuple[str, int, int]) -> bool:
         word = plain(other[1])
         if word in usual or word[:2] in usual or word[:3] in usual:
             return _is_clear(word)
-    if _SENTENCE_START.search(*head) and _FOLLOWS.match(text, end):
+    if _FOLLOWS.match(text, end) and (_SENTENCE_START.search(*head) or _AFTER_PARTICLE.search(*head)):
         return True
     return text[max(0, end - 6) : head[2]].endswith(("、", "と", "・", "/")) and bool(_FOLLOWS.match(text, end))
 
@@ -277,6 +323,8 @@ def _given_or_rare(text: str, start: int, segment: str, known: Lists) -> Mention
         word, end = segment[:size], start + size
         if len(word) < size or word in nonames.NOUNS:
             continue
+        if word in known.givens and size > 1 and _KIN.search(text, max(0, start - 8), start) and _ENDS.match(text, end):
+            return Mention(start, end, "", word)
         if word in known.givens and HONORIFIC.match(text, end):
             if size > 1 or (word in nonames.SINGLE_GIVENS and _SMALL.match(text, end)):
                 return Mention(start, end, "", word)

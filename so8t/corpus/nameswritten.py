@@ -16,7 +16,14 @@ _AGENT = re.compile(
     r"|サービス|システム|グループ)$"
 )
 _HIRAGANA_PAIR = re.compile(r"(?<![ぁ-ん])([ぁ-ん]{2,6})[ ・]([ぁ-ん]{2,6})(?![ぁ-ん])")
-_HIRAGANA_TITLED = re.compile(r"(?<![ぁ-ん])([ぁ-ん]{2,9}?)(?=さん(?![ぽごぜか])|さま|くん|ちゃん|先生|先輩)")
+_KATAKANA_SAYS = re.compile(
+    r"(?<![ァ-ヴー])(?P<name>[ァ-ヴー]{3,6})(?=です(?!か)|と申し|と申す|といいます|と言います|でございます)"
+)
+_LATIN_SAYS = re.compile(r"(?<![A-Za-z0-9@._/-])(?P<name>[A-Z][A-Za-z]{3,})(?=\s?(?:です(?!か)|と申|といいます))")
+_LOWER_PAIR = re.compile(r"(?<![A-Za-z0-9@._/-])(?P<name>[a-z]{3,}[._][a-z]{3,})(?![A-Za-z0-9@._/-])")
+_HIRAGANA_TITLED = re.compile(
+    r"(?:(?<![ぁ-ん])|(?<=[のはとにがも]))([ぁ-ん]{2,9}?)(?=さん(?![ぽごぜか])|さま|くん|ちゃん|先生|先輩)"
+)
 _HIRAGANA_BRACKETS = re.compile(r"(?<=[（(])([ぁ-んァ-ヴー]{4,12})(?=[)）])")
 _LATIN_PAIR = re.compile(r"(?<![A-Za-z0-9@._/-])[A-Z][A-Za-z'-]+(?:,?[ ][A-Z][A-Za-z'-]*\.?){1,2}(?![A-Za-z0-9@_/-])")
 _INITIAL = re.compile(r"(?<![A-Za-z0-9@._/-])(?P<name>[A-Z]\.[ ]?[A-Z][a-z]{3,})(?![A-Za-z0-9@_/-])")
@@ -43,6 +50,9 @@ def in_kana(text: str) -> Iterator[Mention]:
         parts = kana_parts(match[1], known) if match[1] not in nonames.KANA_WORDS else None
         if parts:
             yield Mention(*match.span(), *parts)
+    for match in _KATAKANA_SAYS.finditer(text):
+        if (family := hiragana(match["name"])) in known.families:
+            yield Mention(*match.span("name"), family, "")
     for match in _HIRAGANA_BRACKETS.finditer(text):
         parts = kana_parts(match[1], known)
         if parts and all(parts):
@@ -64,8 +74,13 @@ def _katakana(text: str, start: int, written: str) -> Iterator[Mention]:
         yield Mention(start, end, *parts)
     elif titled:
         yield Mention(start, end, *(parts or (hiragana(written), "")))
-    elif parts and TITLE.match(text, end) and words[-1] not in nonames.KATAKANA_WORDS:
+    elif parts and (_is_whole(parts, written) or (TITLE.match(text, end) and words[-1] not in nonames.KATAKANA_WORDS)):
         yield Mention(start, end, *parts)
+
+
+def _is_whole(parts: tuple[str, str], written: str) -> bool:
+    """Both names in one word, long enough to be no other."""
+    return all(parts) and len(written) > 5 and len(parts[0]) > 2
 
 
 def in_latin(text: str) -> Iterator[Mention]:
@@ -76,7 +91,7 @@ def in_latin(text: str) -> Iterator[Mention]:
             yield Mention(*match.span(), *parts)
     for match in _ADDRESSED.finditer(text):
         yield Mention(*match.span("name"), *(latin_parts(match["name"], known) or (latin(match["name"]), "")))
-    for pattern in (_INITIAL, _MENTIONED, _SAN, _LATIN_TITLED):
+    for pattern in (_LATIN_SAYS, _INITIAL, _LOWER_PAIR, _MENTIONED, _SAN, _LATIN_TITLED):
         for match in pattern.finditer(text):
             word = latin(match["name"])
             parts = latin_parts(match["name"], known)

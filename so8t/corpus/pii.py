@@ -17,83 +17,11 @@ from typing import TYPE_CHECKING, NamedTuple
 from stdnum import luhn
 from stdnum.jp import in_ as my_number
 
-from so8t.corpus import papers
+from so8t.corpus import credentials, papers
 from so8t.corpus.findings import Check, Kind, Span, compiled, digits_of, folded, left_of
 
 if TYPE_CHECKING:
     from so8t.corpus.persons import Persons
-
-# --- secrets ---------------------------------------------------------------------------------------------------
-
-_SECRET = compiled(
-    r"""
-    -----BEGIN[ ](?:[A-Z0-9]+[ ])*PRIVATE[ ]KEY(?:[ ]BLOCK)?-----
-        (?:[^-]*-----END[ ][A-Z0-9 ]*-----|[A-Za-z0-9+/=\s:,-]*)
-    | (?<!\w) (?:
-        eyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)?                     # JWT
-      | (?:AKIA|ASIA|AGPA|AIDA|AROA)[A-Z0-9]{16}                 # AWS
-      | gh[pousr]_[A-Za-z0-9]{30,} | github_pat_\w{22,} | glpat-[\w-]{20,}
-      | xox[abeoprs]-[\w-]{10,} | xapp-[\w-]{10,}                # Slack
-      | sk-(?:[a-z]+-)*[A-Za-z0-9_-]{20,}                        # OpenAI, Anthropic and their like
-      | hf_[A-Za-z0-9]{30,} | npm_[A-Za-z0-9]{36} | pypi-[\w-]{40,}
-      | AIza[\w-]{35} | ya29\.[\w-]{20,}                         # Google
-      | [rs]k_(?:live|test)_[A-Za-z0-9]{16,} | whsec_[A-Za-z0-9]{20,}
-      | SG\.[\w-]{16,}\.[\w-]{16,}                               # SendGrid
-      ) (?![\w])
-    | https://hooks\.slack\.com/services/[\w/]+
-    | (?i:bearer)[ ]+(?P<value_bearer>[\w.~+/-]{16,}=*)
-    | (?i:authorization)["']?\s*[:=]\s*["']?(?i:basic|token|apikey)[ ]+(?P<value_credentials>[\w.~+/-]{8,}=*)
-    | (?<![\w+.-])[A-Za-z][\w+.-]{0,20}://[^\s/:@]{0,256}:(?P<value_login>[^\s/@〔]{1,256})@
-    | (?i:暗証番号|(?:認証|確認|セキュリティー?)コード|ワンタイムパスワード
-        |(?<![a-z])(?:pin|cvv|cvc)(?![a-z])(?:コード|番号)?)
-      (?:\s?[はがを:=]?\s?\d桁で)?\s?[はがを:=]?\s?["'「『]?(?P<value_code>\d{3,8})(?![\d.,-])
-    | (?P<word>(?i:password|passwd|passphrase|pwd|secret|(?:api|access|private|account)[_-]?key
-        |(?<![a-z])token|[_-]token|(?<![a-z])pw)
-        |パスワード|パスコード|パスフレーズ|暗証番号|シークレット|APIキー|アクセスキー|秘密鍵|トークン)
-      ["'」]?\s*(?P<sign>[:=]|[はがを]|is[ ])\s*
-      (?:["'「『]?(?P<value>[!-~]{4,}?)(?=["'」』\s、。,;)]|[^!-~]|$)|[「『](?P<value_quoted>[^「」『』\s]{4,64})[」』])
-    """
-)
-_NOT_A_SECRET = re.compile(
-    r"[$<{*%\[(].*|.*\(.*|\.+|-+|x+|none|null|true|false|str|string|text|required|optional|env(?:iron)?\b.*"
-    r"|os\.environ.*|process\.env.*",
-    re.IGNORECASE,
-)
-_OPAQUE = re.compile(r"[0-9!-/:-@\[-`{-~]")
-_ANSWERS = re.compile(r"(?:です|でし|だった|だよ|なん)")
-_FOLLOWS = {  # "パスワードをWindows10で管理する" names no password, "パスワードをtaro10に変更" does
-    "を": re.compile(r"」?に(?:変え|変更|設定|再設定|リセット|し(?:て|た))"),
-    "が": re.compile(r"」?(?:です|でし|だった|だよ|なん|[。、\n]|$)"),
-}
-_TALKED_ABOUT = re.compile(
-    r"[」』\"']?(?:のよう[なに]|みたい|など|とか|といった|や(?!で|ねん)|[個桁文円件回年月日]|以[上下])"
-)
-_TOKEN = re.compile("トークン|token", re.IGNORECASE)  # a number of tokens is a count
-_A_RULE = re.compile(r"文字|桁|以[上下内]|英数|必須|任意")
-
-
-def _is_secret(match: re.Match[str]) -> bool:
-    if match["word"]:
-        return _is_quoted_secret(match["value_quoted"]) if match["value_quoted"] else _is_bare_secret(match)
-    return match["value_code"] is None or not _TALKED_ABOUT.match(match.string, match.end())
-
-
-def _is_quoted_secret(quoted: str) -> bool:
-    return bool(re.search("[0-9]", quoted)) and not _A_RULE.search(quoted)
-
-
-def _is_bare_secret(match: re.Match[str]) -> bool:
-    """After "=" any literal counts; after ":" or は a value needs a digit or a mark, or it is only a word."""
-    word, sign, value, after = match["word"], match["sign"], match["value"], (match.string, match.end())
-    if sign == "=" or _NOT_A_SECRET.fullmatch(value):
-        return not _NOT_A_SECRET.fullmatch(value)
-    if _TALKED_ABOUT.match(*after) or (value.isdecimal() and _TOKEN.search(word)):
-        return False
-    if sign in _FOLLOWS and not _FOLLOWS[sign].match(*after):
-        return False
-    answers = word.startswith("パス") and sign in "はが" and _ANSWERS.match(*after)
-    return bool(answers or _OPAQUE.search(value.rstrip(".:!?")))
-
 
 # --- addresses of machines and mail ----------------------------------------------------------------------------
 
@@ -152,7 +80,8 @@ _MY_NUMBER = compiled(
 _PHONE = compiled(
     r"""
     (?<![\w.+])(?<!\d[-ー]) (?:
-        \(?(?P<trunk>0\d{1,4})(?:\)[-ー ]?|[-ー ]\(|[-ー .(])(?P<middle>\d{1,4})(?:\)[-ー ]?|[-ー .)])(?P<end>\d{3,4})
+        (?:\((?=0\d{1,4}\)))?(?P<trunk>0\d{1,4})(?:\)[-ー ]?|[-ー ]\(|[-ー .(])
+          (?P<middle>\d{1,4})(?:\)[-ー ]?|[-ー .)])(?P<end>\d{3,4})
       | (?:\(?\+81\)?|(?:00|010-?|(?=81-[5-9]0-))81(?=[-ー ]))
         [-ー ]?(?:\(0\)|0)?[-ー ]?(?P<abroad>\(?[1-9]\d{0,3}\)?[-ー ]?\d{1,4}[-ー ]?\d{3,4})
       | (?P<mobile>0[5-9]0(?:[ ]?[-ー〜~・./][ ]?|[ ])\d{4}(?:[ ]?[-ー〜~・./][ ]?|[ ])?\d{4})
@@ -230,7 +159,8 @@ _COUNTED = (
 _WEAK_LOT = rf"[一-龠々ァ-ヶーの]{{0,16}}?\s?\d{{1,5}}[-ーの]\d{{1,5}}(?![-ーの\d])(?:号|番)?{_COUNTED}"
 _WARD = r"[一-龠々]{2,6}?市[一-龠々]{1,4}?区"
 _WARD_LOT = rf"[一-龠々ァ-ヶー]{{2,16}}?\d{{1,5}}[-ー]\d{{1,5}}(?![-ー\d])(?:号|番)?{_COUNTED}(?![A-Za-z一-龠ァ-ヶ])"
-_HOUSE = r"(?:ビル|マンション|アパート|ハイツ|コーポ|メゾン|荘|タワー|棟)[A-Za-z]?\s?(?:\d{1,4}(?:号室?|階|F)?)?"
+_KINDS_OF_HOUSE = "(?:ビル|マンション|アパート|ハイツ|コーポ|メゾン|ハウス|レジデンス|パレス|荘|寮|団地|タワー|棟)"
+_HOUSE = rf"{_KINDS_OF_HOUSE}(?:[^\s、。,()（）「」]{{0,10}}?\s?\d{{1,4}}(?:号室?|階|F)|[A-Za-z]?\s?(?:\d{{1,4}})?)"
 _ROOM = rf"(?:[\s、]?[^\s、。,()（）「」]{{0,20}}?(?:\d{{1,4}}号室?|\d{{1,3}}階|{_HOUSE}))?"
 _NUMBERS = rf"(?:{_LOT}|\d{{1,5}}(?:番地?|号)?(?:[-ーの]\d{{1,4}}){{0,3}}(?!\d)(?![年月円人個件回%]))"
 _LABELLED = (
@@ -265,6 +195,7 @@ KINDS = (
 )
 _FOUR_DIGITS = re.compile(r"\d[-ー() .・]{0,2}\d[-ー() .・]{0,2}\d[-ー() .・]{0,2}\d")
 _ANYTHING = re.compile("")
+_PLACEHOLDER = re.compile("〔[^〔〕]{2,8}〕")
 
 
 class Table(NamedTuple):
@@ -280,7 +211,7 @@ def kinds(names: Iterable[str], public_phones: tuple[str, ...] = (), internal: t
     wanted = frozenset(names)
     rows = (
         *(Kind("internal", "〔社内番号〕", _ANYTHING, re.compile(pattern), _is_something) for pattern in internal),
-        Kind("secret", "〔秘密情報〕", re.compile("[!-~]{3}|[はがを:=]\\s*[「『]"), _SECRET, _is_secret),
+        *credentials.table(),
         Kind("email", "〔メール〕", re.compile(r"[@★☆◎●]|[(\[](?:at?|アット)|アットマーク"), _MAIL),
         Kind("ip", "〔IPアドレス〕", re.compile(r"\d\.\d|:[0-9A-Fa-f]{0,4}:"), _IP, _is_ip),
         Kind("card", "〔カード番号〕", _FOUR_DIGITS, _CARD, _is_card),
@@ -333,11 +264,17 @@ def remove(text: str, table: Table, who: Persons | None = None) -> tuple[str, di
 
 
 def _without(kind: Kind, text: str, form: str, found: dict[str, int]) -> tuple[str, str]:
-    while spans := list(kind.spans(form)):
+    while spans := [span for span in kind.spans(form) if _is_new(form, *span)]:
         placeholders = [kind.placeholder] * len(spans)
         text, form = _splice(text, spans, placeholders), _splice(form, spans, placeholders)
         found[kind.name] = found.get(kind.name, 0) + len(spans)
     return text, form
+
+
+def _is_new(form: str, start: int, end: int) -> bool:
+    """Something that is not a placeholder already, so that every turn of the loop takes something away."""
+    inside = form.rfind("〔", 0, start + 1) > form.rfind("〕", 0, start)
+    return not inside and _PLACEHOLDER.sub("", form[start:end]) != ""
 
 
 def _without_names(text: str, form: str, found: dict[str, int], who: Persons | None) -> tuple[str, str]:

@@ -57,6 +57,11 @@ def test_what_only_looks_like_it_stays(text: str) -> None:
     assert pii.remove(text, ALL) == (text, {})
 
 
+@pytest.mark.parametrize("pattern", ["社内番号", r"\S+", ".", "〔.*〕"])
+def test_a_pattern_that_matches_a_placeholder_comes_to_an_end(pattern: str) -> None:
+    assert pii.remove("社内 EMP-1", pii.kinds(("internal",), (), (pattern,)))[0].count("〔〔") == 0
+
+
 def test_a_licence_is_not_a_my_number() -> None:
     assert pii.remove("免許証番号621498320257", ALL)[1] == {"driving_licence": 1}
     assert pii.remove("個人番号621498320257", ALL)[1] == {"my_number": 1}
