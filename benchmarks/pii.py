@@ -1,4 +1,4 @@
-"""How many records a second lose their personal data on one core: every kind, every kind but names, and the first seven.
+"""How many records a second lose their personal data on one core: with every kind, without names, with the first seven.
 
 python benchmarks/pii.py --records 20000 --rounds 3
 """
