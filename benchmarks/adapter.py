@@ -36,6 +36,7 @@ def job_of(options: argparse.Namespace, work: Path) -> Any:
     names = ("base_model", "so8t_model", "thinking_sft", "chat_format")
     values: dict[str, Any] = dict(load(ROOT, options.profile).rows["adapter"].values)
     train = {**values["train"], "steps": options.steps, "threads": options.threads, "lanes": options.lanes}
+    train["micro_batch"] = min(train["micro_batch"], train["batch"] // options.lanes)
     spec = adapter.Spec.model_validate({**values, "train": train})
     return adapter._job(Inputs({name: folder / name for name in names}, scratch=work), spec)
 
