@@ -8,7 +8,8 @@ A page is followed from top to bottom in a project of its own.  What a fenced bl
     yaml, python, jsonl  a file, written under that name
     json                 records, or the whole, of the file of that name
     (nothing)            files and folders that are there now, one a line
-    sh setup, sh test    the two commands of the README, which .ci/run executes; bat is their spelling on Windows
+    sh setup, sh test    the two commands of the README, which .ci/run executes; bat is their spelling on Windows,
+                         and sh uv that of those who have uv
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from tests.whole.test_spec_table import leaves
 SETUP = (
     'python -m venv .venv && .venv/bin/python -m pip install -q -c constraints.txt -e ".[all,dev]" && .venv/bin/doit'
 )
+UV = SETUP.replace("python -m venv", "uv venv").replace(".venv/bin/python -m pip", "uv pip")
 TEST = ".ci/browser && .venv/bin/python -m pytest"
 FOLLOWED = [  # README.md begins with nothing built
     "README.ja.md",
@@ -118,7 +120,9 @@ class Reader:
                 for line in block.text.splitlines():
                     assert (self.project / line.split()[0]).exists(), f"{where}: {line}"
             else:
-                assert block.kind in ("sh setup", "sh test", "bat"), f"{where}: what is a block of {block.kind}?"
+                assert block.kind in ("sh setup", "sh test", "sh uv", "bat"), (
+                    f"{where}: what is a block of {block.kind}?"
+                )
 
     def _run(self, line: str, where: str) -> str:
         found = re.fullmatch(r"(doit.*?)(?:\s+# exit code (\d))?", line)
@@ -218,6 +222,7 @@ def test_there_are_two_commands_each_alone_in_its_block(page: str) -> None:
 
     assert [block.text for block in found if block.kind == "sh setup"] == [SETUP]
     assert [block.text for block in found if block.kind == "sh test"] == [TEST]
+    assert [block.text for block in found if block.kind == "sh uv"] == [UV]
 
 
 def test_every_benchmark_is_described_with_options_that_it_has() -> None:
