@@ -34,6 +34,7 @@ from so8t.engine.process import explain
 from so8t.engine.status import Session
 from so8t.engine.why import compare
 from so8t.errors import StageError, UserError
+from so8t.store.locks import held
 
 
 def main() -> int:
@@ -60,12 +61,13 @@ def main() -> int:
 
 @contextmanager
 def _room(order: Order) -> Iterator[Path]:
-    """The key's folder on this node; it goes when its result is in the store."""
+    """The key's folder on this node, for one job at a time; it goes when its result is in the store."""
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     room = Path(cache, "so8t", "nodes", order.wanted.key[:32])
-    room.mkdir(parents=True, exist_ok=True)
-    yield room
-    shutil.rmtree(room, ignore_errors=True)
+    with held(room, f"{order.stage}: waiting for an earlier job of it on this node"):
+        room.mkdir(parents=True, exist_ok=True)
+        yield room
+        shutil.rmtree(room, ignore_errors=True)
 
 
 def _fill(project: Path, order: Order, machine: str) -> str:
@@ -121,8 +123,8 @@ def _check_key(plan: Plan, order: Order, machine: str) -> None:
 
 def _alone(target: Target, build: Build, anew: bool) -> str:
     """No other node builds this key meanwhile; what is in its place is in the store, too."""
-    with fenced(target, anew) as held:
-        return bring(held, build, anew)
+    with fenced(target, anew) as ours:
+        return bring(ours, build, anew)
 
 
 if __name__ == "__main__":
