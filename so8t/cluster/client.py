@@ -81,7 +81,7 @@ class Client:
         """All that it said; None where that cannot be had, as of a node that is gone."""
         try:
             return str(self._call("get_job_logs", id) or "")
-        except StageError:
+        except Unreachable:
             return None
 
     def submit(self, id: str, command: str, folder: Path, environment: Mapping[str, str], asks: Mapping[str, Any],
@@ -103,11 +103,14 @@ class Client:
         try:
             return getattr(self._ray, method)(*args, **values)
         except RuntimeError as error:
-            code = _CODE.search(str(error))
-            if code and code[1] == "404":
+            found = _CODE.search(str(error))
+            code = found[1] if found else ""
+            if code == "404":
                 return None
             if "already exists" in str(error):
                 raise Taken from None
+            if code.startswith("5") and method != "submit_job":  # a head that starts, or a node that is gone
+                raise Unreachable(f"status {code}") from error
             raise StageError(f"cluster: {self.place.url}: {_first(error)}") from error
 
 
@@ -115,6 +118,7 @@ def _client(url: str, token: str) -> Any:
     """Ray's client, which waits for ever by itself, and asks proxies."""
     try:
         import requests
+        from ray.exceptions import AuthenticationError
         from ray.job_submission import JobSubmissionClient
     except ImportError as error:
         raise MissingExtra("ray", "ray", "a stage on a cluster") from error
@@ -127,6 +131,8 @@ def _client(url: str, token: str) -> Any:
                 return super()._do_request(method, endpoint, timeout=_WAIT, proxies=_STRAIGHT, **values)
             except requests.exceptions.RequestException as error:
                 raise Unreachable(_cause(error)) from error
+            except AuthenticationError as error:
+                raise StageError(f"cluster: {url} does not take the token: {WHERE}") from error
 
         def _check_connection_and_version(self, *args: Any, **values: Any) -> None:
             """`check` asks once for all."""

@@ -72,10 +72,7 @@ class Following:
 
     def _read_log(self, last: bool) -> None:
         """Whole lines as they come; at the end whatever is there."""
-        try:
-            log = self.client.log(self.id)
-        except Unreachable:
-            return
+        log = self.client.log(self.id)
         self._log_due = self.clock() + len(log or "") / _LOG_RATE
         if not log or len(log) < len(self.log):
             return

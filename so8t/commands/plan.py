@@ -51,7 +51,11 @@ class ShowPlan(TaskCommand):
 def on_a_card(session: Session, stages: list[Ahead], given: float) -> tuple[list[str], list[str]]:
     """What training takes on a CUDA device, where one is meant, and why it cannot."""
     row = session.plan.rows.get("adapter")
-    if row is None or not any(each.stage == "adapter" and each.how == "built" for each in stages):
+    if (
+        row is None
+        or not session.plan.runs_here("adapter")
+        or not any(each.stage == "adapter" and each.how == "built" for each in stages)
+    ):
         return [], []
     device = row.values["train"]["device"]
     card = given * vram.GIB or (cuda.memory(int(device.partition(":")[2] or 0)) if device != "cpu" else None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ def _at_most(session: Session, names: Sequence[str], told: Past) -> list[Ahead]:
     """Every stage that is not current as if it were built."""
     disk, needed, rows = dict(_disk(session, names)), memory_of(session, names), session.plan.rows
     stale = [name for name in names if not rows[name].outside and not session.is_current(name)]
-    return [_built(name, disk, needed, told) for name in stale]
+    return [_here(session.plan, _built(name, disk, needed, told)) for name in stale]
 
 
 def _is_long(stages: Sequence[Ahead], plan: Plan) -> bool:
@@ -66,7 +67,8 @@ def past(session: Session) -> Past:
 def look(session: Session, names: Sequence[str], told: Past, store: Store) -> list[Ahead]:
     """In the order of the graph, so that a stage below one that is restored may be so, too."""
     ahead, disk, needed = Session(session.plan), dict(_disk(session, names)), memory_of(session, names)
-    return [_stage(ahead, name, store) or _built(name, disk, needed, told) for name in names]
+    found = (_stage(ahead, name, store) or _built(name, disk, needed, told) for name in names)
+    return [_here(session.plan, each) for each in found]
 
 
 def base(session: Session) -> Base | None:
@@ -89,6 +91,11 @@ def memory_of(session: Session, names: Sequence[str]) -> dict[str, tuple[float, 
         advice = memory.advice(shape, run, steps, there_is) or "take a smaller base, or a machine with more memory"
         needed["adapter"] = needed["adapter"][0], advice
     return {name: found for name, found in needed.items() if name in names}
+
+
+def _here(plan: Plan, each: Ahead) -> Ahead:
+    """Without the memory of a stage that a node of a cluster builds: that is asked of the node."""
+    return each if plan.runs_here(each.stage) else replace(each, memory=None, advice=None)
 
 
 def _built(name: str, disk: Mapping[str, float], needed: Mapping[str, tuple[float, str]], told: Past) -> Ahead:

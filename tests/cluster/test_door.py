@@ -12,7 +12,7 @@ import pytest
 
 from so8t.cluster import client
 from so8t.cluster.address import Place
-from so8t.cluster.client import Client
+from so8t.cluster.client import Client, Unreachable
 from so8t.errors import StageError
 from tests.house import House
 
@@ -74,6 +74,25 @@ def test_what_is_not_ray_is_told(answering: int) -> None:
 @pytest.mark.parametrize("answering", [(401, 200)], indirect=True)
 def test_a_head_that_wants_a_token_and_takes_ours_can_be_used(answering: int) -> None:
     Client(Place("http", "127.0.0.1", answering), "the token").check()
+
+
+@pytest.mark.parametrize(
+    ("answering", "found"),
+    [
+        ((401, 503), "Unreachable: status 503"),  # a head that starts, or a node that is gone
+        ((401, 404), "None"),
+        ((401, 401), "StageError: cluster: {} does not take the token: " + client.WHERE),
+    ],
+    indirect=["answering"],
+)
+def test_what_is_known_of_a_job(answering: int, found: str) -> None:
+    place = Place("http", "127.0.0.1", answering)
+    try:
+        said = str(Client(place, "the token").job("j-1"))
+    except (Unreachable, StageError) as error:
+        said = f"{type(error).__name__}: {error}"
+
+    assert said == found.format(place.url)
 
 
 def test_a_head_that_does_not_answer_is_told() -> None:

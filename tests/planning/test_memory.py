@@ -121,3 +121,5 @@ def test_a_run_is_stopped_before_its_first_stage(tmp_path: Path, monkeypatch: py
             "take a smaller base, or a machine with more memory"
         ],
     )
+    away = {"adapter": {"where": "cluster"}}  # whose memory is the node's
+    assert ahead.foresee(Session(replace(session.plan, run=away)), ["so8t_model", "adapter", "gguf"]) == ([], [])
