@@ -6,7 +6,7 @@ import shlex
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,12 @@ from so8t.cluster.attempts import Again, Done, Failed, Submit
 from so8t.cluster.client import Client, Taken, Unreachable
 from so8t.cluster.follow import Following
 from so8t.cluster.order import Order
-from so8t.engine.ensure import Made
+from so8t.engine.made import Made
 from so8t.engine.plan import Plan, Row
 from so8t.engine.status import Session
 from so8t.errors import StageError
 from so8t.spec import profile as profiles
-from so8t.store import said
+from so8t.store import makers, said
 from so8t.store.fingerprint import Fingerprint
 from so8t.store.manifest import File, Manifest
 from so8t.store.mirror import Mirror
@@ -31,6 +31,9 @@ _GRACE = 5.0  # seconds in which a second Ctrl-C stops the job
 _CTRL_C = 130  # doit's exit code
 # what a stage's process has here, too: so8t.engine.births says why
 _ENVIRONMENT = {"PYTHONHASHSEED": "0", "GOMP_SPINCOUNT": "3000"}
+
+
+_NOBODY = Made("the cluster", None)
 
 
 class Broken(Exception):
@@ -46,7 +49,7 @@ class Remote:
     wanted: Fingerprint
     client: Client
     anew: bool = False
-    made: Made = field(default_factory=lambda: Made("the cluster", None))
+    made: Made = _NOBODY
 
     def __call__(self, out: Path) -> Mapping[str, File]:
         plan = self.session.plan
@@ -100,6 +103,8 @@ class Remote:
             if isinstance(ended, Done) or (isinstance(ended, Again) and manifest and not self.anew):
                 if manifest is None:
                     raise StageError(f"{self.row.name}: its job ended well, and the store has no result of it")
+                if self.made == _NOBODY:  # its last word was lost with its log
+                    self.made = Made(makers.read(mirror, self.wanted.key) or _NOBODY.machine, None)
                 return manifest
             if isinstance(ended, Failed):
                 raise (StageError if ended.is_mistake else Broken)(ended.message)

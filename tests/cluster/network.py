@@ -193,6 +193,8 @@ class Cluster:
         """A node on one of the two machines."""
         address = {"a": HEAD, "b": OTHER}[which]
         words = [f"--address={HEAD}:6379", f"--node-ip-address={address}"]
+        if which == "a":  # beside the head, whose agent has the usual port
+            words.append("--dashboard-agent-listen-port=52366")
         self._until_up(lambda: self._ray(which, *words, name=name), name)
 
     def _is_up(self, name: str) -> bool:
@@ -204,12 +206,13 @@ class Cluster:
         return path.read_text("utf-8", "replace") if path.exists() else ""
 
     def kill_head(self) -> None:
-        """The head with all that it started, and nothing else beside it."""
+        """All that runs beside the store and doit on the head's machine."""
         assert self.head
-        head = psutil.Process(self.head.pid)
-        for process in [head, *head.children(recursive=True)]:
+        for pid in self.network.pids("a"):
             with contextlib.suppress(psutil.NoSuchProcess):
-                process.kill()
+                process = psutil.Process(pid)
+                if not {"moto.server", "doit", "so8t.engine.nursery", "so8t.engine.process"} & set(process.cmdline()):
+                    process.kill()
         self.head.wait(timeout=30)
 
     @staticmethod
