@@ -264,22 +264,3 @@ def test_behind_a_pulled_cable_nobody_goes_on_building(there: There, cluster: Cl
     assert doing.process.returncode == 0, doing.said
     assert "doubled: on node-c\n" in doing.said
     assert manifests(there) == undisturbed(there, tmp_path / "alone")
-
-
-def test_a_head_that_is_started_anew_takes_what_the_orphan_made(there: There, cluster: Cluster, tmp_path: Path) -> None:
-    cluster.network.empty("b")
-    cluster.start_node()
-    before = there.noted().count("doubled")
-    there.hold("doubled")
-    with Story(there, tmp_path) as doing:
-        there.wait_for("doubled")
-        cluster.kill_head()
-        doing.wait("does not answer")
-        cluster.start_head()
-        cluster.start_node()
-        doing.wait("its head was started anew; trying again")
-        there.release("doubled")
-
-    assert doing.process.returncode == 0, doing.said
-    assert there.noted().count("doubled") == before + 1
-    assert manifests(there) == undisturbed(there, tmp_path / "alone")
