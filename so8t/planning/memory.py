@@ -17,7 +17,8 @@ from so8t.planning.vram import Training
 
 ERROR = 0.2  # by how much all this may be wrong
 PYTHON = 350.0 * MIB  # the interpreter with torch and transformers
-PEFT = 30.0 * MIB  # with what trains
+PEFT = 30.0 * MIB  # beside that
+TRAINER = 130.0 * MIB  # with accelerate and bitsandbytes
 STREAMS = 80.0 * MIB  # buffers through which weights are read and written
 KERNELS = 1024 * 1.0 * MIB  # oneDNN keeps so many products of bfloat16, each with code for its own shape
 PER_STEP = 24  # products of one step, each with a shape that the step before did not have
@@ -73,7 +74,7 @@ def training(values: Mapping[str, Mapping[str, Any]], base: Base) -> Training:
 
 def adapter(base: Base, run: Training, steps: int | None) -> float:
     found = vram.parts(base, run)
-    fixed = PYTHON + PEFT + sum(found[name] for name in ("base", "LoRA and gates", "gradients", "moments"))
+    fixed = PYTHON + TRAINER + sum(found[name] for name in ("base", "LoRA and gates", "gradients", "moments"))
     kernels = 0.0
     if run.precision != "float32" or run.matmul != "highest":
         kernels = KERNELS if steps is None else min(KERNELS, steps * PER_STEP * MIB)
