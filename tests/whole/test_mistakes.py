@@ -377,7 +377,7 @@ def test_a_base_that_neither_the_disk_nor_the_card_holds_is_not_begun(refused: d
     disk += "stages that are no longer read\n"
     memory = [
         ("so8t_model", "2,256", "take a smaller base, or a machine with more memory"),
-        ("adapter", "4,111", "take a smaller base, or a machine with more memory"),
+        ("adapter", "4,112", "take a smaller base, or a machine with more memory"),
         ("adapter_scores", "2,600", "set a smaller batch, or precision: bfloat16, in adapter_scores.yaml"),
         ("merged_model", "113", "set fewer parity.conversations or parity.tokens in merged_model.yaml"),
         ("baked_model", "113", "set fewer parity.conversations or parity.tokens in baked_model.yaml"),
