@@ -117,6 +117,7 @@ class Cluster:
         self.network = Network()
         self.temporary = Path("/tmp", f"so8t-ray-{secrets.token_hex(4)}")  # a socket's path has 107 letters at most
         self._started: list[subprocess.Popen[bytes]] = []
+        self._port = 6378
         self.head: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -169,6 +170,7 @@ class Cluster:
         return started
 
     def start_head(self) -> None:
+        self._port += 1  # Ray finds nodes of a head before it by their command lines, in whatever namespace
         self.head = self._until_up(self._start_head, "a")
         url = f"http://{HEAD}:{PORT}/api/jobs/"
         self.wait(lambda: "answers" in self.run("a", _ANSWERS, url, self.token), "the dashboard", 180)
@@ -185,14 +187,14 @@ class Cluster:
 
     def _start_head(self) -> subprocess.Popen[bytes]:
         return self._ray(
-            "a", "--head", f"--node-ip-address={HEAD}", "--port=6379", f"--dashboard-host={HEAD}",
+            "a", "--head", f"--node-ip-address={HEAD}", f"--port={self._port}", f"--dashboard-host={HEAD}",
             f"--temp-dir={self.temporary}", "--disable-usage-stats", "--include-dashboard=true",
         )  # fmt: skip
 
     def start_node(self, which: str = "b", name: str = "b") -> None:
         """A node on one of the two machines."""
         address = {"a": HEAD, "b": OTHER}[which]
-        words = [f"--address={HEAD}:6379", f"--node-ip-address={address}"]
+        words = [f"--address={HEAD}:{self._port}", f"--node-ip-address={address}"]
         if which == "a":  # beside the head, whose agent has the usual port
             words.append("--dashboard-agent-listen-port=52366")
         self._until_up(lambda: self._ray(which, *words, name=name), name)

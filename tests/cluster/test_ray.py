@@ -248,6 +248,23 @@ def test_a_lost_node_is_followed_by_another(there: There, cluster: Cluster, tmp_
     assert manifests(there) == undisturbed(there, tmp_path / "alone")
 
 
+def test_a_head_that_is_started_anew_takes_what_the_orphan_made(there: There, cluster: Cluster, tmp_path: Path) -> None:
+    before = there.noted().count("doubled")
+    there.hold("doubled")
+    with Story(there, tmp_path) as doing:
+        there.wait_for("doubled")
+        cluster.kill_head()
+        doing.wait("does not answer")
+        cluster.start_head()
+        cluster.start_node()
+        doing.wait("its head was started anew; trying again")
+        there.release("doubled")
+
+    assert doing.process.returncode == 0, doing.said
+    assert there.noted().count("doubled") == before + 1
+    assert manifests(there) == undisturbed(there, tmp_path / "alone")
+
+
 def test_behind_a_pulled_cable_nobody_goes_on_building(there: There, cluster: Cluster, tmp_path: Path) -> None:
     """Ray calls the job failed while it still runs: its lease ends it before another builds."""
     before = there.noted().count("doubled")
