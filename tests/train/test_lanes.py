@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import pickle
 import signal
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,6 +23,8 @@ from so8t.models.lanes import Lanes
 from so8t.train import run
 from so8t.train.job import Job
 from so8t.train.settings import Gates, Lora, Pet, Train
+from so8t.train.trainer import WEIGHTS
+from tests.conftest import ROOT
 from tests.train.conftest import Place
 from tests.train.equipped import equip
 from tests.train.test_resume import _signal_when
@@ -80,6 +85,27 @@ def test_one_two_and_four_processes_leave_the_same_bytes(wide: Place, tmp_path: 
 
     assert found[1] == found[2] == found[4]
     assert trained(changed(job, lanes=2, processes=2), tmp_path / "two lanes") != found[1]
+
+
+@pytest.mark.soak
+def test_plain_data_parallel_training_differs_with_the_processes_so_equal_lanes_say_something(
+    wide: Place, tmp_path: Path
+) -> None:
+    job = changed(wide.job(lora=Lora(r=4, alpha=8)), **HARD)  # without dropout, whose dice differ anyway
+
+    found = {count: plainly_parallel(job, tmp_path / str(count), count)[WEIGHTS] for count in (1, 2, 4)}
+
+    assert len(set(found.values())) == 3
+    assert found[1] == trained(job, tmp_path / "alone")[WEIGHTS]
+
+
+def plainly_parallel(job: Job, out: Path, count: int) -> dict[str, bytes]:
+    out.mkdir()
+    (out / "job").write_bytes(pickle.dumps(job))
+    argv = [sys.executable, "-m", "tests.train.plain", str(out / "job"), str(out)]
+    running = [subprocess.Popen([*argv, str(rank), str(count)], cwd=ROOT) for rank in range(count)]
+    assert [process.wait(timeout=300) for process in running] == [0] * count
+    return contents(out / "0")
 
 
 @pytest.mark.parametrize(("device", "processes"), [("cuda", 1), ("cpu", 2)])
