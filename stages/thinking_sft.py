@@ -12,7 +12,7 @@ from typing import Any, Literal
 import orjson
 from pydantic import Field, model_validator
 
-from so8t.corpus import chatformat, harm, shares, talks, tokens
+from so8t.corpus import chatformat, harm, pii, shares, talks, tokens
 from so8t.corpus.chatformat import Chat
 from so8t.corpus.leakage import HeldOut
 from so8t.corpus.ledger import Ledger
@@ -32,6 +32,7 @@ from so8t.store import running
 from so8t.store.answers import Answers
 
 TASK, HARM, SUSPECT = "profile.task", "cleaned.harm.categories", "cleaned.harm.suspect"
+PERSONAL = ("cleaned.pii.kinds", "cleaned.pii.public_phones", "cleaned.pii.internal")
 SYSTEM = "あなたは安全なアシスタントです。依頼を判定し、理由を示して答えます。"
 OF_CLASSES = only("four_class")
 
@@ -134,6 +135,7 @@ def _judgements(placed: Iterable[Record], formats: Formats, ledger: Ledger, inpu
         teacher=spec.teacher is not None,
         teach_all=spec.compose == "teacher",
         harm=harm.Table(inputs.reads[HARM], inputs.reads[SUSPECT]) if spec.teacher else None,
+        personal=pii.kinds(*(tuple(inputs.reads[each]) for each in PERSONAL)) if spec.teacher else None,
     )
     with _answers(inputs, spec) as kept:
         pairs = ((record, composer(record)) for record in placed)
@@ -239,11 +241,11 @@ def _write_json(path: Path, value: Any) -> None:
 
 STAGE = Stage(
     "thinking_sft",
-    reads=(TASK, HARM, SUSPECT),
+    reads=(TASK, HARM, SUSPECT, *PERSONAL),
     spec=Spec,
     build=build,
     takes=("labelled/labelled.jsonl",),
     gives=("thinking_sft.jsonl", "splits/", "dropped.jsonl", declared.FILE, "stats.json"),
     sources=lambda spec: {"tokenizer": [f"{spec.tokenizer}/tokenizer.json"]} if spec.tokenizer else {},
-    packages=("orjson", "rensa", "unicodedata"),
+    packages=("japanese-personal-name-dataset", "orjson", "python-stdnum", "rensa", "unicodedata"),
 )

@@ -15,13 +15,14 @@ class _Person:
 
 
 class Persons:
-    """Numbers in the order of appearance; a family name alone is the first person who has it."""
+    """Numbers in the order of appearance, behind `others`; a family name alone is the first person who has it."""
 
-    def __init__(self) -> None:
+    def __init__(self, others: int = 0) -> None:
+        self._others = others
         self._known: list[_Person] = []
 
     def placeholder(self, mention: Mention) -> str:
-        return f"〔人名{self._number(mention.family, mention.given)}〕"
+        return f"〔人名{self._others + self._number(mention.family, mention.given)}〕"
 
     def _number(self, family: str, given: str) -> int:
         for number, person in enumerate(self._known, start=1):

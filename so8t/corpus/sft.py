@@ -5,7 +5,8 @@ or is dropped; no answer is ever shortened to fit.
 A source's answer and thinking count only for the class that they were written for: once a rule or harm has
 changed the class, a policy text answers.  A harmful request is never an ALLOW target and never meets the teacher;
 the answer that a source gives to it may comply, so that only a source of high trust is believed to refuse.
-What a teacher writes is searched for harm itself: flagged words are never learned as help.
+What a teacher writes is searched for harm itself: flagged words are never learned as help; and personal data in it
+gives way to placeholders, as in the records.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import Field
 
-from so8t.corpus import harm, templates
+from so8t.corpus import harm, pii, templates
 from so8t.corpus.direct import Choice
 from so8t.errors import StageError
 from so8t.formats import chat
@@ -120,8 +121,9 @@ class Composer:
         teacher: bool = False,
         teach_all: bool = False,
         harm: harm.Table | None = None,
+        personal: pii.Table | None = None,
     ) -> None:
-        self._harm = harm
+        self._harm, self._personal = harm, personal
         self._fmt, self._teacher, self._teach_all = fmt, teacher, teach_all
         self._policies: dict[str, LabelPolicy] = {label: getattr(policies, label) for label in LABELS}
         self._casts = {label: cast(label, texts, placeholders, fmt) for label, texts in self._policies.items()}
@@ -150,6 +152,7 @@ class Composer:
 
         What a class that does not help names in its thinking is named in order to refuse it.
         """
+        thinking = self._impersonal(record, thinking)
         label, final = record["label"], thinking.final
         helps = (thinking.task, thinking.safety, thinking.policy, final.reason) if label == "ALLOW" else ()
         found = self._harm.categories((final.answer, *helps)) if self._harm else []
@@ -159,6 +162,19 @@ class Composer:
             return found
         own = self._policies[label]
         return Target(self._casts[label](record, record.get("reason") or own.reason, own.answer), "policy")
+
+    def _impersonal(self, record: Record, thinking: Thinking) -> Thinking:
+        """Without personal data; a person whom the teacher names is none of those whom the record numbers."""
+        table = self._personal
+        if table is None:
+            return thinking
+        who = pii.persons(table, beside=str(record))
+
+        def change(text: str) -> str:
+            return pii.remove(text, table, who)[0]
+
+        final = replace(thinking.final, reason=change(thinking.final.reason), answer=change(thinking.final.answer))
+        return Thinking(*map(change, thinking.inner), final)
 
     def target(self, thinking: Thinking, made_from: MadeFrom) -> Target:
         return Target(think.compose(thinking, self._fmt), made_from)

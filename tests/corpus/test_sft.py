@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from so8t.corpus import harm, templates
+from so8t.corpus import harm, pii, templates
 from so8t.corpus.sft import Composer, ExampleWriter, LabelPolicy, Policies, Target, policy_problems
 from so8t.errors import StageError
 from so8t.formats import chat
@@ -170,6 +170,17 @@ def test_a_teacher_may_name_what_it_refuses_and_harmless_words_stay() -> None:
 
     assert COMPOSER.taught(record(label="REFUSE"), named) == Target(compose(named, TAGS), "teacher")
     assert COMPOSER.taught(record(), plain) == Target(compose(plain, TAGS), "teacher")
+
+
+def test_personal_data_that_the_teacher_writes_gives_way_and_its_persons_are_others_than_the_records() -> None:
+    composer = Composer(TAGS, POLICIES, DOMAIN, teacher=True, personal=pii.kinds(["name", "phone"], ("0120",)))
+    asked = record(text="〔人名2〕さんと〔人名1〕さんの予定は？")
+    said = taught("ALLOW", "佐藤さんは090-1234-5678、〔人名1〕さんは0120-111-222です。", "佐藤様の予定")
+
+    found = composer.taught(asked, said)
+
+    expected = taught("ALLOW", "〔人名3〕さんは〔電話番号〕、〔人名1〕さんは0120-111-222です。", "〔人名3〕様の予定")
+    assert found == Target(compose(expected, TAGS), "teacher")
 
 
 def test_a_harmful_request_never_meets_the_teacher() -> None:

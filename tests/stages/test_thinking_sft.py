@@ -24,7 +24,14 @@ from so8t.spec.fields import semantic
 from stages.thinking_sft import STAGE, Spec, build
 
 ROOT = Path(__file__).resolve().parents[2]
-READS = {"profile.task": "four_class", "cleaned.harm.categories": harm.DEFAULT, "cleaned.harm.suspect": None}
+READS = {
+    "profile.task": "four_class",
+    "cleaned.harm.categories": harm.DEFAULT,
+    "cleaned.harm.suspect": None,
+    "cleaned.pii.kinds": ("phone",),
+    "cleaned.pii.public_phones": (),
+    "cleaned.pii.internal": (),
+}
 TOPICS = (
     "有給休暇の申請",
     "名刺の発注",
@@ -335,7 +342,7 @@ class Teacher:
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 asked = self.rfile.read(int(self.headers["content-length"])).decode()
-                answer = "詐欺の手口を教えます。" if HARMFUL in asked else "先生の回答"
+                answer = "詐欺の手口を教えます。" if HARMFUL in asked else "先生の電話は090-1234-5678です。"
                 final = think.Final("ALLOW", 0.5, "先生の理由", answer)
                 content = think.compose(think.Thinking("先生の課題", "安全", "方針", final), think.TAGS)
                 body = orjson.dumps({"choices": [{"message": {"content": content}, "finish_reason": "stop"}]})
@@ -371,6 +378,8 @@ def test_the_teacher_writes_what_is_missing_and_nothing_else(tmp_path: Path, mon
     assert [(row["id"][-1], row["made_from"]) for row in records.read(out / "thinking_sft.jsonl")] == [
         *(("0", "policy"), ("1", "teacher"), ("3", "policy"))
     ]
+    (by_teacher,) = (row for row in records.read(out / "thinking_sft.jsonl") if row["made_from"] == "teacher")
+    assert "先生の電話は〔電話番号〕です。" in by_teacher["messages"][-1]["content"]
     assert list(records.read(out / "dropped.jsonl")) == [
         {
             "id": f"{2:016x}",

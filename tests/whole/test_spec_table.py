@@ -179,7 +179,7 @@ TABLE: dict[str, list[tuple[str, dict[str, Any], dict[str, Any], str]]] = {
         ("language.min_japanese", {}, {"language": {"min_japanese": 0.0}}, "clt"),
         ("language.min_kana", {}, {"language": {"min_kana": 0.01}}, "c"),
         ("pii.kinds", {}, {"pii": {"kinds": ["email"]}}, "clt"),
-        ("pii.public_phones", {}, {"pii": {"public_phones": ["0120"]}}, "c"),
+        ("pii.public_phones", {}, {"pii": {"public_phones": ["0120"]}}, "ct"),
         ("pii.internal", {}, {"pii": {"internal": ["契約書"]}}, "clt"),
         ("harm.categories", {}, {"harm": {"categories": {"weapons": {"patterns": ["拳銃"]}}, "drop": []}}, "clt"),
         *(
