@@ -173,8 +173,9 @@ class Composer:
         def change(text: str) -> str:
             return pii.remove(text, table, who)[0]
 
+        task, safety, policy = map(change, thinking.inner)
         final = replace(thinking.final, reason=change(thinking.final.reason), answer=change(thinking.final.answer))
-        return Thinking(*map(change, thinking.inner), final)
+        return Thinking(task, safety, policy, final)
 
     def target(self, thinking: Thinking, made_from: MadeFrom) -> Target:
         return Target(think.compose(thinking, self._fmt), made_from)
