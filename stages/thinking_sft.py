@@ -12,7 +12,7 @@ from typing import Any, Literal
 import orjson
 from pydantic import Field, model_validator
 
-from so8t.corpus import chatformat, harm, pii, shares, talks, tokens
+from so8t.corpus import chatformat, harm, shares, talks, tokens
 from so8t.corpus.chatformat import Chat
 from so8t.corpus.leakage import HeldOut
 from so8t.corpus.ledger import Ledger
@@ -127,6 +127,8 @@ def _judgements(placed: Iterable[Record], formats: Formats, ledger: Ledger, inpu
 
     Gives whether direct answers are learned.
     """
+    from so8t.corpus import pii
+
     conversation = ExampleWriter(formats.chat, formats.thinking, formats.system, spec.direct, spec.direct_again)
     composer = Composer(
         formats.thinking,

@@ -14,11 +14,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from pydantic import Field
 
-from so8t.corpus import harm, pii, templates
+from so8t.corpus import harm, templates
 from so8t.corpus.direct import Choice
 from so8t.errors import StageError
 from so8t.formats import chat
@@ -27,6 +27,9 @@ from so8t.formats.chat import ChatFormat
 from so8t.formats.records import LABELS, Record
 from so8t.formats.thinking import Final, Thinking, ThinkingFormat
 from so8t.spec.fields import SpecModel
+
+if TYPE_CHECKING:
+    from so8t.corpus import pii
 
 MadeFrom = Literal["given", "policy", "teacher"]
 OWN_NAMES = ("label", "reason")  # placeholders that every record can fill
@@ -168,6 +171,8 @@ class Composer:
         table = self._personal
         if table is None:
             return thinking
+        from so8t.corpus import pii
+
         who = pii.persons(table, beside=str(record))
 
         def change(text: str) -> str:
