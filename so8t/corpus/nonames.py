@@ -1,4 +1,4 @@
-"""Words that look like names of persons and are none, and persons who are no private matter."""
+"""Words that only look like names of persons, and persons who are not a private matter."""
 
 from __future__ import annotations
 

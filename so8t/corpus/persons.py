@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from so8t.corpus.mentions import Mention
 from so8t.corpus.namelists import lists
+
+_NUMBERED = re.compile("〔人名([0-9]+)〕")
 
 
 @dataclass
@@ -15,10 +18,13 @@ class _Person:
 
 
 class Persons:
-    """Numbers in the order of appearance, behind `others`; a family name alone is the first person who has it."""
+    """Numbers in the order of appearance, behind those in `beside`, which are other people's.
 
-    def __init__(self, others: int = 0) -> None:
-        self._others = others
+    A family name alone is the first person who has it.
+    """
+
+    def __init__(self, beside: str = "") -> None:
+        self._others = max(map(int, _NUMBERED.findall(beside)), default=0)
         self._known: list[_Person] = []
 
     def placeholder(self, mention: Mention) -> str:

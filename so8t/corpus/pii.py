@@ -196,7 +196,6 @@ KINDS = (
 _FOUR_DIGITS = re.compile(r"\d[-ー() .・]{0,2}\d[-ー() .・]{0,2}\d[-ー() .・]{0,2}\d")
 _ANYTHING = re.compile("")
 _PLACEHOLDER = re.compile("〔[^〔〕]{2,8}〕")
-_NUMBERED = re.compile("〔人名([0-9]+)〕")
 
 
 class Table(NamedTuple):
@@ -244,7 +243,7 @@ def persons(table: Table, beside: str = "") -> Persons | None:
     """Nobody yet, to be shared by texts that belong together; who has a number in `beside` is somebody else."""
     from so8t.corpus.persons import Persons
 
-    return Persons(max(map(int, _NUMBERED.findall(beside)), default=0)) if table.names else None
+    return Persons(beside) if table.names else None
 
 
 def remove(text: str, table: Table, who: Persons | None = None) -> tuple[str, dict[str, int]]:

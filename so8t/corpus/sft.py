@@ -167,7 +167,7 @@ class Composer:
         return Target(self._casts[label](record, record.get("reason") or own.reason, own.answer), "policy")
 
     def _impersonal(self, record: Record, thinking: Thinking) -> Thinking:
-        """Without personal data; a person whom the teacher names is none of those whom the record numbers."""
+        """Without personal data; a person whom the teacher names is never one whom the record numbers."""
         table = self._personal
         if table is None:
             return thinking

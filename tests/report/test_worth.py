@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from so8t.report import page, worth
+from tests.conftest import ROOT
 from tests.report.made import documents, facts
 
 
@@ -22,6 +23,13 @@ def test_the_table_is_the_benchmarks() -> None:
         ("few", "gates (free)"),
         ("few", "OFT"),
     ]
+
+
+def test_the_page_of_stages_has_the_same_table() -> None:
+    page_of_stages = (ROOT / "docs" / "stages.md").read_text("utf-8")
+
+    for row in worth.measured().rows:
+        assert f"| {' | '.join(row)} |\n".replace("|  |", "| |") in page_of_stages
 
 
 def test_it_stands_where_gates_are_and_says_that_it_is_of_another_model() -> None:
