@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterator, Sequence
-from functools import lru_cache, partial
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any
 
-from so8t.cluster import address, client
-from so8t.cluster.client import Client
+from so8t.cluster import ray
+from so8t.cluster.jobs import Jobs
 from so8t.cluster.remote import Broken, Remote
 from so8t.engine.building import Ended
 from so8t.engine.ensure import ensure
@@ -23,7 +24,7 @@ def lacking(session: Session, names: Sequence[str]) -> Iterator[str]:
     plan = session.plan
     if any(not plan.runs_here(name) and not session.is_current(name) for name in names):
         try:
-            _client(_address(plan)).check()
+            _jobs(plan).check()
             if plan.store.mirror is not None:
                 plan.store.mirror.fencing()  # refuses a store on which nodes could not agree who builds
         except (UserError, MirrorError) as error:
@@ -34,7 +35,7 @@ def build(plan: Plan, name: str, forced: bool = False) -> Ended:
     """Bring the stage up to date, built by a node if it has to be built."""
     layout = plan.layout
     try:
-        builder = partial(Remote, client=_client(_address(plan)), anew=forced or layout.forgotten(name).exists())
+        builder = partial(Remote, jobs=_jobs(plan), anew=forced or layout.forgotten(name).exists())
         outcome = ensure(layout.project, layout.profile, name, force=forced, builder=builder)
     except UserError as error:
         return Ended(name, message=str(error))
@@ -47,12 +48,12 @@ def build(plan: Plan, name: str, forced: bool = False) -> Ended:
     return Ended(name, outcome.how, outcome.seconds)
 
 
-def _address(plan: Plan) -> str:
+def _jobs(plan: Plan) -> Jobs:
     if plan.cluster is None:
         raise AssertionError("a stage runs on a cluster, and the settings name none")
-    return str(plan.cluster["address"])
+    return _KINDS[plan.cluster["kind"]](plan.cluster)
 
 
-@lru_cache
-def _client(text: str) -> Client:
-    return Client(address.checked(text), client.token())
+_KINDS: Mapping[str, Callable[[Mapping[str, Any]], Jobs]] = {
+    "ray": lambda settings: ray.at(settings["address"]),
+}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from so8t.cluster import attempts
 from so8t.cluster.attempts import Job
-from so8t.cluster.client import Client, Unreachable
+from so8t.cluster.jobs import Jobs, Unreachable
 from so8t.errors import StageError
 
 _PAUSE = 1.0  # seconds between two questions
@@ -19,7 +19,7 @@ _LOG_RATE = 100_000  # bytes of log a second at most: it comes whole each time
 class Following:
     """Of one job."""
 
-    client: Client
+    jobs: Jobs
     stage: str
     id: str
     resources: str
@@ -49,7 +49,7 @@ class Following:
         silent: float | None = None
         while True:
             try:
-                job = self.client.job(self.id)
+                job = self.jobs.job(self.id)
             except Unreachable as error:
                 if silent is None:
                     silent = self.clock()
@@ -72,7 +72,7 @@ class Following:
 
     def _read_log(self, last: bool) -> None:
         """Whole lines as they come; at the end whatever is there."""
-        log = self.client.log(self.id)
+        log = self.jobs.log(self.id)
         self._log_due = self.clock() + len(log or "") / _LOG_RATE
         if not log or len(log) < len(self.log):
             return

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from so8t.cluster import attempts, package
 from so8t.cluster import order as orders
 from so8t.cluster.attempts import Again, Done, Failed, Submit
-from so8t.cluster.client import Client, Taken, Unreachable
 from so8t.cluster.follow import Following
+from so8t.cluster.jobs import Jobs, Parcel, Taken, Unreachable, Wants
 from so8t.cluster.order import Order
 from so8t.engine.made import Made
 from so8t.engine.plan import Plan, Row
@@ -47,7 +45,7 @@ class Remote:
     session: Session
     row: Row
     wanted: Fingerprint
-    client: Client
+    jobs: Jobs
     anew: bool = False
     made: Made = _NOBODY
 
@@ -117,7 +115,7 @@ class Remote:
             id = self._job()
         except Unreachable as error:
             raise StageError(f"{name}: the cluster does not answer ({error}); run doit again") from error
-        following = Following(self.client, name, id, _spelled(self._asks()), self._tell)
+        following = Following(self.jobs, name, id, str(self._wants()), self._tell)
         try:
             job = following.to_the_end()
         except BaseException as left:
@@ -133,34 +131,26 @@ class Remote:
     def _job(self) -> str:
         """The id of the job that makes the result: one that lives, or a new one."""
         while True:
-            step = attempts.choose(self.wanted.key, self.client.jobs())
+            step = attempts.choose(self.wanted.key, self.jobs.of(self.wanted.key))
             if not isinstance(step, Submit):
                 self._tell(f"{self.row.name}: goes on as job {step.id}")
                 return step.id
             try:
-                with package.packed(self._contents(), self._order()) as folder:
-                    self.client.submit(step.id, self._command(), folder, _ENVIRONMENT, self._asks(), self._told())
+                self.jobs.submit(step.id, self._parcel())
             except Taken:
                 continue
             self._tell(f"{self.row.name}: sent to the cluster as job {step.id}")
             return step.id
 
-    def _command(self) -> str:
-        settings = self.session.plan.cluster or {}
-        return shlex.join([settings.get("python") or sys.executable, "-X", "utf8", "-m", "so8t.cluster.node"])
+    def _parcel(self) -> Parcel:
+        plan = self.session.plan
+        python = (plan.cluster or {}).get("python") or sys.executable
+        told = {"so8t": self.row.name, "profile": plan.layout.profile, "key": self.wanted.key}
+        command = [python, "-X", "utf8", "-m", "so8t.cluster.node"]
+        return Parcel(command, self._contents(), self._order(), _ENVIRONMENT, self._wants(), told)
 
-    def _asks(self) -> dict[str, Any]:
-        wants = self.session.plan.run[self.row.name]["resources"]
-        asked = {
-            "entrypoint_num_cpus": wants["CPU"],
-            "entrypoint_num_gpus": wants["GPU"],
-            "entrypoint_memory": wants["memory"],
-            "entrypoint_resources": wants["named"],
-        }
-        return {name: value for name, value in asked.items() if value}
-
-    def _told(self) -> dict[str, str]:
-        return {"so8t": self.row.name, "profile": self.session.plan.layout.profile, "key": self.wanted.key}
+    def _wants(self) -> Wants:
+        return Wants(**self.session.plan.run[self.row.name]["resources"])
 
     def _leave(self, id: str, left: BaseException) -> None:
         """On Ctrl-C the job goes on, unless Ctrl-C comes a second time; on anything else it goes on."""
@@ -172,7 +162,7 @@ class Remote:
             time.sleep(_GRACE)
         except BaseException:
             try:
-                self.client.stop(id)
+                self.jobs.stop(id)
                 self._tell(f"{name}: job {id} is told to stop")
             except Unreachable as error:
                 self._tell(f"{name}: job {id} could not be stopped ({error}); it goes on")
@@ -180,12 +170,3 @@ class Remote:
 
     def _tell(self, text: str) -> None:
         print(text, file=sys.stderr, flush=True)
-
-
-def _spelled(asks: Mapping[str, Any]) -> str:
-    words = {"entrypoint_num_cpus": "CPU: {:g}", "entrypoint_num_gpus": "GPU: {:g}"}
-    found = [words[name].format(value) for name, value in asks.items() if name in words]
-    if memory := asks.get("entrypoint_memory"):
-        found.append(f"memory: {memory / (1 << 30):g} GiB")
-    found += [f"{name}: {value:g}" for name, value in asks.get("entrypoint_resources", {}).items()]
-    return ", ".join(found) or "room"

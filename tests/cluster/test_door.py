@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from so8t.cluster import client
+from so8t.cluster import ray
 from so8t.cluster.address import Place
-from so8t.cluster.client import Client, Unreachable
+from so8t.cluster.jobs import Unreachable
+from so8t.cluster.ray import Client
 from so8t.errors import StageError
 from tests.house import House
 
@@ -81,7 +82,7 @@ def test_a_head_that_wants_a_token_and_takes_ours_can_be_used(answering: int) ->
     [
         ((401, 503), "Unreachable: status 503"),  # a head that starts, or a node that is gone
         ((401, 404), "None"),
-        ((401, 401), "StageError: cluster: {} does not take the token: " + client.WHERE),
+        ((401, 401), "StageError: cluster: {} does not take the token: " + ray.WHERE),
     ],
     indirect=["answering"],
 )
@@ -112,16 +113,16 @@ def test_a_token_is_found_where_ray_looks_for_it(tmp_path: Path, monkeypatch: py
     monkeypatch.setenv("HOME", str(tmp_path))
     named = {"RAY_AUTH_TOKEN_PATH": str(tmp_path / "token")}
 
-    assert client.token({"RAY_AUTH_TOKEN": "itself", **named}) == "itself"
-    assert client.token(named) == "of the file"
+    assert ray.token({"RAY_AUTH_TOKEN": "itself", **named}) == "itself"
+    assert ray.token(named) == "of the file"
     with pytest.raises(StageError) as refused:
-        client.token({})
+        ray.token({})
     assert str(refused.value) == (
         "cluster: there is no token for it: RAY_AUTH_TOKEN holds it, or RAY_AUTH_TOKEN_PATH names its file, or "
         "~/.ray/auth_token has it, as for Ray's own"
     )
     (tmp_path / ".ray" / "auth_token").write_text("of home\n")
-    assert client.token({}) == "of home"
+    assert ray.token({}) == "of home"
 
 
 def test_a_public_address_ends_a_run_before_its_first_stage(house: House) -> None:

@@ -5,28 +5,23 @@ from __future__ import annotations
 import logging
 import os
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
+from so8t.cluster import address, package
 from so8t.cluster.address import Place
 from so8t.cluster.attempts import Job
+from so8t.cluster.jobs import Parcel, Taken, Unreachable, Wants
 from so8t.errors import MissingExtra, StageError
 
 WHERE = "RAY_AUTH_TOKEN holds it, or RAY_AUTH_TOKEN_PATH names its file, or ~/.ray/auth_token has it, as for Ray's own"
 _WAIT = 20.0  # seconds for one answer
 _STRAIGHT = {"http": "", "https": ""}  # the token is for the head alone, whatever proxies the environment names
 _CODE = re.compile(r"status code (\d+)")
-
-
-class Unreachable(Exception):
-    """No answer; the job may go on all the same."""
-
-
-class Taken(Exception):
-    """A job with this id is there already: somebody else was quicker."""
 
 
 def token(environment: Mapping[str, str] = os.environ) -> str:
@@ -69,7 +64,7 @@ class Client:
         if mine.status_code != 200:
             raise StageError(f"cluster.address: {self.place.url} answers with status {mine.status_code}, unlike Ray")
 
-    def jobs(self) -> list[Job]:
+    def of(self, key: str) -> list[Job]:
         return [_job(each) for each in self._call("list_jobs") if each.submission_id]
 
     def job(self, id: str) -> Job | None:
@@ -84,13 +79,13 @@ class Client:
         except Unreachable:
             return None
 
-    def submit(self, id: str, command: str, folder: Path, environment: Mapping[str, str], asks: Mapping[str, Any],
-               told: Mapping[str, str]) -> None:  # fmt: skip
-        """`asks` are resources, `told` is what Ray's own pages show of the job."""
-        settings = {"working_dir": str(folder), "env_vars": dict(environment)}
-        self._call(
-            "submit_job", submission_id=id, entrypoint=command, runtime_env=settings, metadata=dict(told), **asks
-        )
+    def submit(self, id: str, parcel: Parcel) -> None:
+        with package.packed(parcel.files, parcel.order) as folder:
+            settings = {"working_dir": str(folder), "env_vars": dict(parcel.environment)}
+            self._call(
+                "submit_job", submission_id=id, entrypoint=shlex.join(parcel.command), runtime_env=settings,
+                metadata=dict(parcel.told), **_asks(parcel.wants),
+            )  # fmt: skip
 
     def stop(self, id: str) -> None:
         self._call("stop_job", id)
@@ -112,6 +107,22 @@ class Client:
             if code.startswith("5") and method != "submit_job":  # a head that starts, or a node that is gone
                 raise Unreachable(f"status {code}") from error
             raise StageError(f"cluster: {self.place.url}: {_first(error)}") from error
+
+
+@lru_cache
+def at(text: str) -> Client:
+    """The one for `cluster.address`."""
+    return Client(address.checked(text), token())
+
+
+def _asks(wants: Wants) -> dict[str, Any]:
+    asked = {
+        "entrypoint_num_cpus": wants.CPU,
+        "entrypoint_num_gpus": wants.GPU,
+        "entrypoint_memory": wants.memory,
+        "entrypoint_resources": dict(wants.named),
+    }
+    return {name: value for name, value in asked.items() if value}
 
 
 def _client(url: str, token: str) -> Any:
