@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from so8t.errors import MissingExtra
+from so8t.web import certificates
 from so8t.web.asking import Reply
 
 LIMIT = 2 << 20  # bytes of a body, as they are after decompression
@@ -20,6 +21,7 @@ def client(user_agent: str) -> Iterator[Callable[[str], Reply]]:
         import httpx
     except ImportError as error:
         raise MissingExtra("httpx", "collect", "doit recheck") from error
+    certificates.prepare()
 
     def get(url: str) -> Reply:
         until = time.monotonic() + PATIENCE
@@ -34,7 +36,7 @@ def client(user_agent: str) -> Iterator[Callable[[str], Reply]]:
                         return Reply(None, said=f"took longer than {PATIENCE:.0f} s")
                 return Reply(answer.status_code, tuple(answer.headers.multi_items()), bytes(body[:LIMIT]))
         except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
-            return Reply(None, said=f"{type(error).__name__}: {error}".rstrip(": "))
+            return Reply(None, said=certificates.refused(error) or f"{type(error).__name__}: {error}".rstrip(": "))
         finally:
             web.cookies.clear()
 

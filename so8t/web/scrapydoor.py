@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from so8t.errors import MissingExtra
+from so8t.web import certificates
 from so8t.web.asking import Reply
 from so8t.web.polite import Get
 
@@ -39,6 +40,7 @@ def crawl(work: Callable[[Get], None], user_agent: str, timeout: float, max_page
         from scrapy.crawler import AsyncCrawlerProcess
     except ImportError as error:
         raise MissingExtra("scrapy", "web", "crawl") from error
+    certificates.prepare()
     failed = list[BaseException]()
 
     class Door(scrapy.Spider):
@@ -68,7 +70,8 @@ def crawl(work: Callable[[Get], None], user_agent: str, timeout: float, max_page
             try:
                 response = await self.crawler.engine.download_async(request)
             except Exception as error:
-                return Reply(None, said=f"{type(error).__name__}: {error}"[:300].rstrip(": "))
+                told = certificates.refused(error) or f"{type(error).__name__}: {error}"[:300].rstrip(": ")
+                return Reply(None, said=told)
             found = tuple(
                 (name.decode("latin-1"), value.decode("latin-1"))
                 for name, values in response.headers.items()

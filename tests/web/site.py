@@ -1,11 +1,12 @@
-"""A site of the tests: pages over real HTTP on 127.0.0.1, and an access log that is the judge."""
+"""A site of the tests: pages over real HTTP or HTTPS on 127.0.0.1, and an access log that is the judge."""
 
 from __future__ import annotations
 
+import ssl
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -37,7 +38,7 @@ class Site:
 
 
 @contextmanager
-def site(pages: Mapping[str, Page | str]) -> Iterator[Site]:
+def site(pages: Mapping[str, Page | str], tls: ssl.SSLContext | None = None) -> Iterator[Site]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             found.log.append((time.monotonic(), self.path))
@@ -56,9 +57,15 @@ def site(pages: Mapping[str, Page | str]) -> Iterator[Site]:
         def log_message(self, *args: Any) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    class Server(ThreadingHTTPServer):
+        def finish_request(self, request: Any, client_address: Any) -> None:
+            """In the thread of its connection, so that a slow handshake stops nobody else."""
+            with suppress(OSError):  # who refuses us goes away
+                super().finish_request(tls.wrap_socket(request, server_side=True) if tls else request, client_address)
+
+    server = Server(("127.0.0.1", 0), Handler)
     given = {path: page if isinstance(page, Page) else Page(body=page) for path, page in pages.items()}
-    found = Site(f"http://127.0.0.1:{server.server_port}", given)
+    found = Site(f"{'https' if tls else 'http'}://127.0.0.1:{server.server_port}", given)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     try:
