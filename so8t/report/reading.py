@@ -69,7 +69,7 @@ def read(layout: Layout, page: str) -> Facts:
         pace=_pace(layout, graph.rows),
         samples=samples,
         questions=_questions(layout, samples),
-        dropped=left.read(layout, _personal(layout)),
+        dropped=left.read(layout, _personal(layout, graph.rows["cleaned"].values)),
         splits=splits.count(_splits(layout)),
         project=os.path.relpath(layout.project, layout.folder(page)).replace(os.sep, "/"),
     )
@@ -153,10 +153,11 @@ def _questions(layout: Layout, samples: Sequence[Mapping[str, Any]]) -> dict[str
     return {record["id"]: record["messages"][-2]["content"] for record in lines if record["id"] in asked}
 
 
-def _personal(layout: Layout) -> pii.Table:
-    """Every kind that the project knows, whatever the profile removes."""
+def _personal(layout: Layout, values: Mapping[str, Any]) -> pii.Table:
+    """Every kind that the project knows, whatever the profile removes, and the profile's own patterns."""
     given = contents.read(layout.project).stages["cleaned"].spec().model_dump()["pii"]
-    return pii.kinds(given["kinds"], given["public_phones"], tuple(given.get("internal", ())))
+    internal = values.get("pii", {}).get("internal", ())
+    return pii.kinds(given["kinds"], given["public_phones"], tuple(internal))
 
 
 def _splits(layout: Layout) -> dict[str, Path]:

@@ -93,6 +93,15 @@ def test_the_card_tells_of_the_splits_and_of_what_left_with_the_texts_that_can_b
         assert line in text.splitlines(), line
 
 
+def test_an_identifier_by_the_profiles_own_pattern_is_not_shown_in_the_card(pico: Pico) -> None:
+    pico.write({"cleaned": {"length": {"min_chars": 4}, "pii": {"internal": ["rep[a-z]+ in E[a-z]+"]}}})
+    text = datacard.render(Card("tiny", reading.read(pico.plan().layout, "report"), "splits", shows_losses=True))
+    pico.write({"cleaned": {"length": {"min_chars": 4}}})
+
+    assert "`Please tell me how to write a 〔社内番号〕`" in text
+    assert "report in English" not in text
+
+
 def test_the_page_of_a_half_built_profile_is_whole(facts: Facts) -> None:
     text = page.render(facts)
 
