@@ -157,9 +157,9 @@ def build(inputs: Inputs, out: Path, spec: Spec) -> None:
     found = list[Collector]()
 
     def work(get: Get) -> None:
-        asker = Polite(get, spec.agent, frozenset(spec.refusals), Pace(spec.pause), archive)
-        scopes = [source.scope() for source in spec.sources]
-        found.append(Collector(asker, scopes, spec.total, frozenset(spec.signals)))
+        refusals, counted = frozenset(spec.refusals), frozenset(spec.signals)
+        asker = Polite(get, spec.agent, refusals, Pace(spec.pause), archive, vocabularies=counted)
+        found.append(Collector(asker, [source.scope() for source in spec.sources], spec.total))
         found[0].run(spec.at_once)
 
     user_agent = f"{spec.agent}/1.0 (+{spec.contact})"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,33 +30,39 @@ class Recheck(TaskCommand):
     doc_purpose = "ask the sites of raw's records again what they permit, and keep every new no"
     doc_usage = "[RELEASE ...]"
     doc_description = (
-        "Reads robots.txt and all opt-out signals of every URL in use. A new no goes to the file that raw.refusals "
+        "Reads robots.txt and the opt-out signals of every URL in use, in the name of the profile's crawl and with "
+        "its pause, unless options say otherwise. A new no goes to the file that raw.refusals "
         "names, so that the next doit leaves its records out. Files that were handed over with such records are "
         "listed, from the store, from release/ and from the folders that are named. "
         "Exit code 0 if no site says no, 1 if one does, 2 if none does and one could not be asked."
     )
     cmd_options = (
-        {"name": "agent", "long": "agent", "type": str, "default": "", "help": "your crawler's name in robots.txt"},
-        {"name": "contact", "long": "contact", "type": str, "default": "", "help": "an address for its operators"},
+        {"name": "agent", "long": "agent", "type": str, "default": None, "help": "your crawler's name in robots.txt"},
+        {"name": "contact", "long": "contact", "type": str, "default": None, "help": "an address for its operators"},
         {"name": "noindex", "long": "noindex", "type": bool, "default": False, "help": "noindex is a no, too"},
-        {"name": "pause", "long": "pause", "type": float, "default": 1.0, "help": "least seconds between requests"},
+        {"name": "pause", "long": "pause", "type": float, "default": None, "help": "least seconds between requests"},
     )
 
     def _execute(
-        self, pos_args: list[str], agent: str = "", contact: str = "", noindex: bool = False, pause: float = 1.0
+        self,
+        pos_args: list[str],
+        agent: str | None = None,
+        contact: str | None = None,
+        noindex: bool = False,
+        pause: float | None = None,
     ) -> int:
         from so8t.release import recall
         from so8t.web import refusals
 
         check_order("recheck", pos_args)
-        _check(agent, contact, pause)
         plan = current_graph().plan
+        manner = manner_of(plan, agent, contact, noindex, pause)
         try:
             urls = recall.in_use(plan.layout, plan.store)
             path, named = refusals_file(plan)
             known = refusals.read(path) if path.exists() else {}
             found = []
-            for finding in asked([url for url in sorted(urls) if url not in known], agent, contact, noindex, pause):
+            for finding in asked([url for url in sorted(urls) if url not in known], manner):
                 self.outstream.write(line(finding))
                 found.append(finding)
                 if finding.outcome == "no":  # kept at once: asking many sites takes hours
@@ -66,6 +73,34 @@ class Recheck(TaskCommand):
         self.outstream.writelines(f"{each}\n" for each in report(plan, urls, found, path, named, held))
         outcomes = {one.outcome for one in found}
         return 1 if "no" in outcomes else 2 if "not asked" in outcomes else 0
+
+
+@dataclass(frozen=True)
+class Manner:
+    """In whose name sites are asked, how slowly, and what counts as a no."""
+
+    agent: str
+    contact: str
+    pause: float
+    refusals: frozenset[str]
+    vocabularies: frozenset[str]
+
+
+def manner_of(plan: Plan, agent: str | None, contact: str | None, noindex: bool, pause: float | None) -> Manner:
+    """What the command says, else the profile's crawl: a site's rules answer to the agent that crawls."""
+    crawl = plan.rows["crawl"].values
+    for name, given in (("agent", agent), ("contact", contact)):
+        if given is None and not crawl[name]:
+            where = f"specs/{plan.layout.profile}/crawl.yaml"
+            raise InvalidCommand(f"recheck: {where} has no {name}: write it there, or give --{name}")
+    agent, contact = (
+        agent if agent is not None else crawl["agent"],
+        contact if contact is not None else crawl["contact"],
+    )
+    pause = crawl["pause"] if pause is None else pause
+    _check(agent, contact, pause)
+    counted = frozenset(crawl["refusals"]) | ({"noindex"} if noindex else set())
+    return Manner(agent, contact, pause, counted, frozenset(crawl["signals"]))
 
 
 def _check(agent: str, contact: str, pause: float) -> None:
@@ -87,13 +122,12 @@ def refusals_file(plan: Plan) -> tuple[Path, bool]:
     return plan.layout.project / (named or f"specs/{plan.layout.profile}/refusals.jsonl"), bool(named)
 
 
-def asked(urls: Sequence[str], agent: str, contact: str, noindex: bool, pause: float) -> Iterator[Finding]:
+def asked(urls: Sequence[str], manner: Manner) -> Iterator[Finding]:
     from so8t.web.asking import Asker, Pace
     from so8t.web.client import client
-    from so8t.web.signals import REFUSALS
 
-    with client(f"{agent}/1.0 (doit recheck; +{contact})") as get:
-        yield from Asker(get, agent, REFUSALS | {"noindex"} if noindex else REFUSALS, Pace(pause)).every(urls)
+    with client(f"{manner.agent}/1.0 (doit recheck; +{manner.contact})") as get:
+        yield from Asker(get, manner.agent, manner.refusals, Pace(manner.pause), manner.vocabularies).every(urls)
 
 
 def line(finding: Finding) -> str:

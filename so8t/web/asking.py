@@ -14,7 +14,7 @@ from urllib.parse import urljoin, urlsplit
 
 from so8t.web import signals
 from so8t.web.robots import Answer, answered
-from so8t.web.signals import AI_TXT_PATH, REFUSALS, TDMREP_PATH, Signal
+from so8t.web.signals import AI_TXT_PATH, REFUSALS, TDMREP_PATH, VOCABULARIES, Signal
 
 Outcome = Literal["no", "as before", "gone", "not asked"]
 
@@ -95,6 +95,7 @@ class Asker:
     agent: str
     refusals: frozenset[str] = REFUSALS
     pace: Pace = field(default_factory=Pace)
+    vocabularies: frozenset[str] = VOCABULARIES  # those whose no counts
     sites: dict[str, Site] = field(default_factory=dict)
     ends: dict[str, str] = field(default_factory=dict)  # file of a site -> the URL that it was found under
 
@@ -134,7 +135,7 @@ class Asker:
             *(signals.of_tdmrep(site.tdmrep, path) if site.tdmrep else []),
             *signals.of_ai_txt(site.ai_txt, self.agent, path),
         ]
-        return ("no", nos(said)) if signals.most_restrictive(said) == "no" else None
+        return ("no", refused) if (refused := self.refused(said)) else None
 
     def _site(self, url: str) -> Site:
         parts = urlsplit(url)
@@ -190,7 +191,11 @@ class Asker:
         said = signals.of_headers(reply.headers, self.agent, self.refusals)
         if reply.is_page:
             said += signals.of_page(text(reply.body), self.agent, self.refusals)
-        return ("no", nos(said)) if signals.most_restrictive(said) == "no" else ("as before", ())
+        return ("no", refused) if (refused := self.refused(said)) else ("as before", ())
+
+    def refused(self, said: Iterable[Signal]) -> tuple[str, ...]:
+        """What says no, in the vocabularies that count."""
+        return nos(signal for signal in said if signal.vocabulary in self.vocabularies)
 
 
 def target(url: str) -> str:

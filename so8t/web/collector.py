@@ -15,7 +15,7 @@ from typing import Any, Literal
 from urllib.parse import urljoin, urlsplit
 
 from so8t.web import links, signals
-from so8t.web.asking import HOPS, REFUSING, Reply, Site, nos, target, text
+from so8t.web.asking import HOPS, REFUSING, Reply, Site, target, text
 from so8t.web.polite import Polite
 from so8t.web.robots import Verdict
 from so8t.web.scope import TRUSTS, Scope, identity, plain
@@ -40,8 +40,8 @@ class Item:
 class Collector:
     """Everything that is known of a running crawl; its methods may be called from several threads."""
 
-    def __init__(self, asker: Polite, scopes: Sequence[Scope], total: int, vocabularies: frozenset[str]) -> None:
-        self.asker, self.scopes, self.total, self.vocabularies = asker, scopes, total, vocabularies
+    def __init__(self, asker: Polite, scopes: Sequence[Scope], total: int) -> None:
+        self.asker, self.scopes, self.total = asker, scopes, total
         self.rows: list[Row] = []
         self.kept = 0
         self.beyond = 0
@@ -125,7 +125,7 @@ class Collector:
         said = self._of_site(site, item.url)
         if closed := _closed(site, verdict):
             self._note(item, *closed)
-        elif refused := self._refusals(said):
+        elif refused := self.asker.refused(said):
             self._note(item, "no", *refused)
         elif item.kind != "page":
             self._fetch(item, site, verdict, said)
@@ -177,10 +177,6 @@ class Collector:
             *(signals.of_ai_txt(site.ai_txt, self.asker.agent, path) if site.ai_txt else []),
         ]
 
-    def _refusals(self, said: Sequence[Signal]) -> tuple[str, ...]:
-        """What says no, in the vocabularies that count; all others are kept with the page, and decide nothing."""
-        return nos(signal for signal in said if signal.vocabulary in self.vocabularies)
-
     def _moved(self, item: Item, to: str) -> None:
         if item.hops >= HOPS:
             return self._note(item, "not asked", "redirects without end")
@@ -208,7 +204,7 @@ class Collector:
         own = signals.of_headers(reply.headers, agent, refusals)
         own += signals.of_page(text(reply.body), agent, refusals)
         said = said + own
-        if refused := self._refusals(said):
+        if refused := self.asker.refused(said):
             self._note(item, "no", *refused)
         else:
             self._keep(item, site, verdict, said, reply)

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from so8t.web.archive import Archive, Entry
 from so8t.web.asking import MOST, Asker, Pace, Reply, Site
 from so8t.web.robots import KEPT
+from so8t.web.signals import VOCABULARIES
 
 Get = Callable[[str, Mapping[str, str]], Reply]
 
@@ -34,8 +35,9 @@ class Polite(Asker):
         pace: Pace,
         archive: Archive,
         now: Callable[[], float] = time.time,
+        vocabularies: frozenset[str] = VOCABULARIES,
     ) -> None:
-        super().__init__(get=lambda url: door(url, {}), agent=agent, refusals=refusals, pace=pace)
+        super().__init__(lambda url: door(url, {}), agent, refusals, pace, vocabularies)
         self.door, self.archive, self.now = door, archive, now
         self.entries: dict[str, Entry] = {}  # URL -> its latest answer
         self._guard = threading.Lock()

@@ -19,6 +19,7 @@ Pairs = Iterable[tuple[str, str]]
 
 AIPREF, CONTENT_SIGNAL, TDMREP, AI_TXT = "AIPREF", "Content-Signal", "TDMRep", "ai.txt"
 ROBOTS_TAG, ROBOTS_META = "X-Robots-Tag", "meta robots"
+VOCABULARIES = frozenset({AIPREF, CONTENT_SIGNAL, TDMREP, AI_TXT, ROBOTS_TAG, ROBOTS_META})
 REFUSALS = frozenset({"noai", "noimageai"})  # directives that are a no here; a spec may add noindex
 TDMREP_PATH, AI_TXT_PATH = "/.well-known/tdmrep.json", "/ai.txt"
 

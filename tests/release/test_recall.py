@@ -187,6 +187,38 @@ REFUSED = [
 ]
 
 
+NAMED = {"agent": "examplebot", "contact": "mailto:bot@example.jp", "pause": 0, "refusals": ["noindex"]}
+
+
+def test_the_profiles_crawl_says_who_asks_and_what_a_no_is_unless_the_command_does(pico: Pico, there: Site) -> None:
+    pico.write({"crawl": {**NAMED, "signals": ["X-Robots-Tag"]}})
+    ensure(pico.path, "tiny", "raw")
+    there.pages["/robots.txt"] = Page(body="User-agent: examplebot\nDisallow: /a\n\nUser-agent: other\nDisallow: /b\n")
+    there.pages["/b"] = Page(
+        body="<p>本文", headers=HTML | {"tdm-reservation": "1"}
+    )  # a vocabulary that does not count
+    there.pages["/c"] = Page(body="<p>本文", headers=HTML | {"X-Robots-Tag": "noindex"})
+    own = dict.fromkeys(("agent", "contact", "pause"))
+
+    code, said = rechecked(pico, **own)
+    assert (code, there.agents) == (1, {"examplebot/1.0 (doit recheck; +mailto:bot@example.jp)"})
+    assert said.splitlines()[:3] == [
+        f"no: {there.origin}/a (robots.txt:2: disallow: /a)",
+        f"no: {there.origin}/c (header x-robots-tag: noindex)",
+        "recheck: URLs asked for: 3; 1 as before, 2 no, 0 gone, 0 not asked",
+    ]
+
+    _, said = rechecked(pico, **own | {"agent": "other"})
+    assert said.splitlines()[0] == f"no: {there.origin}/b (robots.txt:5: disallow: /b)"
+
+
+@pytest.mark.parametrize("name", ["agent", "contact"])
+def test_where_neither_says_who_asks_both_places_are_named(tmp_path: Path, root: Path, name: str) -> None:
+    with pytest.raises(InvalidCommand) as error:
+        rechecked(Pico(tmp_path, root), **{name: None})
+    assert str(error.value) == f"recheck: specs/tiny/crawl.yaml has no {name}: write it there, or give --{name}"
+
+
 def test_what_is_missing_is_said(tmp_path: Path, root: Path) -> None:
     empty = Pico(tmp_path, root)
     for words, options, message in REFUSED:

@@ -78,8 +78,8 @@ def crawl(
     now: Callable[[], float] = time.time,
 ) -> Collector:
     pace = Pace(1.0, lambda: web.time, web.sleep)
-    asker = Polite(web.ask, "bot", REFUSALS, pace, Archive(folder, round_), now)
-    collector = Collector(asker, scopes, total, counted)
+    asker = Polite(web.ask, "bot", REFUSALS, pace, Archive(folder, round_), now, counted)
+    collector = Collector(asker, scopes, total)
     collector.run(1)
     return collector
 
