@@ -48,10 +48,11 @@ bench name *options:
 release-check:
     {{ python }} tools/release_check.py
 
-# An environment with everything; `just install --upgrade` takes the newest versions that pyproject.toml allows.
-install *pip="-c constraints.txt":
+# An environment with everything; `just install ''` takes the newest versions that pyproject.toml allows.
+install pins="-c constraints.txt":
     python -m venv .venv
-    {{ python }} -m pip install -q {{ pip }} -e ".[all,dev]"
+    {{ python }} -m pip install -q {{ pins }} uv torch
+    {{ python }} -m uv pip install -q {{ pins }} -e ".[all,dev]"
 
 # What the README's set-up command does: install, then build the sample.
 setup: install

@@ -9,7 +9,7 @@ A page is followed from top to bottom in a project of its own.  What a fenced bl
     json                 records, or the whole, of the file of that name
     (nothing)            files and folders that are there now, one a line
     sh setup, sh test    the two commands of the README, which .ci/run executes; bat is their spelling on Windows,
-                         and sh uv that of those who have uv
+                         and sh pip that of those who have no uv
 """
 
 from __future__ import annotations
@@ -31,10 +31,12 @@ from tests.conftest import ROOT
 from tests.house import DOIT
 from tests.whole.test_spec_table import leaves
 
+PYTHON = ".venv/bin/python"
 SETUP = (
-    'python -m venv .venv && .venv/bin/python -m pip install -q -c constraints.txt -e ".[all,dev]" && .venv/bin/doit'
+    f"python -m venv .venv && {PYTHON} -m pip install -q -c constraints.txt uv torch"
+    f' && {PYTHON} -m uv pip install -q -c constraints.txt -e ".[all,dev]" && .venv/bin/doit'
 )
-UV = SETUP.replace("python -m venv", "uv venv").replace(".venv/bin/python -m pip", "uv pip")
+PIP = SETUP.replace(f"uv torch && {PYTHON} -m uv pip install -q -c constraints.txt ", "")
 TEST = ".ci/browser && .venv/bin/python -m pytest"
 FOLLOWED = [  # README.md begins with nothing built
     "README.ja.md",
@@ -120,7 +122,7 @@ class Reader:
                 for line in block.text.splitlines():
                     assert (self.project / line.split()[0]).exists(), f"{where}: {line}"
             else:
-                assert block.kind in ("sh setup", "sh test", "sh uv", "bat"), (
+                assert block.kind in ("sh setup", "sh test", "sh pip", "bat"), (
                     f"{where}: what is a block of {block.kind}?"
                 )
 
@@ -222,7 +224,7 @@ def test_there_are_two_commands_each_alone_in_its_block(page: str) -> None:
 
     assert [block.text for block in found if block.kind == "sh setup"] == [SETUP]
     assert [block.text for block in found if block.kind == "sh test"] == [TEST]
-    assert [block.text for block in found if block.kind == "sh uv"] == [UV]
+    assert [block.text for block in found if block.kind == "sh pip"] == [PIP]
 
 
 def test_every_benchmark_is_described_with_options_that_it_has() -> None:
