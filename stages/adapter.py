@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from so8t.engine.stage import Inputs, Stage
 from so8t.formats import declared
-from so8t.spec.fields import SpecModel
+from so8t.spec.fields import At, SpecModel
 from so8t.train.settings import Checkpoints, Gates, Lora, Pet, Train, Validation
 from so8t.train.settings import Monitor as MonitorSpec
 
@@ -39,6 +39,12 @@ class Spec(SpecModel):
     """What a killed run goes on from."""
     monitor: MonitorSpec = MonitorSpec()
     """The series."""
+
+
+def agrees(spec: Spec, specs: Mapping[str, Any]) -> Iterator[At]:
+    if spec.precision == "float16" and spec.train.lanes > 1:
+        text = "float16 scales each loss by what earlier steps met, which a lane alone does not know: take bfloat16"
+        yield At(text, "adapter.precision", "adapter.train.lanes")
 
 
 def lacks(spec: Spec) -> Iterator[str]:
@@ -113,6 +119,7 @@ STAGE = Stage(
         "monitoring/",
     ),
     packages=("orjson", "torch", "transformers", "peft", "bitsandbytes", "accelerate", "safetensors"),
+    agrees=agrees,
     lacks=lacks,
     resumable=True,
     precious=True,

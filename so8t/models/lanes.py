@@ -1,15 +1,15 @@
 """A step's gradient in lanes: each is computed alone, by some process, and they are summed in their order.
 
-So the number of processes changes no bit of the result.  Weights and gradients lie in one file that every process
-maps: the optimiser changes the weights where they lie, and the next step of every process begins with them.
+So the number of processes changes no bit of the result.  `so8t.models.exchange` brings the gradients together.
 """
 
 from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -17,69 +17,50 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from so8t.errors import StageError
+from so8t.models.exchange import By, Exchange, exchange, group
 
 # from a lane's work to its figures; it leaves the gradient in the parameters
 Compute = Callable[[Any], Any]
 # of a process that helps: from settings to its own copy of what learns, and what computes a lane with it
 Prepare = Callable[[Any], AbstractContextManager[tuple[Sequence[nn.Parameter], Compute]]]
 
-CACHE_LINE = 16  # float32 numbers: where a tensor begins can change the order of sums
 
-
-def processes(wanted: Literal["auto"] | int, lanes: int, threads: int) -> int:
-    """`auto` is as many as there are cores for, among those that the lanes divide into."""
+def processes(wanted: Literal["auto"] | int, lanes: int, threads: int, gpus: int = 0) -> int:
+    """`auto` is one for each GPU, or as many as there are cores for, among those that the lanes divide into."""
     if wanted != "auto":
         return wanted
     affinity = getattr(os, "sched_getaffinity", None)  # of Linux
     cores = len(affinity(0)) if affinity else os.cpu_count() or 1
-    return max(n for n in range(1, lanes + 1) if lanes % n == 0 and n * threads <= max(cores, threads))
+    room = gpus or max(cores // threads, 1)
+    return max(n for n in range(1, lanes + 1) if lanes % n == 0 and n <= room)
 
 
-class Shared:
-    """What learns, and a place for the gradient of each lane, in a file of float32 numbers."""
+def visible(rank: int, there_are: str | None) -> str:
+    """Of the GPUs that CUDA_VISIBLE_DEVICES names, or of all, the one of a process: it sees no other."""
+    return there_are.split(",")[rank].strip() if there_are else str(rank)
 
-    def __init__(self, path: Path, parameters: Iterable[nn.Parameter], lanes: int) -> None:
-        self.parameters = list(parameters)
-        if strange := {parameter.dtype for parameter in self.parameters} - {torch.float32}:
-            raise StageError(f"lanes: what learns must be float32, and some of it is {strange.pop()}; set lanes: 1")
-        room = [-(-parameter.numel() // CACHE_LINE) * CACHE_LINE for parameter in self.parameters]
-        whole = torch.from_file(str(path), shared=True, size=sum(room) * (lanes + 1), dtype=torch.float32)
-        weights, *lines = (self._views(line, room) for line in whole.view(lanes + 1, -1))
-        self.weights, self.lines = weights, lines
-        self.summed = self._views(torch.empty(sum(room)), room)
 
-    def _views(self, line: Tensor, room: Sequence[int]) -> list[Tensor]:
-        return [
-            part[: each.numel()].view(each.shape)
-            for part, each in zip(line.split(list(room)), self.parameters, strict=True)
-        ]
+@dataclass(frozen=True)
+class Given:
+    """What a process that helps is told first."""
 
-    def bind(self) -> None:
-        """Parameters are what the file holds from now on."""
-        for parameter, there in zip(self.parameters, self.weights, strict=True):
-            parameter.data = there
+    lanes: range
+    count: int
+    by: By
+    path: Path
+    prepare: Prepare
+    settings: Any
 
-    def free(self) -> None:
-        """Parameters are memory of this process again."""
-        for parameter in self.parameters:
-            parameter.data = parameter.data.clone()
+    @property
+    def world(self) -> int:
+        return self.count // len(self.lanes)
 
-    def put(self, lane: int) -> None:
-        """Gradients become the lane's, and are gone from the parameters; what had none adds nothing."""
-        for parameter, there in zip(self.parameters, self.lines[lane], strict=True):
-            there.zero_() if parameter.grad is None else there.copy_(parameter.grad)
-            parameter.grad = None
-
-    def sum(self) -> None:
-        for parameter, there, first, *others in zip(self.parameters, self.summed, *self.lines, strict=True):
-            there.copy_(first)
-            for other in others:
-                there.add_(other)
-            parameter.grad = there
+    @property
+    def meet(self) -> Path:
+        return self.path.with_name(f"{self.path.name}-meet")
 
 
 class Lanes:
@@ -93,29 +74,40 @@ class Lanes:
         path: Path,
         prepare: Prepare,
         settings: Any,
+        by: By = "memory",
     ) -> None:
-        self.count, self._path = count, path
-        path.unlink(missing_ok=True)  # a killed run's
-        self._shared = Shared(path, parameters, count)
-        with torch.no_grad():
-            for there, parameter in zip(self._shared.weights, self._shared.parameters, strict=True):
-                there.copy_(parameter)
-        self._shared.bind()
         share = count // processes
-        self._mine = range(share)
-        self._helpers = [
-            Helper(range(first, first + share), path, count, prepare, settings) for first in range(share, count, share)
-        ]
+        first, *others = (
+            Given(range(at, at + share), count, by, path, prepare, settings) for at in range(0, count, share)
+        )
+        self.count, self._mine = count, first.lanes
+        for left in (path, first.meet):  # by a killed run
+            left.unlink(missing_ok=True)
+        self._exchange: Exchange = exchange(by, path, parameters, count, first.lanes)
+        self._exchange.begin()
+        with ExitStack() as stack:
+            self._helpers = [Helper(rank, by) for rank in range(1, processes)]
+            stack.callback(self._close)
+            for helper, given in zip(self._helpers, others, strict=True):
+                helper.send(given)
+            stack.enter_context(group(by, 0, processes, first.meet))
+            self._open = stack.pop_all()
 
     def gradients(self, works: Sequence[Any], compute: Compute) -> list[Any]:
         """The sum of the lanes' gradients is left in the parameters; each lane's figures."""
+        share = len(self._mine)
+        for at, helper in enumerate(self._helpers, 1):
+            helper.send(works[at * share : (at + 1) * share])
+        self._exchange.spread()
+        found = [_lane(lane, works[lane], compute, self._exchange) for lane in self._mine]
         for helper in self._helpers:
-            helper.begin([works[lane] for lane in helper.lanes])
-        found = [_lane(lane, works[lane], compute, self._shared) for lane in self._mine]
-        for helper in self._helpers:
-            found += helper.end()
-        self._shared.sum()
+            found += helper.receive()
+        self._exchange.sum()
         return found
+
+    def _close(self) -> None:
+        for helper in self._helpers:
+            helper.close()
 
     def __enter__(self) -> Lanes:
         return self
@@ -123,32 +115,28 @@ class Lanes:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for helper in self._helpers:
-            helper.close()
-        self._shared.free()
-        del self._shared  # Windows removes no file that is mapped
-        self._path.unlink()
+        self._open.close()
+        self._exchange.end()
 
 
 class Helper:
     """A process that computes some of the lanes; spawned, as Windows and macOS do it."""
 
-    def __init__(self, lanes: range, path: Path, count: int, prepare: Prepare, settings: Any) -> None:
-        self.lanes = lanes
+    def __init__(self, rank: int, by: By) -> None:
         spawn = get_context("spawn")
         self._there, theirs = spawn.Pipe()
-        given = (theirs, lanes, path, count, prepare, settings)
-        self._process: BaseProcess = spawn.Process(target=_help, args=given, daemon=True)
-        self._process.start()
+        self._process: BaseProcess = spawn.Process(target=help_out, args=(theirs,), daemon=True)
+        with _on_a_gpu(rank) if by != "memory" else ExitStack():
+            self._process.start()
         theirs.close()
 
-    def begin(self, works: Sequence[Any]) -> None:
+    def send(self, what: Any) -> None:
         try:
-            self._there.send(works)
+            self._there.send(what)
         except BrokenPipeError:
             raise self._ended() from None
 
-    def end(self) -> list[Any]:
+    def receive(self) -> list[Any]:
         try:
             found: list[Any] = self._there.recv()
         except (EOFError, ConnectionResetError):
@@ -167,18 +155,40 @@ class Helper:
         self._process.join()
 
 
-def _lane(lane: int, work: Any, compute: Compute, shared: Shared) -> Any:
+@contextmanager
+def _on_a_gpu(rank: int) -> Iterator[None]:
+    """What is started inside sees its own GPU alone."""
+    before = os.environ.get("CUDA_VISIBLE_DEVICES")
+    os.environ["CUDA_VISIBLE_DEVICES"] = visible(rank, before)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["CUDA_VISIBLE_DEVICES"]
+        else:
+            os.environ["CUDA_VISIBLE_DEVICES"] = before
+
+
+def _lane(lane: int, work: Any, compute: Compute, exchange: Exchange) -> Any:
     figures = compute(work)
-    shared.put(lane)
+    exchange.put(lane)
     return figures
 
 
-def _help(there: Connection, lanes: range, path: Path, count: int, prepare: Prepare, settings: Any) -> None:
+def help_out(there: Connection) -> None:
     """Until the other end is closed, however that happens."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the trainer hears it, and ends this
-    with prepare(settings) as (parameters, compute), suppress(EOFError, OSError):
-        shared = Shared(path, parameters, count)
-        shared.bind()
-        while True:
-            works = there.recv()
-            there.send([_lane(lane, work, compute, shared) for lane, work in zip(lanes, works, strict=True)])
+    with suppress(EOFError, OSError):
+        given: Given = there.recv()
+        rank = given.lanes.start // len(given.lanes)
+        with (
+            group(given.by, rank, given.world, given.meet),
+            given.prepare(given.settings) as (parameters, compute),
+        ):
+            meeting = exchange(given.by, given.path, parameters, given.count, given.lanes)
+            meeting.join()
+            while True:
+                works = there.recv()
+                meeting.spread()
+                there.send([_lane(lane, work, compute, meeting) for lane, work in zip(given.lanes, works, strict=True)])
+                meeting.deliver()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -36,6 +36,13 @@ def settle(trainer: GatedTrainer, job: Job) -> dict[str, str]:
     for part in kernels.PARTS:
         print(f"{job.stage}: kernels: {part}: {said[part]}", file=sys.stderr, flush=True)
     return {part: said[part] for part in kernels.PARTS}
+
+
+def follow(trainer: GatedTrainer, chosen: Mapping[str, str]) -> None:
+    """Turn on what another process found to be right."""
+    for part in kernels.PARTS:
+        if chosen[part] == ON:
+            _turn_on(trainer, part)
 
 
 def here(trainer: GatedTrainer, job: Job, liger: Collection[str] | None, has_varlen: bool) -> Here:

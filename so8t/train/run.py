@@ -19,7 +19,7 @@ from transformers import TrainerState
 from so8t.errors import StageError
 from so8t.gate import attach
 from so8t.gate.layer import Gate
-from so8t.models import lanes, loading, order
+from so8t.models import exchange, lanes, loading, order
 from so8t.models.lanes import Lanes
 from so8t.models.numerics import deterministic
 from so8t.store.atomic import move, sync
@@ -73,7 +73,8 @@ def _run(job: Job, work: Path, watched: Watched) -> Path:
         trainer = _trainer(job, learner, data, _recipe(job, data, device), gates, work)
         _check(job, trainer)
         chosen = fused.settle(trainer, job) if device.type == "cuda" else None
-        _train(job, trainer, gates, data, samples, watched)
+        with dealt(job, trainer, chosen):
+            _train(job, trainer, gates, data, samples, watched)
         results = work / "results"  # made anew: what a kill leaves beside a file that was being written is no result
         shutil.rmtree(results, ignore_errors=not results.exists())
         made = replace(_results(job, trainer, gates, data, samples, results), kernels=chosen)
@@ -142,39 +143,51 @@ def _train(
         sampler = Sampler(trainer, probes, samples, _due(job, trainer.recipe.steps), audience)
         for callback in _callbacks(job, trainer, gates, data, sampler, stop):
             trainer.add_callback(callback)
-        with stop.listening(), dealt(job, trainer):
+        with stop.listening():
             trainer.train(resume_from_checkpoint=str(start) if start else None)
 
 
 @contextmanager
-def dealt(job: Job, trainer: GatedTrainer) -> Iterator[None]:
-    """The trainer's steps are computed in lanes, if the spec has more than one."""
-    train = trainer.recipe.train
+def dealt(job: Job, trainer: GatedTrainer, chosen: Mapping[str, str] | None = None) -> Iterator[None]:
+    """The trainer's steps are computed in lanes, if the spec has more than one; `chosen` are the kernels on CUDA."""
+    train, device = trainer.recipe.train, trainer.args.device.type
     if train.lanes == 1:
         yield
         return
-    if trainer.args.device.type != "cpu" or trainer.args.world_size > 1:
+    if trainer.args.world_size > 1:
         raise StageError(
-            f"adapter: train.lanes: {train.lanes} is for a processor, and for processes that it starts by itself: "
-            "set lanes: 1 on a GPU and under torchrun"
+            f"adapter: train.lanes: {train.lanes} are computed by processes that so8t starts by itself, and WORLD_SIZE "
+            f"says that {trainer.args.world_size} were started: unset it, or set lanes: 1"
         )
-    count = lanes.processes(train.processes, train.lanes, train.threads)
+    gpus = torch.cuda.device_count() if device == "cuda" else 0
+    count = lanes.processes(train.processes, train.lanes, train.threads, gpus)
+    if device == "cuda" and count > gpus:
+        raise StageError(
+            f"adapter: train.processes: {count} need a GPU each, and {gpus} {'is' if gpus == 1 else 'are'} visible: "
+            "set processes: auto"
+        )
     _say(job, f"{train.lanes} lanes in {count} {'process' if count == 1 else 'processes'}")
     learning, path = lora.trainable(trainer.learner).values(), trainer.folder / "lanes"
-    settings = (job, trainer.recipe, trainer.folder)
-    with Lanes(learning, train.lanes, count, path, _helper, settings) as trainer.lanes:
+    settings = (job, trainer.recipe, trainer.folder, device, chosen)
+    by = exchange.choose(device, torch.distributed.is_nccl_available())
+    with Lanes(learning, train.lanes, count, path, _helper, settings, by) as trainer.lanes:
         yield
     trainer.lanes = None
 
 
+Settings = tuple[Job, Recipe, Path, str, Mapping[str, str] | None]
+
+
 @contextmanager
-def _helper(settings: tuple[Job, Recipe, Path]) -> Iterator[tuple[list[nn.Parameter], lanes.Compute]]:
+def _helper(settings: Settings) -> Iterator[tuple[list[nn.Parameter], lanes.Compute]]:
     """In a process that helps: a model of its own, and the same trainer, which is asked for lanes alone."""
-    job, recipe, folder = settings
-    device = torch.device("cpu")
+    job, recipe, folder, kind, chosen = settings
+    device = torch.device(kind)  # of several GPUs it sees its own alone
     with deterministic(job.train.threads, device, job.train.matmul), quiet():
         learner, gates = model(job, device)
         trainer = GatedTrainer(learner, Rows(Conversations(folder / "rows")), recipe, gates, folder)
+        if chosen:
+            fused.follow(trainer, chosen)
         prepared = trainer.accelerator.prepare_model(learner)
         yield list(lora.trainable(learner).values()), partial(trainer.lane, prepared)
 

@@ -113,9 +113,9 @@ class Train(SpecModel):
     threads: int = Field(2, ge=1, le=256)
     """Threads of each process.  It changes the order of sums and so the last bits of every weight."""
     lanes: int = Field(1, ge=1)
-    """Parts of a batch whose gradients are computed alone and summed in order, on a processor; they change its bits."""
+    """Parts of a batch whose gradients are computed alone and summed in order; they change the last bits."""
     processes: Literal["auto"] | int = execution("auto")
-    """Processes that compute the lanes, each with a base of its own; auto: as the cores allow."""
+    """Processes that compute the lanes, each with a base of its own; auto: one for each GPU, or as the cores allow."""
     device: str = execution("auto", pattern=r"^(auto|cpu|cuda(:[0-9]+)?)$")
     """auto: a GPU if there is one; cuda or cuda:1: that one, and nothing is built where it is missing; cpu."""
 

@@ -172,7 +172,8 @@ class GatedTrainer(Trainer):
                 done: Tensor = super().training_step(model, inputs, *given, **named)
             return done
         assert self._whole
-        works = [Work(self.state.global_step, lane, self._whole, passes) for lane, passes in enumerate(inputs)]
+        whole = self._whole.over(Tensor.cpu)
+        works = [Work(self.state.global_step, lane, whole, _on_cpu(passes)) for lane, passes in enumerate(inputs)]
         tokens = self.parts.tokens
         found = self.lanes.gradients(works, partial(self.lane, model))
         task, pet, orthogonality, total = (torch.tensor(sum(part)) for part in zip(*found, strict=True))
@@ -183,7 +184,7 @@ class GatedTrainer(Trainer):
         """A lane's gradient, and its part of the losses: the same in whichever process."""
         train = self.recipe.train
         self.state.global_step = work.step
-        self._whole, self._first, self.parts = work.whole, work.lane == 0, self._no_parts(torch.device("cpu"))
+        self._whole, self._first, self.parts = work.whole, work.lane == 0, self._no_parts(self.args.device)
         torch.manual_seed((train.seed << 32) % (1 << 62) + work.step * train.lanes + work.lane)  # of dropout
         for inputs in work.passes:
             with attach.shared(self.so8_gates.values()):
@@ -264,13 +265,18 @@ def accumulation(train: Train) -> int:
     return train.batch // together
 
 
+def _on_cpu(passes: Sequence[Mapping[str, Tensor]]) -> list[dict[str, Tensor]]:
+    """From where they can be sent to another process."""
+    return [{name: values.cpu() for name, values in inputs.items()} for inputs in passes]
+
+
 def phases(pet: Pet) -> tuple[Phase, ...]:
     return tuple(Phase(each.name, each.until, getattr(pet, each.name)) for each in PHASES)
 
 
 def _arguments(recipe: Recipe, folder: Path) -> TrainingArguments:
     train = recipe.train
-    return TrainingArguments(
+    made = TrainingArguments(
         output_dir=str(folder),
         max_steps=recipe.steps,
         per_device_train_batch_size=train.batch if train.lanes > 1 else train.micro_batch,
@@ -292,3 +298,6 @@ def _arguments(recipe: Recipe, folder: Path) -> TrainingArguments:
         report_to=[],
         disable_tqdm=True,
     )
+    if made.n_gpu > 1:
+        made._n_gpu = 1  # or the trainer would copy the model to all of them in every step, and multiply the batch
+    return made

@@ -18,12 +18,13 @@ from pydantic import ValidationError
 from torch import nn
 
 from so8t.errors import StageError
-from so8t.models import lanes
+from so8t.models import exchange, lanes
 from so8t.models.lanes import Lanes
 from so8t.train import run
 from so8t.train.job import Job
 from so8t.train.settings import Gates, Lora, Pet, Train
 from so8t.train.trainer import WEIGHTS
+from stages import adapter
 from tests.conftest import ROOT
 from tests.train.conftest import Place
 from tests.train.equipped import equip
@@ -108,26 +109,55 @@ def plainly_parallel(job: Job, out: Path, count: int) -> dict[str, bytes]:
     return contents(out / "0")
 
 
-@pytest.mark.parametrize(("device", "processes"), [("cuda", 1), ("cpu", 2)])
-def test_lanes_are_refused_where_they_would_not_be_computed(place: Place, device: str, processes: int) -> None:
-    job = changed(place.job(), lanes=2)
-    args = SimpleNamespace(device=torch.device(device), world_size=processes)
+@pytest.mark.parametrize(
+    ("device", "world", "processes", "said"),
+    [
+        (
+            "cpu",
+            2,
+            "auto",
+            "adapter: train.lanes: 4 are computed by processes that so8t starts by itself, and WORLD_SIZE says that 2 "
+            "were started: unset it, or set lanes: 1",
+        ),
+        (
+            "cuda",
+            1,
+            4,
+            "adapter: train.processes: 4 need a GPU each, and 1 is visible: set processes: auto",
+        ),
+    ],
+)
+def test_lanes_are_refused_where_they_would_not_be_computed(
+    monkeypatch: pytest.MonkeyPatch, place: Place, device: str, world: int, processes: Any, said: str
+) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    job = changed(place.job(), lanes=4, processes=processes)
+    args = SimpleNamespace(device=torch.device(device), world_size=world)
     trainer: Any = SimpleNamespace(recipe=SimpleNamespace(train=job.train), args=args)
 
     with pytest.raises(StageError) as refused, run.dealt(job, trainer):
         pass
 
-    assert str(refused.value) == (
-        "adapter: train.lanes: 2 is for a processor, and for processes that it starts by itself: set lanes: 1 on a GPU "
-        "and under torchrun"
-    )
+    assert str(refused.value) == said
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
+def test_two_gpus_leave_the_bytes_of_one(wide: Place, tmp_path: Path) -> None:
+    """As far as the kernels of a card repeat themselves: attention is eager here, whose do."""
+    job = changed(wide.job(precision="bfloat16"), **HARD, lanes=2, attention="eager", kernels="off", optimizer="adamw")
+
+    found = [trained(changed(job, processes=count), tmp_path / str(count)) for count in (1, 2)]
+
+    assert found[0] == found[1]
 
 
 # ---- what lanes are made of
 
 
-def test_gradients_are_summed_and_every_process_sees_a_new_weight(tmp_path: Path) -> None:
-    with equip(None) as (parameters, compute), Lanes(parameters, 4, 2, tmp_path / "lanes", equip, None) as dealt:
+@pytest.mark.parametrize("by", ["memory", pytest.param("gloo", marks=pytest.mark.soak)])
+def test_gradients_are_summed_and_every_process_sees_a_new_weight(tmp_path: Path, by: exchange.By) -> None:
+    with equip(None) as (parameters, compute), Lanes(parameters, 4, 2, tmp_path / "lanes", equip, None, by) as dealt:
         figures = [dealt.gradients([1.0, 2.0, 3.0, 4.5], compute)]
         assert parameters[0].grad is not None and parameters[0].grad.tolist() == [10.5] * 3
         with torch.no_grad():
@@ -136,6 +166,53 @@ def test_gradients_are_summed_and_every_process_sees_a_new_weight(tmp_path: Path
 
     assert figures == [[34.0] * 4, [68.0] * 4]
     assert parameters[1].tolist() == [[2.0, 2.0]] * 17 and not list(tmp_path.iterdir())
+
+
+def test_a_gpu_alone_sums_its_lanes_slice_by_slice_as_memory_does(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Tried on a processor, where the sums are the same."""
+    monkeypatch.setattr(exchange, "SLICE", 5)
+    torch.manual_seed(0)
+    given = [[torch.randn(3), torch.randn(17, 2)] for _ in range(4)]
+    summed = []
+    for by in ("memory", "nccl"):
+        parameters = [nn.Parameter(torch.zeros(3)), nn.Parameter(torch.zeros(17, 2))]
+        meeting = exchange.exchange(by, tmp_path / by, parameters, 4, range(4))
+        meeting.begin()
+        meeting.spread()
+        for lane, gradients in enumerate(given):
+            for parameter, gradient in zip(parameters, gradients, strict=True):
+                parameter.grad = gradient.clone()
+            meeting.put(lane)
+        meeting.sum()
+        meeting.end()
+        summed.append([parameter.grad.clone() for parameter in parameters if parameter.grad is not None])
+
+    assert all(torch.equal(one, other) for one, other in zip(*summed, strict=True))
+    assert torch.equal(summed[0][1], given[0][1] + given[1][1] + given[2][1] + given[3][1])
+
+
+@pytest.mark.parametrize(
+    ("device", "has_nccl", "expected"),
+    [("cpu", True, "memory"), ("cuda", True, "nccl"), ("cuda", False, "gloo"), ("cpu", False, "memory")],
+)
+def test_gpus_speak_nccl_and_a_processor_shares_memory(device: str, has_nccl: bool, expected: str) -> None:
+    assert exchange.choose(device, has_nccl) == expected
+
+
+@pytest.mark.parametrize(
+    ("gpus", "count", "expected"), [(2, 4, 2), (3, 4, 2), (8, 6, 6), (1, 4, 1), (4, 1, 1), (5, 9, 3)]
+)
+def test_auto_takes_a_process_for_each_gpu_that_the_lanes_divide_into(gpus: int, count: int, expected: int) -> None:
+    assert lanes.processes("auto", count, 64, gpus) == expected
+
+
+@pytest.mark.parametrize(
+    ("rank", "there_are", "expected"), [(1, None, "1"), (1, "", "1"), (0, "4, 7", "4"), (1, "4, 7", "7")]
+)
+def test_a_process_sees_its_own_gpu_alone(rank: int, there_are: str | None, expected: str) -> None:
+    assert lanes.visible(rank, there_are) == expected
 
 
 def test_a_process_that_ends_is_named_with_its_code(tmp_path: Path) -> None:
@@ -170,6 +247,16 @@ def test_auto_takes_as_many_processes_as_there_are_cores_for(
 
     assert lanes.processes("auto", count, threads) == expected
     assert lanes.processes(1, count, threads) == 1
+
+
+def test_float16_is_refused_in_lanes() -> None:
+    def said(**values: Any) -> list[str]:
+        return [str(each) for each in adapter.agrees(adapter.Spec(precision="float16", train=Train(**values)), {})]
+
+    assert said(lanes=1) == []
+    assert said(lanes=2) == [
+        "float16 scales each loss by what earlier steps met, which a lane alone does not know: take bfloat16"
+    ]
 
 
 @pytest.mark.parametrize(
