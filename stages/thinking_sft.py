@@ -33,6 +33,7 @@ from so8t.store.answers import Answers
 
 TASK, HARM, SUSPECT = "profile.task", "cleaned.harm.categories", "cleaned.harm.suspect"
 PERSONAL = ("cleaned.pii.kinds", "cleaned.pii.public_phones", "cleaned.pii.internal")
+OF_ANSWERS = (HARM, SUSPECT, *PERSONAL)  # what a teacher's answers are searched for
 SYSTEM = "あなたは安全なアシスタントです。依頼を判定し、理由を示して答えます。"
 OF_CLASSES = only("four_class")
 
@@ -243,7 +244,8 @@ def _write_json(path: Path, value: Any) -> None:
 
 STAGE = Stage(
     "thinking_sft",
-    reads=(TASK, HARM, SUSPECT, *PERSONAL),
+    reads=(TASK, *OF_ANSWERS),
+    unread=lambda spec: () if spec.teacher else OF_ANSWERS,
     spec=Spec,
     build=build,
     takes=("labelled/labelled.jsonl",),

@@ -96,7 +96,8 @@ def _row(
     project: Path, stage: Stage, models: Mapping[str, BaseModel], modules: Known, versions: Mapping[str, str]
 ) -> Row:
     model = models[stage.name]
-    reads = {name: value_of(stage.name, name, models) for name in stage.reads}
+    unread = set(stage.unread(model)) if stage.unread else set()
+    reads = {name: value_of(stage.name, name, models) for name in stage.reads if name not in unread}
     return Row(
         name=stage.name,
         module=stage.build.__module__,

@@ -55,7 +55,8 @@ class Stage:
     `takes` names artifacts ("cleaned") or one file of one ("thinking_sft/chat_format.json");
     who takes "cleaned/manifest.json" is built again when that changes, and finds of the files what is there.
     `gives` the files and folders (with a trailing slash) that `build` leaves in its work folder.
-    `reads` names semantic values of other stages' specs ("adapter.lora.targets"), which enter the key, too.
+    `reads` names semantic values of other stages' specs ("adapter.lora.targets"), which enter the key, too;
+    `unread` says which of them a spec makes no use of.
     `sources` turns a spec into patterns of local files, relative to the project, under names of the stage's own.
     `hints` turns a spec into what is said, under the same names, where a pattern matches no file.
     `packages` are distributions whose version changes the result.
@@ -79,6 +80,7 @@ class Stage:
     gives: tuple[str, ...]
     takes: tuple[str, ...] = ()
     reads: tuple[str, ...] = ()
+    unread: Callable[[Any], Iterable[str]] | None = None
     sources: Callable[[Any], Mapping[str, Iterable[str]]] | None = None
     hints: Callable[[Any], Mapping[str, str]] | None = None
     packages: tuple[str, ...] = ()

@@ -179,7 +179,7 @@ TABLE: dict[str, list[tuple[str, dict[str, Any], dict[str, Any], str]]] = {
         ("language.min_japanese", {}, {"language": {"min_japanese": 0.0}}, "clt"),
         ("language.min_kana", {}, {"language": {"min_kana": 0.01}}, "c"),
         ("pii.kinds", {}, {"pii": {"kinds": ["email"]}}, "clt"),
-        ("pii.public_phones", {}, {"pii": {"public_phones": ["0120"]}}, "ct"),
+        ("pii.public_phones", {}, {"pii": {"public_phones": ["0120"]}}, "c"),
         ("pii.internal", {}, {"pii": {"internal": ["契約書"]}}, "clt"),
         ("harm.categories", {}, {"harm": {"categories": {"weapons": {"patterns": ["拳銃"]}}, "drop": []}}, "clt"),
         *(
@@ -340,10 +340,37 @@ def test_a_field_rebuilds_exactly_its_stages(
 
 
 def readers(stage: str, field: str) -> list[str]:
-    """The stages that read this field of another one, or what it is a part of."""
-    return [
-        name for name, one in STAGES.items() if any(f"{stage}.{field}.".startswith(f"{read}.") for read in one.reads)
-    ]
+    """The stages whose spec here reads this field of another one, or what it is a part of."""
+    return [name for name in STAGES if any(f"{stage}.{field}.".startswith(f"{read}.") for read in read_by(name))]
+
+
+def read_by(name: str) -> list[str]:
+    one = STAGES[name]
+    unread = one.unread(one.spec.model_validate(SPECS.get(name, {}))) if one.unread else ()
+    return [read for read in one.reads if read not in unread]
+
+
+@pytest.mark.parametrize(
+    ("field", "after"),
+    [
+        ("pii.kinds", {"pii": {"kinds": ["email"]}}),
+        ("pii.public_phones", {"pii": {"public_phones": ["0120-000-000"]}}),
+        ("pii.internal", {"pii": {"internal": ["契約書"]}}),
+        ("harm.categories", {"harm": {"categories": {"weapons": {"patterns": ["拳銃"]}}, "drop": []}}),
+        ("harm.suspect", {"harm": {"suspect": 0.8}}),
+    ],
+)
+def test_what_a_teachers_answers_are_searched_for_counts_where_there_is_a_teacher(
+    pico: Pico, field: str, after: Any
+) -> None:
+    taught = {"thinking_sft": {"teacher": {"model": "m"}}}
+    for given, changed in ((SPECS, ["cleaned"]), (merged(SPECS, taught), ["cleaned", "thinking_sft"])):
+        pico.write(given)
+        then = pico.specs()
+        pico.write({"cleaned": merged(SPECS["cleaned"], after)})
+        now = pico.specs()
+        pico.write(SPECS)
+        assert [name for name in now if now[name] != then[name]] == changed
 
 
 def leaves(model: type[BaseModel], path: str = "") -> Iterator[str]:
