@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import orjson
 from pydantic import Field
 
+from so8t.corpus import chosen
 from so8t.engine.stage import Inputs, Stage
 from so8t.formats import declared, published
 from so8t.models import facts
@@ -87,7 +88,7 @@ def _ask(
     kept: Answers,
     name: str,
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    from so8t.evals import greedy
+    from so8t.evals import greedy, withheld
     from so8t.evals.scores import Scores
     from so8t.evals.talks import Valid
     from so8t.formats.encoding import Encoder
@@ -96,18 +97,20 @@ def _ask(
     given = declared.read(inputs["chat_format"])
     fmt, thinks = given.chat, given.thinking
     scores: Any = Scores() if thinks.classed else Valid()
-    lines = []
+    withhold = withheld.Withhold(chosen.table(inputs.reads), thinks)
+    lines, stored = [], []
     prompts = [record["messages"][:-1] for record in records]
     answers = greedy.generate(model, tokenizer, prompts, fmt, spec.batch, spec.longest, kept, f"adapter_scores: {name}")
     for record, text in zip(records, answers, strict=True):
         label = record.get("label")
         said = scores.add(label, text, thinks)
-        lines.append({"id": record["id"], "label": label, "said": said, "text": text})
+        stored.append(withhold(text, record["messages"][:-1]))
+        lines.append({"id": record["id"], "label": label, "said": said, "text": stored[-1].text})
     encoded = list(Encoder(tokenizer).each(next(forms(record, fmt, thinks)) for record in records))
     fill = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
     loss = round(greedy.loss(model, encoded, spec.batch, fill), 6)
     perplexity = {} if thinks.classed else {"perplexity": round(math.exp(min(loss, 700)), 4)}
-    return {"loss": loss, **perplexity, **scores.figures()}, lines
+    return {"loss": loss, **perplexity, **scores.figures(), **withheld.counted(stored)}, lines
 
 
 def _tell(split: str, who: str, found: dict[str, Any]) -> None:
@@ -122,6 +125,7 @@ def _tell(split: str, who: str, found: dict[str, Any]) -> None:
 
 STAGE = Stage(
     "adapter_scores",
+    reads=chosen.FIELDS,
     spec=Spec,
     build=build,
     takes=(
@@ -134,6 +138,9 @@ STAGE = Stage(
         declared.TAKEN,
     ),
     gives=("scores.json", "samples.jsonl"),
-    packages=("orjson", "torch", "transformers", "peft", "safetensors"),
+    packages=(
+        *("orjson", "torch", "transformers", "peft", "safetensors"),
+        *("japanese-personal-name-dataset", "python-stdnum"),
+    ),
     resumable=True,
 )

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import orjson
 from pydantic import AfterValidator, Field, model_validator
 
+from so8t.corpus import chosen
 from so8t.engine.stage import Inputs, Stage
 from so8t.errors import Missed, StageError
 from so8t.formats import declared
@@ -135,6 +136,7 @@ def agrees(spec: Spec, specs: Mapping[str, Any]) -> Iterator[At]:
 def build(inputs: Inputs, out: Path, spec: Spec) -> None:
     from so8t.evals import bench, fidelity, harness, pace
     from so8t.evals.bench import Bench
+    from so8t.evals.withheld import Withhold
     from so8t.gguf import llamacpp
     from so8t.plots import talks, verdicts
     from so8t.plots.canvas import Look
@@ -147,8 +149,9 @@ def build(inputs: Inputs, out: Path, spec: Spec) -> None:
     fidelity.check_answered(given, {split: [one.id for one in asked] for split, asked in questions.items()})
     tasks = spec.harness and harness.open_tasks(**spec.harness.model_dump())
     watch = _watch(inputs["thinking_sft"], questions, formats.thinking)
+    withhold = Withhold(chosen.table(inputs.reads), formats.thinking)
     with Answers(inputs.scratch / "answers.jsonl", lag=1.0) as kept, _base(inputs, out, spec, formats) as base:
-        asking = Bench(questions, formats.chat, formats.thinking, _way(spec), kept, watch)
+        asking = Bench(questions, formats.chat, formats.thinking, _way(spec), kept, watch, withhold)
         sheet = _ask(asking, spec, base | files, formats.direct)
         if formats.thinking.classed:
             splits, apart = _scores(sheet, list(files), given, spec)
@@ -319,6 +322,7 @@ def _talk_scores(
 
 STAGE = Stage(
     "evaluation",
+    reads=chosen.FIELDS,
     spec=Spec,
     build=build,
     sources=lambda spec: {"harness": [f"{spec.harness.folder}/**/*"]} if spec.harness and spec.harness.folder else {},
@@ -332,5 +336,8 @@ STAGE = Stage(
     ),
     gives=("scores.json", "samples.jsonl", "plots/"),
     agrees=agrees,
-    packages=("orjson", "cyllama", "gguf", "numpy", "matplotlib", "pillow"),
+    packages=(
+        *("orjson", "cyllama", "gguf", "numpy", "matplotlib", "pillow"),
+        *("japanese-personal-name-dataset", "python-stdnum"),
+    ),
 )

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import orjson
 from pydantic import Field, model_validator
 
-from so8t.corpus import chatformat, harm, shares, talks, tokens
+from so8t.corpus import chatformat, chosen, harm, shares, talks, tokens
 from so8t.corpus.chatformat import Chat
 from so8t.corpus.leakage import HeldOut
 from so8t.corpus.ledger import Ledger
@@ -32,8 +32,7 @@ from so8t.store import running
 from so8t.store.answers import Answers
 
 TASK, HARM, SUSPECT = "profile.task", "cleaned.harm.categories", "cleaned.harm.suspect"
-PERSONAL = ("cleaned.pii.kinds", "cleaned.pii.public_phones", "cleaned.pii.internal")
-OF_ANSWERS = (HARM, SUSPECT, *PERSONAL)  # what a teacher's answers are searched for
+OF_ANSWERS = (HARM, SUSPECT, *chosen.FIELDS)  # what a teacher's answers are searched for
 SYSTEM = "あなたは安全なアシスタントです。依頼を判定し、理由を示して答えます。"
 OF_CLASSES = only("four_class")
 
@@ -128,8 +127,6 @@ def _judgements(placed: Iterable[Record], formats: Formats, ledger: Ledger, inpu
 
     Gives whether direct answers are learned.
     """
-    from so8t.corpus import pii
-
     conversation = ExampleWriter(formats.chat, formats.thinking, formats.system, spec.direct, spec.direct_again)
     composer = Composer(
         formats.thinking,
@@ -138,7 +135,7 @@ def _judgements(placed: Iterable[Record], formats: Formats, ledger: Ledger, inpu
         teacher=spec.teacher is not None,
         teach_all=spec.compose == "teacher",
         harm=harm.Table(inputs.reads[HARM], inputs.reads[SUSPECT]) if spec.teacher else None,
-        personal=pii.kinds(*(tuple(inputs.reads[each]) for each in PERSONAL)) if spec.teacher else None,
+        personal=chosen.table(inputs.reads) if spec.teacher else None,
     )
     with _answers(inputs, spec) as kept:
         pairs = ((record, composer(record)) for record in placed)

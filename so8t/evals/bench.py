@@ -14,7 +14,8 @@ from so8t.errors import StageError
 from so8t.evals import bootstrap, leaks, outcomes, pace
 from so8t.evals.asking import Answer, Way, ask
 from so8t.evals.leaks import Watch
-from so8t.evals.outcomes import Outcome, judge
+from so8t.evals.outcomes import Outcome, as_line, judge, withholding
+from so8t.evals.withheld import Withhold
 from so8t.formats import direct
 from so8t.formats.chat import ChatFormat, Message
 from so8t.formats.grammar import grammar
@@ -69,6 +70,7 @@ class Bench:
     way: Way
     kept: Answers
     watch: Watch
+    withhold: Withhold
 
     def ask(self, sheet: Sheet, model: str, path: Path) -> None:
         """Add the free answers of one model, and say how they were."""
@@ -113,7 +115,8 @@ class Bench:
             text = begun + answer.text
             outcome = judge(one.id, one.label, text, answer.ended, self.thinking, directly)
             found = self.watch.leaks(one.thinking, leaks.visible(text, self.thinking, directly))
-            table.setdefault(split, {}).setdefault(model, []).append(replace(outcome, leaks=found))
+            outcome = withholding(replace(outcome, leaks=found), self.withhold, one.prompt, directly)
+            table.setdefault(split, {}).setdefault(model, []).append(outcome)
         return answers
 
 
@@ -164,11 +167,11 @@ def _named(leaking: Sequence[Outcome]) -> str:
 
 def guided_figures(found: Sequence[Outcome]) -> dict[str, Any]:
     whole = outcomes.figures(found)
-    return {name: whole[name] for name in ("records", "format_valid", "accuracy") if name in whole}
+    return {name: whole[name] for name in ("records", "format_valid", "accuracy", "pii") if name in whole}
 
 
 def write(path: Path, sheet: Sheet) -> None:
-    """Every answer, the broken ones too, with where they broke."""
+    """Every answer without personal data, the broken ones too, with where they broke."""
     with path.open("wb") as file:
         tables = ((THINKING, "free", sheet.free), (DIRECT, "free", sheet.direct), (THINKING, "grammar", sheet.guided))
         for mode, way, table in tables:
@@ -179,7 +182,7 @@ def write(path: Path, sheet: Sheet) -> None:
 
 def _lines(head: Mapping[str, str], found: Iterable[Outcome]) -> Iterable[bytes]:
     for one in found:
-        yield orjson.dumps({**head, **one.__dict__}, option=orjson.OPT_APPEND_NEWLINE)
+        yield orjson.dumps({**head, **as_line(one)}, option=orjson.OPT_APPEND_NEWLINE)
 
 
 def _hard_first(asked: Sequence[Question], found: Sequence[Outcome]) -> list[Question]:

@@ -18,7 +18,7 @@ LOOSE = 0.05  # q4_k_m, and whatever is not named
 
 @dataclass(frozen=True)
 class Given:
-    """What PyTorch's model answered."""
+    """What PyTorch's model answered, as it is kept: without personal data."""
 
     label: str | None
     said: str | None
@@ -62,13 +62,13 @@ def compare(outcomes: Sequence[Outcome], given: Reference, split: str, kind: str
         "difference": round((right - reference) / count, 6),
         "bound": bounds.get(kind, USUAL.get(kind, LOOSE)),
         "same_class": round(sum(one.said == other.said for one, other in beside) / count, 6),
-        "same_text": round(sum(one.text == other.text for one, other in beside) / count, 6),
+        "same_text": round(sum(one.shown == other.text for one, other in beside) / count, 6),
     }
 
 
 def alike(outcomes: Sequence[Outcome], given: Reference, split: str) -> dict[str, float]:
     """How many answers without a class are the same: no bound, for `gguf` holds each type to the logits."""
-    same = sum(one.text == given[split, one.id].text for one in outcomes)
+    same = sum(one.shown == given[split, one.id].text for one in outcomes)
     return {"same_text": round(same / len(outcomes), 6)}
 
 

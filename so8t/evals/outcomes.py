@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from so8t.corpus.agreement import BINS, OPEN
+from so8t.evals import withheld
 from so8t.evals.scores import Scores
+from so8t.evals.withheld import Kept, Withhold
+from so8t.formats.chat import Message
 from so8t.formats.records import NO_FORMAT, Label
 from so8t.formats.thinking import FormatError, Thinking, ThinkingFormat, read, read_direct
 
@@ -17,7 +20,7 @@ class Outcome:
     """`said` and `confidence` are None where the format is broken, and `problem` says where; and where no class is
     asked for, as `label` is then.
 
-    `leaks`: what of the thinking the visible part holds.
+    `leaks`: what of the thinking the visible part holds.  `kept`: what may leave this process in place of `text`.
     """
 
     id: str
@@ -28,6 +31,11 @@ class Outcome:
     ended: str
     text: str
     leaks: tuple[str, ...] = ()
+    kept: Kept | None = None
+
+    @property
+    def shown(self) -> str:
+        return self.kept.text if self.kept else self.text
 
 
 def judge(
@@ -42,6 +50,23 @@ def judge(
         return Outcome(number, label, None, None, None, ended, text)
     final = found.final
     return Outcome(number, label, final.label, final.confidence, None, ended, text)  # type: ignore[arg-type]
+
+
+def withholding(one: Outcome, withhold: Withhold, prompt: Sequence[Message], directly: bool = False) -> Outcome:
+    """The same outcome with what is kept of it; where the format is broken, what is said of that is said of this."""
+    kept = withhold(one.text, prompt)
+    if one.problem is None or not kept.found:
+        return replace(one, kept=kept)
+    again = judge(one.id, one.label, kept.text, one.ended, withhold.fmt, directly)
+    return replace(one, kept=kept, problem=again.problem or one.problem.partition(", found ")[0])
+
+
+def as_line(one: Outcome) -> dict[str, Any]:
+    """What is stored of it; never the answer as it was given."""
+    if one.kept is None:
+        raise AssertionError(f"the answer to {one.id} was not searched for personal data")
+    line = {name: value for name, value in vars(one).items() if name != "kept"}
+    return {**line, "text": one.kept.text, **withheld.counted([one.kept])}
 
 
 def figures(outcomes: Iterable[Outcome]) -> dict[str, Any]:
@@ -62,12 +87,14 @@ def figures(outcomes: Iterable[Outcome]) -> dict[str, Any]:
         truth: {NO_FORMAT if said == OPEN else said: count for said, count in row.items()}
         for truth, row in found["confusion"].items()
     }
-    return {**found, "leaks": leaking, "confusion": confusion, "reliability": reliability(scores.tally.bins)}
+    counted = {"leaks": leaking, **withheld.counted(one.kept for one in seen)}
+    return {**found, **counted, "confusion": confusion, "reliability": reliability(scores.tally.bins)}
 
 
 def _without_classes(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     valid, leaking = sum(one.problem is None for one in outcomes), sum(bool(one.leaks) for one in outcomes)
-    return {"records": len(outcomes), "format_valid": round(valid / len(outcomes), 6), "leaks": leaking}
+    counted = {"leaks": leaking, **withheld.counted(one.kept for one in outcomes)}
+    return {"records": len(outcomes), "format_valid": round(valid / len(outcomes), 6), **counted}
 
 
 def reliability(bins: Sequence[Sequence[float]]) -> list[dict[str, Any]]:

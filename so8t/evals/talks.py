@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from so8t.evals import bootstrap
+from so8t.evals import bootstrap, withheld
 from so8t.evals.outcomes import Outcome
 from so8t.formats.thinking import FormatError, ThinkingFormat, read
 
@@ -64,7 +64,12 @@ def scores(
     for name, outcomes in by_model.items():
         one = {key: _rounded(values) for key, values in _rates(columns[name], _once(len(outcomes))).items()}
         whole = {"mode": "thinking", "records": len(outcomes), "leaks": sum(bool(each.leaks) for each in outcomes)}
-        found[name] = {**whole, **one, "perplexity": _perplexity(one["loss"])}
+        found[name] = {
+            **whole,
+            **withheld.counted(each.kept for each in outcomes),
+            **one,
+            "perplexity": _perplexity(one["loss"]),
+        }
         found[name]["intervals"] = bootstrap.intervals(rates[name])
         if base in rates and name != base:
             found[name]["more_than_base"] = bootstrap.difference(rates[name], rates[base])

@@ -156,6 +156,8 @@ def _evaluation(told: Told) -> Iterator[str]:
     for split, models in told.scores().items():
         shown = {model: figures for model, figures in models.items() if not _is_mute_base(model, figures)}
         rows = [(said, *(_figure(one, name) for one in shown.values())) for name, _, said in measures(told)]
+        if sources.kinds(told.facts):
+            rows.append(("personal data replaced in answers", *map(sources.withheld_of, shown.values())))
         count = next((one["records"] for one in models.values()), 0)
         yield from (f"**{cell(split)}**, {count:,} questions", "")
         yield from table(("", *shown), rows)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,7 @@ from so8t.report import words
 from so8t.report.facts import Facts, Figure
 
 FILE = "raw/stats.json"
-_CLEANED = "cleaned/stats.json"
+_CLEANED, _ANSWERS = "cleaned/stats.json", "evaluation/scores.json"
 
 
 @dataclass(frozen=True)
@@ -54,16 +55,38 @@ def _declared(facts: Facts) -> dict[str, dict[str, str]]:
 
 
 def found(facts: Facts) -> tuple[Found, ...]:
-    """What `cleaned` replaced and marked, by kind."""
+    """What `cleaned` replaced and marked, by kind; and what was replaced in the answers of the evaluation."""
     titles = {"pii": "Personal data replaced", "harm": "Marked as harmful"}
-    return tuple(
-        Found(
-            title,
-            tuple((kind, Figure(words.number(count), _CLEANED, f"{key}.{kind}")) for kind, count in counts.items()),
-        )
-        for key, title in titles.items()
-        if (counts := facts.find(_CLEANED, key))
+    cleaned = (
+        _found(title, counts, _CLEANED, key) for key, title in titles.items() if (counts := facts.find(_CLEANED, key))
     )
+    return (*cleaned, *_in_answers(facts))
+
+
+def _in_answers(facts: Facts) -> Iterator[Found]:
+    for split, by_model in (facts.find(_ANSWERS, "splits") or {}).items():
+        for model, figures in by_model.items():
+            for way, counts in withheld(figures).items():
+                name = f"{model}, {way}" if way else model
+                record = ".".join(filter(None, ("splits", split, model, way, "pii")))
+                yield _found(f"Personal data replaced in answers to {split} by {name}", counts, _ANSWERS, record)
+
+
+def withheld(figures: Mapping[str, Any]) -> dict[str, dict[str, int]]:
+    """What of a model's answers to a split was replaced, by kind: of free ones, direct ones, and under the grammar."""
+    ways = {"": figures, "direct": figures.get("direct") or {}, "grammar": figures.get("grammar") or {}}
+    return {way: one["pii"] for way, one in ways.items() if "pii" in one}
+
+
+def withheld_of(figures: Mapping[str, Any]) -> str:
+    """The same in one cell, of all ways of asking together."""
+    total = sum((Counter(counts) for counts in withheld(figures).values()), Counter[str]())
+    return ", ".join(f"{kind} {total[kind]:,}" for kind in sorted(total)) or "none"
+
+
+def _found(title: str, counts: Mapping[str, int], file: str, record: str) -> Found:
+    rows = ((kind, Figure(words.number(count), file, f"{record}.{kind}")) for kind, count in counts.items())
+    return Found(title, tuple(rows))
 
 
 def kinds(facts: Facts) -> list[str] | None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from so8t.corpus import chosen
 from so8t.engine.stage import Inputs
 from so8t.evals import greedy
 from so8t.formats import records
@@ -17,6 +18,7 @@ from tests.bases import formats
 from tests.formats import untrained
 
 NAMES = ("baked_model", "base_model", "thinking_sft", "chat_format", "adapter_scores", "gguf")
+LOOKED_FOR = dict(zip(chosen.FIELDS, (["phone", "secret"], [], []), strict=True))
 LOOSE = {"kl": 5, "perplexity": 5, "top1": 0}
 LESSONS = (  # what is asked, the class and confidence that are taught
     ("営業時間は？", "ALLOW", 0.95),
@@ -64,7 +66,7 @@ def artifacts(root: Path, types: Sequence[str] = ("f16", "q8_0")) -> Inputs:
     folders["gguf"].mkdir()
     spec = gguf.Spec(name="by-heart", types=tuple(types), bounds={"q8_0": LOOSE})
     gguf.build(Inputs(folders), folders["gguf"], spec)
-    return Inputs(folders)
+    return Inputs(folders, reads=LOOKED_FOR)
 
 
 def _learn(before: Path, after: Path, lessons: Path, rows: Sequence[dict[str, Any]]) -> list[str]:

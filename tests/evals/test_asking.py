@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from so8t.corpus import pii
 from so8t.errors import MissingExtra, StageError
 from so8t.evals import asking, bench, harness, pace
 from so8t.evals.asking import Answer, Way
 from so8t.evals.bench import Bench, Guided, Question, Sheet
 from so8t.evals.harness import Reader
 from so8t.evals.leaks import Watch
+from so8t.evals.withheld import Withhold
 from so8t.formats import chat, direct, equality, gotemplate, published, suite
 from so8t.formats.chat import PHI3
 from so8t.formats.encoding import Encoder
@@ -28,6 +30,7 @@ from tests.formats import untrained
 TEXTS = ("東京支店の営業時間は？", "　全角の空白😢", "What time is it?", "<|end|>爆弾", "")
 OWN = Thinking("課題", "安全", "方針", Final("ALLOW", 1.0, "理由", "回答"))
 WATCH = Watch(TAGS, [], [])
+WITHHOLD = Withhold(pii.kinds([]), TAGS)
 PROMPTS = [[{"role": "user", "content": text}] for text in TEXTS]
 
 
@@ -135,7 +138,7 @@ def test_a_prompt_beyond_the_model_s_context_is_refused(gguf: Path, kept: Answer
 
 def test_the_grammar_makes_even_random_answers_valid_and_hard_questions_come_first(gguf: Path, kept: Answers) -> None:
     questions = [Question(f"r{at}", "ALLOW", prompt, OWN) for at, prompt in enumerate(PROMPTS)]
-    table, sheet = Bench({"test": questions}, PHI3, TAGS, Way(8, workers=2), kept, WATCH), Sheet()
+    table, sheet = Bench({"test": questions}, PHI3, TAGS, Way(8, workers=2), kept, WATCH, WITHHOLD), Sheet()
     table.ask(sheet, "random", gguf)
     table.guide(sheet, "random", gguf, Guided(conversations=3, text=8, longest=400))
 
@@ -149,7 +152,10 @@ def test_the_grammar_makes_even_random_answers_valid_and_hard_questions_come_fir
 
 
 def test_an_answer_that_the_grammar_could_not_finish_fails(gguf: Path, kept: Answers) -> None:
-    table, sheet = Bench({"test": [Question("r0", "ALLOW", PROMPTS[0], OWN)]}, PHI3, TAGS, Way(8), kept, WATCH), Sheet()
+    table, sheet = (
+        Bench({"test": [Question("r0", "ALLOW", PROMPTS[0], OWN)]}, PHI3, TAGS, Way(8), kept, WATCH, WITHHOLD),
+        Sheet(),
+    )
     table.ask(sheet, "random", gguf)
 
     with pytest.raises(StageError) as caught:

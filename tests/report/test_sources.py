@@ -36,3 +36,20 @@ def test_what_differs_from_the_parent_is_said_in_one_place() -> None:
     assert "<caption>What differs from tiny</caption>" in whole
     assert "No value differs from tiny." in same
     assert "differs from" not in page.render(facts(parents=()))
+
+
+def test_what_was_replaced_in_answers_is_told_by_split_model_and_way_of_asking() -> None:
+    documents = facts().documents
+    scores = documents["evaluation/scores.json"]
+    f16 = {**scores["splits"]["test"]["f16"], "pii": {"email": 2}, "direct": {"pii": {"phone": 1_000}}}
+    splits = {"test": {**scores["splits"]["test"], "f16": f16}}
+    told = facts(documents={**documents, "evaluation/scores.json": {**scores, "splits": splits}})
+
+    assert [(one.what, [(kind, n.text, n.record) for kind, n in one.counts]) for one in sources.found(told)] == [
+        ("Personal data replaced in answers to test by f16", [("email", "2", "splits.test.f16.pii.email")]),
+        (
+            "Personal data replaced in answers to test by f16, direct",
+            [("phone", "1,000", "splits.test.f16.direct.pii.phone")],
+        ),
+    ]
+    assert (sources.withheld_of(f16), sources.withheld_of({})) == ("email 2, phone 1,000", "none")

@@ -12,6 +12,7 @@ import orjson
 import pytest
 from pydantic import ValidationError
 
+from so8t.corpus import chosen
 from so8t.engine.stage import Inputs
 from so8t.errors import Missed, StageError
 from so8t.formats import records
@@ -214,6 +215,29 @@ def test_a_model_that_answers_worse_than_pytorch_misses_the_bound_and_its_figure
 
     build(other, tmp_path / "accepted", types=("f16",), base=False, bounds={"f16": 0.2})
     assert "f16.gguf: 12 of 12 answers are kept from an earlier run\n" in capsys.readouterr().err
+
+
+def test_personal_data_in_answers_is_counted_and_not_kept_and_the_figures_are_those_of_the_whole_answers(
+    built: Path, inputs: Inputs, tmp_path: Path
+) -> None:
+    """An identifier of the user's own pattern: every answer holds it once."""
+    given = tmp_path / "adapter_scores"
+    given.mkdir()
+    text = (inputs["adapter_scores"] / "samples.jsonl").read_text("utf-8")
+    (given / "samples.jsonl").write_text(text.replace("はい", "〔社内番号〕"), "utf-8")
+    reads = dict(zip(chosen.FIELDS, (["internal"], [], ["はい"]), strict=True))
+    other = dataclasses.replace(inputs, artifacts={**inputs.artifacts, "adapter_scores": given}, reads=reads)
+    out = build(other, tmp_path / "out", types=("f16",), base=False)
+
+    was, found = scores(built)["f16"], scores(out)["f16"]
+    assert (found.pop("pii"), found["direct"].pop("pii")) == ({"internal": 12}, {"internal": 12})
+    names = ("accuracy", "format_valid", "confusion", "intervals", "reliability")
+    assert [found[name] for name in names] == [was[name] for name in names]
+    assert found["pytorch"] == was["pytorch"]
+    assert "はい" not in (out / "samples.jsonl").read_text("utf-8")
+    first = next(iter(records.read(out / "samples.jsonl")))
+    assert (first["said"], first["problem"], first["pii"]) == ("ALLOW", None, {"internal": 1})
+    assert first["text"].endswith("\n回答: 〔社内番号〕。</final>")
 
 
 def test_answers_that_no_figure_needs_any_more_are_let_go(inputs: Inputs, tmp_path: Path) -> None:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from so8t.corpus import chosen
 from so8t.engine.stage import Inputs
 from so8t.errors import StageError
 from so8t.formats import records
 from so8t.formats.thinking import TAGS, Final, Thinking, compose
 from so8t.train import run
-from stages import preference
+from stages import adapter_scores, preference
 from tests.bases import formats
 from tests.evals import memorised
 from tests.train.conftest import Place, gates_for
@@ -77,6 +79,21 @@ def test_an_over_refusal_is_unlearned_and_nothing_else_is_lost(given: Inputs, tm
         *("adapter_config.json", "adapter_model.safetensors", "gates.safetensors", "monitoring", "pairs.jsonl"),
         *("preference.json", "so8t.json", "training.json"),
     ]
+
+
+@pytest.mark.soak
+def test_adapter_scores_keeps_the_answers_of_such_an_adapter_without_personal_data(
+    given: Inputs, tmp_path: Path
+) -> None:
+    reads = dict(zip(chosen.FIELDS, (["internal"], [], ["はい"]), strict=True))
+    adapter_scores.build(replace(given, reads=reads), tmp_path, adapter_scores.Spec(longest=80, precision="float32"))
+    found = json.loads((tmp_path / "scores.json").read_bytes())["test"]
+    lines = list(records.read(tmp_path / "samples.jsonl"))
+
+    assert (found["adapter"]["pii"], found["adapter"]["format_valid"]) == ({"internal": 12}, 1.0)
+    assert {line["text"].partition("回答: ")[2] for line in lines if line["who"] == "adapter"} == {
+        "〔社内番号〕。</final>"
+    }
 
 
 @pytest.mark.soak
