@@ -24,10 +24,11 @@ from typing import Any
 from pairs import Cost, as_json, median, ratio, surroundings, table, write_json
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
 
 
-def job_of(options: argparse.Namespace, work: Path) -> Any:
-    """The stage's own, with fewer steps."""
+def job_of(options: argparse.Namespace, work: Path, together: int, **train: int) -> Any:
+    """The stage's own, with fewer steps, for so many lanes or processes that share a batch."""
     from so8t.engine.plan import load
     from so8t.engine.stage import Inputs
     from stages import adapter
@@ -35,8 +36,8 @@ def job_of(options: argparse.Namespace, work: Path) -> Any:
     folder = ROOT / "artifacts" / options.profile
     names = ("base_model", "so8t_model", "thinking_sft", "chat_format")
     values: dict[str, Any] = dict(load(ROOT, options.profile).rows["adapter"].values)
-    train = {**values["train"], "steps": options.steps, "threads": options.threads, "lanes": options.lanes}
-    train["micro_batch"] = min(train["micro_batch"], train["batch"] // options.lanes)
+    train = {**values["train"], "steps": options.steps, **train}
+    train["micro_batch"] = min(train["micro_batch"], train["batch"] // together)
     spec = adapter.Spec.model_validate({**values, "train": train})
     return adapter._job(Inputs({name: folder / name for name in names}, scratch=work), spec)
 
@@ -87,6 +88,11 @@ def bare(job: Any, work: Path) -> Cost:
         return since(started)
 
 
+def built(profile: str) -> None:
+    if not (ROOT / "artifacts" / profile / "so8t_model" / "manifest.json").exists():
+        raise SystemExit(f"artifacts/{profile} has no so8t_model: doit profile={profile} so8t_model")
+
+
 def now() -> Cost:
     return Cost(time.perf_counter(), time.process_time())
 
@@ -119,10 +125,10 @@ def main() -> None:
     options = parser.parse_args()
     if options.one:
         with tempfile.TemporaryDirectory() as work:
-            print(json.dumps(vars(SIDES[options.one](job_of(options, Path(work)), Path(work)))))
+            job = job_of(options, Path(work), options.lanes, threads=options.threads, lanes=options.lanes)
+            print(json.dumps(vars(SIDES[options.one](job, Path(work)))))
         return
-    if not (ROOT / "artifacts" / options.profile / "so8t_model" / "manifest.json").exists():
-        raise SystemExit(f"artifacts/{options.profile} has no so8t_model: doit profile={options.profile} so8t_model")
+    built(options.profile)
     take: Callable[[str], Cost] = partial(measured, given=sys.argv[1:])
     costs: dict[str, list[Cost]] = {name: [] for name in SIDES}
     for number in range(options.rounds):
