@@ -82,6 +82,8 @@ class Failed:
 
 def verdict(stage: str, job: Job, word: Mapping[str, Any], log: str, tried: int) -> Done | Again | Failed:
     """Whoever had its say is believed; a job that was killed without it, or lost its node, is worth another attempt."""
+    if "stopped" in word and job.status == "FAILED":  # by the cluster, and not by somebody
+        return _again(stage, job, "was stopped", log, tried)
     if "error" in word:
         return Failed(f"{word['error']}\n(on {word.get('machine', 'a node')}, job {job.id})")
     if "bug" in word:
@@ -91,7 +93,11 @@ def verdict(stage: str, job: Job, word: Mapping[str, Any], log: str, tried: int)
         return Done()
     if job.status == "STOPPED":
         return Failed(f"{stage}: job {job.id} was stopped; nothing was published, run doit again for another attempt")
-    why = f"job {job.id} ended without a word: {_reason(job)}"
+    return _again(stage, job, "ended without a word", log, tried)
+
+
+def _again(stage: str, job: Job, how: str, log: str, tried: int) -> Again | Failed:
+    why = f"job {job.id} {how}: {_reason(job)}"
     if tried < MOST:
         return Again(why)
     return Failed(f"{stage}: {why}{_last(log)}\nthat was attempt {tried} of {MOST}; run doit again for more")

@@ -49,7 +49,8 @@ def main() -> int:
             how = _fill(Path.cwd(), order, machine)
         word, code = {"how": how, "seconds": time.monotonic() - began, "memory": engine.peak()}, 0
     except KeyboardInterrupt:
-        word, code = {"error": f"{order.stage}: stopped; nothing was published, run doit again to go on"}, 130
+        stopped = f"{order.stage}: stopped; nothing was published, run doit again to go on"
+        word, code = {"error": stopped, "stopped": True}, 130
     except CodeChanged:
         word, code = {"error": f"{order.stage}: the job's files changed while it ran; run doit again"}, 1
     except Exception as error:

@@ -16,11 +16,13 @@ from so8t.cluster import address, package
 from so8t.cluster.address import Place
 from so8t.cluster.attempts import Job
 from so8t.cluster.jobs import Parcel, Taken, Unreachable, Wants
+from so8t.engine.bring import LONGEST
 from so8t.errors import MissingExtra, StageError
 
 WHERE = "RAY_AUTH_TOKEN holds it, or RAY_AUTH_TOKEN_PATH names its file, or ~/.ray/auth_token has it, as for Ray's own"
 _WAIT = 20.0  # seconds for one answer
 _STRAIGHT = {"http": "", "https": ""}  # the token is for the head alone, whatever proxies the environment names
+_STOPPING = {"RAY_JOB_STOP_WAIT_TIME_S": str(LONGEST)}  # a training leaves a checkpoint; Ray gives three seconds
 _CODE = re.compile(r"status code (\d+)")
 
 
@@ -81,7 +83,7 @@ class Client:
 
     def submit(self, id: str, parcel: Parcel) -> None:
         with package.packed(parcel.files, parcel.order) as folder:
-            settings = {"working_dir": str(folder), "env_vars": dict(parcel.environment)}
+            settings = {"working_dir": str(folder), "env_vars": {**_STOPPING, **parcel.environment}}
             self._call(
                 "submit_job", submission_id=id, entrypoint=shlex.join(parcel.command), runtime_env=settings,
                 metadata=dict(parcel.told), **_asks(parcel.wants),

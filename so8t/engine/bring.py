@@ -10,12 +10,14 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 from so8t.errors import StageError
-from so8t.store import artifact
+from so8t.store import artifact, carried
 from so8t.store.cache import Store
+from so8t.store.carried import Place
 from so8t.store.fingerprint import Fingerprint
 from so8t.store.layout import Layout
 from so8t.store.manifest import File, Manifest
@@ -43,6 +45,7 @@ class Target:
     ships: tuple[str, ...] = ()
     resumable: bool = False
     precious: bool = False
+    checkpoints: float = 0.0  # minutes between two that go to the mirror while it is built; 0: they stay here
 
     @property
     def stage(self) -> str:
@@ -67,12 +70,21 @@ def bring(target: Target, build: Build, anew: bool = False) -> str:
             return "restored"
     out = _work_folder(target)
     try:
-        hashed = build(out)
+        with _carrying(target, out):
+            hashed = build(out)
     except InputsChanged:
         shutil.rmtree(target.work)
         raise
     _publish(target, out, seal(out, target.wanted, target.gives, target.ships, hashed))
     return "built"
+
+
+def _carrying(target: Target, out: Path) -> AbstractContextManager[None]:
+    """Its checkpoints come from the mirror and go there, by whoever may publish its result, too."""
+    mirror = target.store.mirror
+    if mirror is None or not target.checkpoints:
+        return nullcontext()
+    return carried.carried(Place(mirror, target.stage, target.wanted.key, out), target.checkpoints)
 
 
 def _is_published(target: Target) -> bool:

@@ -123,10 +123,11 @@ def _attempt(session: Session, name: str, need_bytes: bool, force: bool, builder
     row = status.row
     building = builder(session, row, wanted)
     anew = force or row.outside or plan.layout.forgotten(name).exists()  # nothing outside is in the store
-    target = Target(plan.layout, plan.store, wanted, row.gives, row.ships, row.resumable, row.precious)
+    minutes = _checkpoints(plan, row, building)
+    target = Target(plan.layout, plan.store, wanted, row.gives, row.ships, row.resumable, row.precious, minutes)
     try:
         with key_lock(plan.layout, name, wanted.key):
-            how = bring(target, _carrying(plan, target, building), anew)
+            how = bring(target, building, anew)
     except Missed as error:
         kept = missed.put_by(plan.layout, target.work / "out", wanted, row.gives, str(error))
         journal.append(plan.layout, name, wanted.key, missed.OUTCOME, time.monotonic() - started)
@@ -141,18 +142,10 @@ def _attempt(session: Session, name: str, need_bytes: bool, force: bool, builder
     return Outcome(name, how, wanted.key, seconds)
 
 
-def _carrying(plan: Plan, target: Target, build: Build) -> Build:
-    """The same build; if it runs here and the profile says so, its checkpoints go to the mirror and come from there."""
-    mirror, stage = target.store.mirror, target.stage
-    shared = plan.checkpoints and target.resumable and stage not in target.store.private
-    if mirror is None or not shared or not isinstance(build, Building):
-        return build
-
-    def carrying(out: Path) -> Any:
-        with carried.carried(Place(mirror, stage, target.wanted.key, out), plan.checkpoints):
-            return build(out)
-
-    return carrying
+def _checkpoints(plan: Plan, row: Row, building: Builder) -> float:
+    """Minutes between two checkpoints that go to the mirror, if it runs here and the profile says so."""
+    shared = row.resumable and row.name not in plan.store.private and isinstance(building, Building)
+    return plan.checkpoints if shared else 0.0
 
 
 def _wanted(status: Status) -> Fingerprint:

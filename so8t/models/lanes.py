@@ -177,7 +177,8 @@ def _lane(lane: int, work: Any, compute: Compute, exchange: Exchange) -> Any:
 
 def help_out(there: Connection) -> None:
     """Until the other end is closed, however that happens."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the trainer hears it, and ends this
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # the trainer hears it, takes its step with us, and ends this
     with suppress(EOFError, OSError):
         given: Given = there.recv()
         rank = given.lanes.start // len(given.lanes)

@@ -54,19 +54,28 @@ class Place:
 
 @contextmanager
 def carried(place: Place, minutes: float) -> Iterator[None]:
-    """Take what is there, unless there is something here, and send what is made meanwhile."""
+    """Take what is there, unless there is something here, and send what is made meanwhile.
+
+    A build that is told to end sends the checkpoint that it leaves: its machine may be gone in a moment.
+    """
     found = _warned(place, lambda: remote.objects(place.mirror.url).read(place.name))
     if found is not None and newest(place.out) is None:
         _warned(place, lambda: take(place, found.data))
+    sender = _Sender(place, found.version if found else None)
     ended = threading.Event()
-    version = found.version if found else None
-    sender = threading.Thread(target=_sending, args=(place, minutes * 60, version, ended), daemon=True)
-    sender.start()
+    sending = threading.Thread(target=sender.run, args=(minutes * 60, ended), daemon=True)
+    sending.start()
     try:
         yield
+    except KeyboardInterrupt:
+        ended.set()
+        sending.join()
+        if sender.send():
+            print(f"{place.stage}: the checkpoint after step {sender.sent:,} lies in the mirror", file=sys.stderr)
+        raise
     finally:
         ended.set()
-        sender.join(timeout=5)  # what is on its way then is worth nothing any more, or comes too late
+        sending.join(timeout=5)  # what is on its way then is worth nothing any more, or comes too late
 
 
 def newest(out: Path) -> Path | None:
@@ -80,20 +89,33 @@ def _step(checkpoint: Path) -> int:
 # ---- there -----------------------------------------------------------------------------------------------------
 
 
-def _sending(place: Place, pause: float, version: str | None, ended: threading.Event) -> None:
-    sent = 0
-    while not ended.wait(pause):
-        last = newest(place.out)
-        if last is None or _step(last) <= sent or not snapshot(place.out, place.aside):
-            continue
+@dataclass
+class _Sender:
+    """Sends the newest checkpoint, if it is newer than the last that it sent."""
+
+    place: Place
+    version: str | None  # of what lies in the mirror, as far as it is known here
+    sent: int = 0  # its step
+    is_followed: bool = False  # another goes on from what is there
+
+    def run(self, pause: float, ended: threading.Event) -> None:
+        while not self.is_followed and not ended.wait(pause):
+            self.send()
+
+    def send(self) -> bool:
+        place, last = self.place, newest(self.place.out)
+        if self.is_followed or last is None or _step(last) <= self.sent or not snapshot(place.out, place.aside):
+            return False
         try:
-            version = send(place, place.aside, version)
+            self.version = send(place, place.aside, self.version)
         except Lost:
-            return  # another goes on from what is there
+            self.is_followed = True
+            return False
         except MirrorError as error:
             print(f"warning: {place.stage}: checkpoint not sent: {error}", file=sys.stderr, flush=True)
-            continue
-        sent = _step(last)
+            return False
+        self.sent = _step(last)
+        return True
 
 
 def snapshot(out: Path, into: Path) -> bool:
@@ -119,6 +141,7 @@ def send(place: Place, folder: Path, version: str | None) -> str | None:
         return version
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
     files = [File(path.relative_to(folder).as_posix(), path.stat().st_size, blake3_of(path)) for path in paths]
+    place.mirror.fence()  # before gigabytes travel
     try:
         blobs.send(place.url, place.mirror.notes, folder, files)
         place.mirror.fence()

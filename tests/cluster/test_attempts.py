@@ -75,6 +75,18 @@ GONE = Job("j-1", "FAILED", "Job supervisor actor died: The actor died unexpecte
             1,
             Again("job j-1 ended without a word: Job entrypoint command failed with exit code 137, last logs"),
         ),
+        (
+            Job("j-1", "FAILED", "exit code 130", 130),  # its machine is about to go, and said so
+            {"error": "adapter: stopped", "stopped": True, "machine": "node-b"},
+            2,
+            Again("job j-1 was stopped: exit code 130"),
+        ),
+        (
+            Job("j-1", "STOPPED"),
+            {"error": "adapter: stopped", "stopped": True, "machine": "node-b"},
+            1,
+            Failed("adapter: stopped\n(on node-b, job j-1)"),
+        ),
         (Job("j-1", "FAILED", "", -9), {}, 2, Again("job j-1 ended without a word: killed by signal 9")),
         (Job("j-1", "FAILED"), {}, 2, Again("job j-1 ended without a word: status FAILED")),
         (

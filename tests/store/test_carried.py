@@ -103,6 +103,38 @@ def test_once_the_result_is_there_no_checkpoint_stays(tmp_path: Path, here: Plac
     assert not (tmp_path / "mirror" / here.name).exists()
 
 
+def test_a_build_that_is_told_to_end_sends_the_checkpoint_that_it_leaves(tmp_path: Path, here: Place, capsys) -> None:
+    with pytest.raises(KeyboardInterrupt), carried.carried(here, minutes=60.0):
+        trained(here, 4)
+        raise KeyboardInterrupt
+
+    assert mirrored(tmp_path) == ["best of 2", "sample of 4\n", "weights of 4"]
+    assert capsys.readouterr().err == "adapter: the checkpoint after step 4 lies in the mirror\n"
+    there = at(tmp_path, "there")
+    with pytest.raises(KeyboardInterrupt), carried.carried(there, minutes=60.0):
+        trained(there, 6)
+        raise KeyboardInterrupt
+    assert capsys.readouterr().err == (
+        "adapter: the checkpoint after step 4 comes from the mirror\n"
+        "adapter: the checkpoint after step 6 lies in the mirror\n"
+    )
+
+
+@pytest.mark.parametrize("error", [MemoryError, KeyboardInterrupt])
+def test_a_build_that_breaks_or_whose_lease_is_lost_sends_nothing_at_its_end(
+    tmp_path: Path, here: Place, capsys, error: type[BaseException]
+) -> None:
+    def lost() -> None:
+        raise Lost("the lease is another's")
+
+    fenced = replace(here, mirror=replace(here.mirror, fence=lost if error is KeyboardInterrupt else lambda: None))
+    with pytest.raises(error), carried.carried(fenced, minutes=60.0):
+        trained(here, 4)
+        raise error
+
+    assert (mirrored(tmp_path), capsys.readouterr().err) == ([], "")
+
+
 def test_one_who_was_followed_by_another_sends_nothing_more(tmp_path: Path, here: Place) -> None:
     trained(here, 4)
     version = sent(here)
