@@ -32,6 +32,12 @@ test *arguments:
     {{ python }} -m pytest {{ arguments }}
 
 # What needs patience: 100 kills at random moments.
+[linux]
+soak *arguments:
+    .ci/slurm && {{ python }} -m pytest -m "soak and not gpu" {{ arguments }}
+
+# What needs patience: 100 kills at random moments.
+[macos, windows]
 soak *arguments:
     {{ python }} -m pytest -m "soak and not gpu" {{ arguments }}
 

@@ -23,8 +23,8 @@ _RAYS = re.compile(r"Running entrypoint for job |.*Runtime env is setting up\.")
 @dataclass(frozen=True)
 class Job:
     id: str
-    status: str  # Ray's: PENDING, RUNNING, SUCCEEDED, FAILED, STOPPED
-    message: str = ""
+    status: str  # PENDING, RUNNING, SUCCEEDED, FAILED, STOPPED
+    message: str = ""  # why it waits or failed, in the cluster's words
     code: int | None = None  # the exit code of its process, where that had one
 
     @property
@@ -136,8 +136,9 @@ def silent(stage: str, id: str, seconds: float) -> str:
 # ---- what people are told ------------------------------------------------------------------------------------
 
 
-def queued(stage: str, seconds: float, resources: str) -> str:
+def queued(stage: str, seconds: float, resources: str, reason: str = "") -> str:
+    why = f"{reason}, and it asks for {resources}" if reason else f"no node has {resources} free"
     return (
-        f"{stage}: in the cluster's queue for {seconds:.0f} s: no node has {resources} free; it goes on waiting "
+        f"{stage}: in the cluster's queue for {seconds:.0f} s: {why}; it goes on waiting "
         "(lower run.{0}.resources in profile.yaml if no node has as much)".format(stage)
     )

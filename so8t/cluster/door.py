@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from so8t.cluster import ray
+from so8t.cluster import ray, slurm
 from so8t.cluster.jobs import Jobs
 from so8t.cluster.remote import Broken, Remote
 from so8t.engine.building import Ended
@@ -56,4 +56,5 @@ def _jobs(plan: Plan) -> Jobs:
 
 _KINDS: Mapping[str, Callable[[Mapping[str, Any]], Jobs]] = {
     "ray": lambda settings: ray.at(settings["address"]),
+    "slurm": slurm.of,
 }

@@ -37,7 +37,7 @@ class Following:
             if job is None:
                 return None
             if job.status == "PENDING":
-                self._wait_in_queue()
+                self._wait_in_queue(job.message)
             elif not job.is_live or self.clock() >= self._log_due:
                 self._read_log(last=not job.is_live)
             if not job.is_live:
@@ -62,12 +62,12 @@ class Following:
                 self.tell(f"{self.stage}: the cluster answers again")
             return job
 
-    def _wait_in_queue(self) -> None:
+    def _wait_in_queue(self, reason: str) -> None:
         now = self.clock()
         if self._queued_since is None:
             self._queued_since = now
         elif now - self._queued_since >= 0 and now - self._queued_since >= attempts.SLOW:
-            self.tell(attempts.queued(self.stage, now - self._queued_since, self.resources))
+            self.tell(attempts.queued(self.stage, now - self._queued_since, self.resources, reason))
             self._queued_since = float("inf")
 
     def _read_log(self, last: bool) -> None:

@@ -77,8 +77,7 @@ def _fill(project: Path, order: Order, machine: str) -> str:
     mirror = plan.store.mirror
     if mirror is None or not mirror.trust.offers:
         raise StageError(
-            f"{order.stage}: {machine} has no key to sign its result with: put the file that store.key names there, or "
-            "the key itself into SO8T_STORE_KEY of `ray start`"
+            f"{order.stage}: {machine} has no key to sign its result with: {_GIVE_KEY[(plan.cluster or {})['kind']]}"
         )
     _take_inputs(plan, order)
     _check_key(plan, order, machine)
@@ -86,6 +85,12 @@ def _fill(project: Path, order: Order, machine: str) -> str:
         project, order.profile, order.stage, need_bytes=True, force=order.anew, builder=Building, bring=_alone
     )
     return outcome.how
+
+
+_GIVE_KEY = {
+    "ray": "put the file that store.key names there, or the key itself into SO8T_STORE_KEY of `ray start`",
+    "slurm": "name a file with store.key that the nodes see, too, such as ~/.so8t/key.pem; SO8T_STORE_KEY stays behind",
+}
 
 
 def _check_versions(plan: Plan, order: Order, machine: str) -> None:

@@ -67,9 +67,15 @@ def packed(files: Mapping[str, Path], order: Order) -> Iterator[Path]:
     """A folder with all of it, for as long as it is needed; the same contents have the same name for Ray."""
     check_size(order.stage, {name: path.stat().st_size for name, path in files.items()})
     with tempfile.TemporaryDirectory(prefix="so8t-job-") as place:
-        for name, path in files.items():
-            target = Path(place, name)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, target)
-        Path(place, FILE).write_bytes(order.encode())
+        write(files, order, Path(place))
         yield Path(place)
+
+
+def write(files: Mapping[str, Path], order: Order, folder: Path) -> None:
+    """The working directory of a job, made anew."""
+    folder.mkdir(exist_ok=True)
+    for name, path in files.items():
+        target = folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target)
+    (folder / FILE).write_bytes(order.encode())

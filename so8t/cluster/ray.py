@@ -177,5 +177,6 @@ def _first(error: Exception) -> str:
 
 
 def _job(found: Any) -> Job:
-    status = getattr(found.status, "value", found.status)
-    return Job(found.submission_id, str(status), found.message or "", found.driver_exit_code)
+    status = str(getattr(found.status, "value", found.status))
+    message = "" if status == "PENDING" else found.message or ""  # it only says that the job has not begun
+    return Job(found.submission_id, status, message, found.driver_exit_code)

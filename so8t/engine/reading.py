@@ -42,7 +42,7 @@ def read(project: Path, profile: str) -> tuple[dict[str, Any], list[Path]]:
     stages = wanted(table.stages, models)
     rows = _rows(project, stages, {**models, profiles.SETTINGS: settings})
     _check_graph(rows)
-    spec.agreed(found, _staying(rows, settings))
+    spec.agreed(found, [*_staying(rows, settings), *_broken(settings)])
     facts = {
         **_settings(settings),
         "warnings": list(found.warnings),
@@ -83,6 +83,19 @@ def _staying(rows: Mapping[str, Row], settings: Settings) -> Iterator[At]:
                 "leave it out, or set store.share_private"
             )
             yield At(text, f"{profiles.SETTINGS}.run.{name}.where")
+
+
+def _broken(settings: Settings) -> Iterator[At]:
+    """What Slurm cannot give, for it counts by whole numbers."""
+    if settings.cluster is None or settings.cluster.kind != "slurm":
+        return
+    for name, run in settings.run.items():
+        wants = {"CPU": run.resources.CPU, "GPU": run.resources.GPU}
+        counted = wants | {f"named.{each}": count for each, count in run.resources.named.items()}
+        for each, count in counted.items():
+            if count % 1:
+                place = f"{profiles.SETTINGS}.run.{name}.resources.{each}"
+                yield At(f"must be a whole number for Slurm (got {count:g})", place)
 
 
 def _rows(project: Path, stages: Mapping[str, Stage], models: Mapping[str, BaseModel]) -> dict[str, Row]:

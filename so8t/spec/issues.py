@@ -149,7 +149,7 @@ def _locate(loc: Sequence[str | int], root: Node, model: type[BaseModel]) -> _Pl
     for part in loc:
         if part == "[key]":
             place.is_key = True
-        elif isinstance(part, str) and any(len(_branches(hint)) > 1 for hint in place.hints):
+        elif isinstance(part, str) and any(len(_branches(_bare(hint))) > 1 for hint in place.hints):
             place.unions.append((place.path, part))
             place.hints = _narrow(place.hints, part)
         else:
@@ -224,7 +224,7 @@ def _branches(hint: Any) -> tuple[Any, ...]:
 
 def _narrow(hints: tuple[Any, ...], tag: str) -> tuple[Any, ...]:
     """The branches that a tag names; all of them if it names none."""
-    branches = tuple(branch for hint in hints for branch in _branches(hint))
+    branches = tuple(branch for hint in hints for branch in _branches(_bare(hint)))
     return tuple(branch for branch in branches if tag in _names(branch)) or branches
 
 

@@ -6,7 +6,7 @@ import re
 from fractions import Fraction
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, WithJsonSchema, field_validator, model_validator
 
 from so8t.spec.fields import At, SpecModel, execution
 from so8t.store.trust import FORM
@@ -84,13 +84,55 @@ class Notify(SpecModel):
     """Show a notification on the desktop."""
 
 
-class Cluster(SpecModel):
+class Ray(SpecModel):
     kind: Literal["ray"] = execution("ray")
     """What places the jobs: Ray, through its Jobs API."""
     address: str = execution(min_length=1)
     """Where the dashboard of Ray's head is, such as 10.0.0.5:8265: on this machine or in a private network."""
     python: str | None = execution(None, min_length=1)
     """The interpreter on the nodes, as an absolute path; left out, the one that runs doit here."""
+
+
+# what so8t gives sbatch itself, or what would give the job another form
+_OURS = (
+    "job-name",
+    "dependency",
+    "requeue",
+    "chdir",
+    "output",
+    "error",
+    "array",
+    "wrap",
+    "wait",
+    "test-only",
+    "parsable",
+)
+
+
+class Slurm(SpecModel):
+    kind: Literal["slurm"] = execution()
+    """What places the jobs: Slurm, through sbatch, squeue and scancel of this machine."""
+    folder: str = execution("~/.so8t/jobs", min_length=1)
+    """A folder that this machine and all nodes see by this name; each job has one of its own in it for a week."""
+    options: tuple[Annotated[str, Field(pattern="^--[a-z]")], ...] = execution(())
+    """What else sbatch is told for every job, such as `[--partition=gpu, --account=lab, --time=24:00:00]`."""
+    python: str | None = execution(None, min_length=1)
+    """The interpreter on the nodes, as an absolute path; left out, the one that runs doit here."""
+
+    @field_validator("options")
+    @classmethod
+    def _are_free(cls, options: tuple[str, ...]) -> tuple[str, ...]:
+        for option in options:
+            if option.lstrip("-").partition("=")[0] in _OURS:
+                raise ValueError(f"must not hold {option}, which so8t gives sbatch itself")
+        return options
+
+
+def _engine(value: Any) -> Any:
+    return value.get("kind", "ray") if isinstance(value, dict) else getattr(value, "kind", "ray")
+
+
+Cluster = Annotated[Annotated[Ray, Tag("ray")] | Annotated[Slurm, Tag("slurm")], Discriminator(_engine)]
 
 
 class Resources(SpecModel):
@@ -101,7 +143,8 @@ class Resources(SpecModel):
     memory: Size = execution(0)
     """Memory, likewise, such as 20GiB."""
     named: dict[str, float] = execution({})
-    """Resources that `ray start --resources` of some nodes names, such as `big: 1`."""
+    """Resources that some nodes have by name, such as `big: 1`: from `ray start --resources`, or Slurm's generic
+    resources, such as `"gpu:a100": 1`."""
 
 
 class Run(SpecModel):

@@ -14,8 +14,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import ClassVar, TypeVar
 
 import psutil
 
@@ -111,6 +112,8 @@ except urllib.error.HTTPError:
 class Cluster:
     """Ray on `a`, its head, and on `b`: node-a and node-b, with a home of its own each."""
 
+    settings: ClassVar[dict[str, str]] = {"address": HEAD}
+
     def __init__(self, folder: Path, log: Path) -> None:
         self.folder, self.log = folder, log
         self.token = secrets.token_hex(32)
@@ -142,6 +145,11 @@ class Cluster:
         """What a few lines of Python say there."""
         command = [*self.network.into(which), sys.executable, "-c", program, *words]
         return subprocess.run(command, env=self.environment(which), capture_output=True, text=True, timeout=60).stdout
+
+    @property
+    def own(self) -> dict[str, str]:
+        """What doit must have in its environment."""
+        return {"RAY_AUTH_TOKEN": self.token, **AWS}
 
     def environment(self, which: str) -> dict[str, str]:
         home = self.folder / f"home-{which}"
@@ -244,8 +252,31 @@ class There(House):
 
     @property
     def env(self) -> dict[str, str]:
-        return {**super().env, "RAY_AUTH_TOKEN": self.cluster.token, **AWS}
+        return {**super().env, **self.cluster.own}
 
     @property
     def command(self) -> list[str]:
         return [*self.cluster.network.into("a"), *DOIT]
+
+
+_C = TypeVar("_C", bound=Cluster)
+
+
+@contextlib.contextmanager
+def started(cluster: _C) -> Iterator[_C]:
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.close()
+
+
+@contextlib.contextmanager
+def project(cluster: Cluster, folder: Path, profile: str) -> Iterator[There]:
+    """One of its own, with a store of its own; each asks for other values, and so for other keys."""
+    house = There(folder, cluster)
+    house.write("specs/tiny/profile.yaml", profile.format(mirror=cluster.bucket()))
+    house.write("specs/tiny/numbers.yaml", f"path: numbers.txt\noffset: {len(house.noted())}\n")
+    yield house
+    for door in cluster.folder.glob("hold-*"):
+        door.unlink()

@@ -140,6 +140,10 @@ def test_a_long_queue_and_a_long_silence_are_told() -> None:
         "adapter: in the cluster's queue for 31 s: no node has GPU: 1, memory: 20 GiB free; it goes on waiting "
         "(lower run.adapter.resources in profile.yaml if no node has as much)"
     )
+    assert attempts.queued("adapter", 31.4, "GPU: 1", "Slurm says Priority") == (
+        "adapter: in the cluster's queue for 31 s: Slurm says Priority, and it asks for GPU: 1; it goes on waiting "
+        "(lower run.adapter.resources in profile.yaml if no node has as much)"
+    )
     assert attempts.silent("adapter", "j-1", 300.2) == (
         "adapter: the cluster has not answered for 300 s; job j-1 may go on all the same: run doit again when the "
         "cluster answers"

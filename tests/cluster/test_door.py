@@ -150,3 +150,20 @@ def test_personal_data_do_not_go_to_a_cluster_unless_the_profile_says_so(house: 
         "ERROR: specs/tiny/profile.yaml: run.doubled.where: doubled cannot run on the cluster: numbers holds personal "
         "data, which stay on this machine; leave it out, or set store.share_private\n",
     )
+
+
+def test_half_a_gpu_is_not_to_be_had_of_slurm(house: House) -> None:
+    house.write(
+        "specs/tiny/profile.yaml",
+        "store: {mirror: 's3://b/so8t', trusted: any}\ncluster: {kind: slurm}\n"
+        "run:\n  doubled: {where: cluster, resources: {GPU: 0.5, named: {big: 1.5}}}\n",
+    )
+
+    run = house.doit("list")
+
+    assert (run.code, run.out, run.err) == (
+        3,
+        "",
+        "ERROR: specs/tiny/profile.yaml: run.doubled.resources.GPU: must be a whole number for Slurm (got 0.5)\n"
+        "specs/tiny/profile.yaml: run.doubled.resources.named.big: must be a whole number for Slurm (got 1.5)\n",
+    )

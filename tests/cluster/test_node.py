@@ -114,15 +114,32 @@ def test_a_node_that_would_compute_something_else_says_what_and_computes_nothing
     assert home.noted()[before:] == []
 
 
+@pytest.mark.parametrize(
+    ("cluster", "way"),
+    [
+        (
+            "address: localhost",
+            "put the file that store.key names there, or the key itself into SO8T_STORE_KEY of `ray start`",
+        ),
+        pytest.param(
+            "kind: slurm",
+            "name a file with store.key that the nodes see, too, such as ~/.so8t/key.pem; SO8T_STORE_KEY stays behind",
+            marks=pytest.mark.soak,
+        ),
+    ],
+    ids=["ray", "slurm"],
+)
 @pytest.mark.slow
-def test_a_node_without_a_key_computes_nothing_that_nobody_would_take(home: House, node: Node) -> None:
+def test_a_node_without_a_key_computes_nothing_that_nobody_would_take(
+    home: House, node: Node, cluster: str, way: str
+) -> None:
     line = "ed25519:lZdtW2PM6/uSZFN0KNkbsXI5wHeFEAZ4rJpCj2aXU9E="
     home.edit("specs/tiny/profile.yaml", "trusted: any", f"trusted: ['{line}']")
+    home.edit("specs/tiny/profile.yaml", "address: localhost", cluster)
 
     code, _, word = node.run(order(home))
 
     assert (code, word["error"]) == (
         1,
-        f"doubled: {os.uname().nodename} has no key to sign its result with: put the file that store.key names there, "
-        "or the key itself into SO8T_STORE_KEY of `ray start`",
+        f"doubled: {os.uname().nodename} has no key to sign its result with: {way}",
     )

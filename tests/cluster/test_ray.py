@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.network import AWS, Cluster, There
+from tests.cluster.network import Cluster, There, project, started
 from tests.house import DOIT, House
 from tests.whole.pico import Pico
 
@@ -31,23 +31,14 @@ run:
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     folder = tmp_path_factory.mktemp("cluster")
-    cluster = Cluster(folder, folder / "log.txt")
-    try:
-        cluster.start()
+    with started(Cluster(folder, folder / "log.txt")) as cluster:
         yield cluster
-    finally:
-        cluster.close()
 
 
 @pytest.fixture
 def there(cluster: Cluster, tmp_path: Path) -> Iterator[There]:
-    """A project of its own, with a store of its own; each test asks for other values, and so for other keys."""
-    house = There(tmp_path / "project", cluster)
-    house.write("specs/tiny/profile.yaml", PROFILE.format(mirror=cluster.bucket()))
-    house.write("specs/tiny/numbers.yaml", f"path: numbers.txt\noffset: {len(house.noted())}\n")
-    yield house
-    for door in cluster.folder.glob("hold-*"):
-        door.unlink()
+    with project(cluster, tmp_path / "project", PROFILE) as house:
+        yield house
 
 
 def manifests(house: House) -> dict[str, bytes]:
@@ -124,13 +115,13 @@ def test_the_data_part_built_by_nodes_is_the_one_built_here(cluster: Cluster, tm
         {
             "profile": {
                 "store": {"mirror": cluster.bucket(), "trusted": "any", "share_private": True},
-                "cluster": {"address": "10.77.0.1"},
+                "cluster": cluster.settings,
                 "run": {stage: {"where": "cluster"} for stage in stages},
             }
         }
     )
 
-    environment = {**os.environ, "RAY_AUTH_TOKEN": cluster.token, **AWS}
+    environment = {**os.environ, **cluster.own}
     doit = [*cluster.network.into("a"), *DOIT, "thinking_sft"]
     subprocess.run(doit, cwd=away.path, env=environment, check=True, timeout=400)
     subprocess.run([*DOIT, "thinking_sft"], cwd=here.path, check=True, timeout=400)

@@ -12,6 +12,7 @@ from so8t.engine import plan
 from so8t.errors import SpecError
 from so8t.spec import load, profile, yamltree
 from so8t.spec.fields import SpecModel
+from so8t.spec.settings import Slurm
 
 Write = Callable[[dict[str, str]], Path]
 
@@ -287,6 +288,33 @@ def test_resources_are_what_a_node_must_have(write: Write) -> None:
     found = load.settings(profile.read(project, "tiny")).run["adapter"].resources
 
     assert found.model_dump() == {"CPU": 1.0, "GPU": 1.0, "memory": 21474836480, "named": {}}
+
+
+def test_slurm_takes_options_but_not_those_that_so8t_gives_itself(write: Write) -> None:
+    store = "store: {mirror: 's3://bucket/so8t', trusted: any}\n"
+    project = write(
+        {
+            "tiny/profile.yaml": f"{store}cluster: {{kind: slurm, options: [--partition=gpu, --time=1:00:00]}}\n",
+            "ours/profile.yaml": f"{store}cluster:\n  kind: slurm\n  options: [--job-name=mine]\n",
+            "ray/profile.yaml": f"{store}cluster:\n  kind: slurm\n  address: 10.0.0.5\n",
+            "other/profile.yaml": f"{store}cluster:\n  kind: slurn\n",
+        }
+    )
+
+    assert load.settings(profile.read(project, "tiny")).cluster == Slurm(
+        kind="slurm", folder="~/.so8t/jobs", options=("--partition=gpu", "--time=1:00:00"), python=None
+    )
+    assert message(project, "ours") == (
+        "specs/ours/profile.yaml:4:3: cluster.options: must not hold --job-name=mine, which so8t gives sbatch itself\n"
+        "    options: [--job-name=mine]\n"
+        "    ^"
+    )
+    assert message(project, "ray").splitlines()[0] == (
+        "specs/ray/profile.yaml:4:3: cluster.address: unknown key; the keys here are kind, folder, options, python"
+    )
+    assert message(project, "other").splitlines()[0] == (
+        "specs/other/profile.yaml:3:9: cluster.kind: must be 'ray' or 'slurm' (got 'slurn'), did you mean slurm?"
+    )
 
 
 def test_a_larger_file_than_any_spec_is_not_read(write: Write) -> None:
