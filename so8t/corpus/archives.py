@@ -10,7 +10,7 @@ import tarfile
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -140,13 +140,20 @@ def _of_zip(archive: Source, contents: Contents) -> Iterator[Found]:
 
 
 def _zip_name(info: zipfile.ZipInfo) -> str:
-    """Its name; without a mark of UTF-8 it is what Windows in Japan wrote, if it can be."""
+    """Its name; without a mark of UTF-8 it is what Info-ZIP, or Windows in Japan, wrote, if it can be."""
     if info.flag_bits & 0x800 or info.filename.isascii():
         return info.filename
     try:
-        return info.filename.encode("cp437").decode("cp932")
+        return _name(info.filename.encode("cp437"))
     except UnicodeError:
         return info.filename
+
+
+def _name(written: bytes) -> str:
+    for charset in ("utf-8", "cp932"):
+        with suppress(UnicodeError):
+            return written.decode(charset)
+    return written.decode("utf-8", "backslashreplace")
 
 
 _TAR = {".tgz": ".gz", ".tbz2": ".bz2"}
@@ -162,7 +169,7 @@ def _of_tar(archive: Source, contents: Contents) -> Iterator[Found]:
                 member: Any = tar.extractfile(info)
                 _copy(archive.name, member, path, contents, None)
 
-            yield info.name, info.isreg(), copy
+            yield _name(info.name.encode("utf-8", "surrogateescape")), info.isreg(), copy
 
 
 def _copy(name: str, stream: IO[bytes], path: Path, contents: Contents, packed: int | None) -> None:

@@ -124,15 +124,24 @@ def _chunks(stream: io.BufferedIOBase) -> Iterator[tuple[bytes, bool]]:
 
 
 def _guess(sample: bytes) -> str:
-    """Among charsets that fit: a Japanese one in which kana can be read, then what charset-normalizer prefers."""
-    from charset_normalizer import from_bytes
-
-    fitting = [match.encoding for match in from_bytes(sample, cp_isolation=_CANDIDATES)]
-    shares = {name: _share_of_kana(sample.decode(name, "ignore")) for name in _JAPANESE if name in fitting}
+    """A Japanese charset that fits and in which kana can be read; else what charset-normalizer prefers."""
+    shares = {name: _share_of_kana(sample.decode(name, "ignore")) for name in _JAPANESE if _begins_in(sample, name)}
     best = max(shares, key=lambda name: shares[name], default="")
     if shares.get(best, 0) >= _MANY_KANA:
         return best
+    from charset_normalizer import from_bytes
+
+    fitting = [match.encoding for match in from_bytes(sample, cp_isolation=_CANDIDATES)]
     return fitting[0] if fitting else "cp932"
+
+
+def _begins_in(sample: bytes, name: str) -> bool:
+    """Whether it fits, its last character cut or not."""
+    try:
+        codecs.getincrementaldecoder(name)().decode(sample)
+    except UnicodeError:
+        return False
+    return True
 
 
 def _share_of_kana(text: str) -> float:

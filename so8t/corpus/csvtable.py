@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from so8t.corpus.opened import blamed, opened
 from so8t.corpus.rows import Defect, Row, Rows, where
 from so8t.errors import DataError
 
+_SEP = re.compile(r"\ufeff?\"?sep=(.)\"?", re.IGNORECASE)  # Excel's own way to say by what cells are parted
 _NAMES = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "bars"}
 
 
@@ -20,18 +22,20 @@ def rows(path: Path, name: str, max_line: int, encoding: str | None, delimiter: 
     """The file as a source gives it; its first row names the columns."""
     with blamed(name, lambda: name, lambda: "0 whole records"):
         charset = charsets.Charset(encoding, "the spec says so") if encoding else charsets.find(path)
-        mark = delimiter or _delimiter(_first_line(path, charset.name))
+        first = _first_line(path, charset.name)
+        told = _SEP.fullmatch(first.rstrip("\r\n"))
+        mark = delimiter or (told[1] if told else _delimiter(first))
     csv.field_size_limit(max_line)
     said = f"a table in {charset.name} ({charset.why}), its cells parted by {_NAMES.get(mark, repr(mark))}"
-    found = _Table(path, name, charset.name, mark)
+    found = _Table(path, name, charset.name, mark, skips=told is not None)
     return Rows((name,), found.rows(), found.parse, _raw, read_as={name: said})
 
 
 class _Table:
-    """One file; the header is read with its rows."""
+    """One file; the header is read with its rows, behind the first line if that is a note to Excel."""
 
-    def __init__(self, path: Path, name: str, encoding: str, delimiter: str) -> None:
-        self._path, self._name, self._encoding, self._delimiter = path, name, encoding, delimiter
+    def __init__(self, path: Path, name: str, encoding: str, delimiter: str, skips: bool) -> None:
+        self._path, self._name, self._encoding, self._delimiter, self._skips = path, name, encoding, delimiter, skips
         self._names: list[str] = []
 
     def rows(self) -> Iterator[Row]:
@@ -42,6 +46,8 @@ class _Table:
 
         with blamed(self._name, place, lambda: f"{number} whole records"), opened(self._path) as stream:
             text = io.TextIOWrapper(stream, self._encoding, errors="surrogateescape", newline="")
+            if self._skips:
+                text.readline()
             reader = csv.reader(text, delimiter=self._delimiter, strict=True)
             try:
                 self._names = tables.header(self._name, self._first(_next(reader)))

@@ -14,6 +14,7 @@ from so8t.errors import DataError, MissingExtra
 
 MAGIC = b"WARC/"
 _PAGES = ("text/html", "application/xhtml+xml")
+_OF_THE_WEB = ("http:", "https:", "ftp:", "file:")  # wget and browsers keep their own notes as resources, too
 _SAID = "the main text of its pages of HTML, and its plain texts; other records and answers but 200 count as blank"
 
 
@@ -56,13 +57,15 @@ def _document(record: Any, max_line: int, encoding: str | None) -> Document | Un
     http = record.http_headers
     named = (http.get_header("Content-Type") if http else record.rec_headers.get_header("Content-Type")) or ""
     kind = named.partition(";")[0].strip().lower()
-    answered = record.rec_type == "resource" or (record.rec_type == "response" and http and _status(http) == "200")
+    url = record.rec_headers.get_header("WARC-Target-URI") or ""
+    answered = record.rec_type == "response" and http and _status(http) == "200"
+    answered = answered or (record.rec_type == "resource" and url.startswith(_OF_THE_WEB))
     if not answered or kind not in (*_PAGES, "text/plain"):
         return BLANK
     body = record.content_stream().read(max_line + 1)
     if len(body) > max_line:
         return documents.too_long(max_line, "a page")
-    url, fetched = (record.rec_headers.get_header(each) for each in ("WARC-Target-URI", "WARC-Date"))
+    fetched = record.rec_headers.get_header("WARC-Date")
     origin = {key: value for key, value in (("url", url), ("fetched", fetched)) if value}
     if kind == "text/plain":
         charset = encoding or maintext.charset_of(body, named).name
