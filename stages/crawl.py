@@ -95,7 +95,7 @@ class Site(SpecModel):
             seeds=self.seeds,
             sitemaps=self.sitemaps,
             feeds=self.feeds,
-            hosts=frozenset(host.lower() for host in self.hosts) or scope.hosts_of(begins),
+            hosts=frozenset(map(scope.host_of, self.hosts)) or scope.hosts_of(begins),
             allow=tuple(Pattern.read(each.encode()) for each in self.allow),
             deny=tuple(Pattern.read(each.encode()) for each in self.deny),
             depth=self.depth,
@@ -182,7 +182,8 @@ def _write(collector: Collector, archive: Archive, out: Path) -> None:
         )
     _lines(out / "pages.jsonl", pages)
     _lines(out / "decisions.jsonl", others)
-    counts = {"kept": len(pages), **Counter(row["outcome"] for row in others), "beyond the total": collector.beyond}
+    counts = {"kept": len(pages), **Counter(row["outcome"] for row in others)}
+    counts |= {"beyond the total": collector.beyond, "not remembered": collector.forgotten}
     stats = {"outcomes": {name: count for name, count in sorted(counts.items()) if count}}
     (out / "stats.json").write_bytes(orjson.dumps(stats, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
     told = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count)
@@ -190,7 +191,8 @@ def _write(collector: Collector, archive: Archive, out: Path) -> None:
 
 
 def _lines(path: Path, rows: list[dict[str, Any]]) -> None:
-    path.write_bytes(b"".join(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE) for row in rows))
+    with path.open("wb") as out:
+        out.writelines(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE) for row in rows)
 
 
 STAGE = Stage(

@@ -43,6 +43,7 @@ class Entry:
     digest: str
     etag: str = ""
     modified: str = ""
+    unchanged: bool = False  # 304: what it does not say again is as it was before
 
 
 class Archive:
@@ -65,6 +66,8 @@ class Archive:
         self._path = folder / f"{round_}_{len(own):05}.warc.gz"
 
     def _know(self, entry: Entry, round_: str) -> None:
+        if entry.unchanged and (before := self._before.get(entry.url)):
+            entry = replace(entry, etag=entry.etag or before.etag, modified=entry.modified or before.modified)
         if entry.kind == "response":
             self._bodies.setdefault(entry.digest, entry)
         if round_ == self.round:
@@ -206,6 +209,7 @@ def _entries(path: Path) -> Iterator[Entry]:
             headers.get_header("WARC-Payload-Digest") or "",
             (http.get_header("ETag") or "") if http else "",
             (http.get_header("Last-Modified") or "") if http else "",
+            status == 304,
         )
 
 

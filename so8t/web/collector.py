@@ -11,6 +11,7 @@ import threading
 from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from hashlib import blake2b
 from typing import Any, Literal
 from urllib.parse import urljoin, urlsplit
 
@@ -18,12 +19,12 @@ from so8t.web import links, signals
 from so8t.web.asking import HOPS, REFUSING, Reply, Site, target, text
 from so8t.web.polite import Polite
 from so8t.web.robots import Verdict
-from so8t.web.scope import TRUSTS, Scope, identity, plain
+from so8t.web.scope import ANOTHER_HOST, TRUSTS, Scope, identity, plain
 from so8t.web.signals import Signal
 
 Kind = Literal["page", "sitemap", "feed"]
 Row = dict[str, Any]
-BEYOND = "beyond the total"
+BEYOND, OUT_OF_SCOPE = "beyond the total", "out of scope"
 
 
 @dataclass(frozen=True)
@@ -46,9 +47,12 @@ class Collector:
         self.kept = 0
         self.beyond = 0
         self._reserved = 0
-        self._seen: set[str] = set()
+        self.forgotten = 0
+        self._seen: set[bytes] = set()
+        self._met: Counter[tuple[str, str, bool]] = Counter()
         self._asked: Counter[tuple[str, str]] = Counter()
         self._variants: Counter[str] = Counter()
+        self._sitemaps: Counter[str] = Counter()
         self._waiting: dict[str, deque[Item]] = {}
         self._busy: set[str] = set()
         self._changed = threading.Condition()
@@ -104,18 +108,31 @@ class Collector:
         """Wait in line, once for each page, whatever its spelling; what the spec itself names is in its scope."""
         if (url := plain(item.url)) is None:
             return
+        why = "" if named or item.kind != "page" else item.scope.refuses(url)
+        if why == ANOTHER_HOST:
+            return
         with self._changed:
-            if (known := identity(url)) in self._seen:
+            if not self._is_new(item.scope, url, why, named):
                 return
-            self._seen.add(known)
-            if not named and item.kind == "page" and (why := item.scope.refuses(url)):
-                if why != "another host":
-                    self._note(Item(url, item.scope, item.depth), "out of scope", why)
-                return
-            self._waiting.setdefault(urlsplit(url).netloc, deque()).append(
-                Item(url, item.scope, item.depth, item.kind, item.hops)
-            )
-            self._changed.notify_all()
+            found = Item(url, item.scope, item.depth, item.kind, item.hops)
+            if why:
+                self._note(found, OUT_OF_SCOPE, why)
+            else:
+                self._waiting.setdefault(urlsplit(url).netloc, deque()).append(found)
+                self._changed.notify_all()
+
+    def _is_new(self, scope: Scope, url: str, why: str, named: bool) -> bool:
+        """Whether it was not met before, and its host did not lead to too many; what one source refuses is its own."""
+        known = blake2b(f"{scope.name if why else ''}\0{identity(url)}".encode("utf-8", "replace"), digest_size=16)
+        if known.digest() in self._seen:
+            return False
+        place = scope.name, urlsplit(url).netloc, bool(why)
+        if self._met[place] >= scope.remembered and not named:
+            self.forgotten += 1
+            return False
+        self._met[place] += 1
+        self._seen.add(known.digest())
+        return True
 
     # ---- one URL -----------------------------------------------------------------------------------------------
 
@@ -131,7 +148,7 @@ class Collector:
             self._fetch(item, site, verdict, said)
         elif full := self._reserve(item):
             if full != BEYOND:
-                self._note(item, "out of scope", full)
+                self._note(item, OUT_OF_SCOPE, full)
         else:
             try:
                 self._fetch(item, site, verdict, said)
@@ -192,10 +209,16 @@ class Collector:
         found = leads(reply.body, item.url)
         self._note(item, "read", f"{len(found.pages):,} pages")
         for url in found.sitemaps if item.hops < HOPS else ():
-            if urlsplit(url).netloc in item.scope.hosts:
+            if urlsplit(url).netloc in item.scope.hosts and self._takes_sitemap(item.scope):
                 self._add(Item(url, item.scope, kind="sitemap", hops=item.hops + 1))
         for url in found.pages:
             self._add(Item(url, item.scope))
+
+    def _takes_sitemap(self, scope: Scope) -> bool:
+        """As many as it may have pages."""
+        with self._changed:
+            self._sitemaps[scope.name] += 1
+            return self._sitemaps[scope.name] <= scope.per_host
 
     def _page(self, item: Item, site: Site, verdict: Verdict, said: list[Signal], reply: Reply) -> None:
         if not reply.is_page:

@@ -18,8 +18,11 @@ from so8t.web.patterns import Pattern, spellings
 Trust = Literal["high", "medium", "low"]
 TRUSTS: tuple[Trust, ...] = ("high", "medium", "low")
 
+ANOTHER_HOST = "another host"
 LONGEST = 2000  # characters of a URL
+FEWEST, LINKS = 10_000, 20  # URLs of a host that are remembered: at least, and for each page that it may have
 AGAIN = 2  # times that a segment of a path may return: a third is a loop of relative links
+_USUAL = (("http", "80"), ("https", "443"))
 _SESSIONS = re.compile(r"phpsessid|jsessionid|aspsessionid.*|session_?id|sid|utm_.*|fbclid|gclid", re.IGNORECASE)
 _IN_PATH = re.compile(r";jsessionid=[^/;]*", re.IGNORECASE)
 _NOT_PAGES = re.compile(
@@ -43,7 +46,18 @@ def plain(url: str) -> str | None:
         kept = [pair for pair in parse_qsl(query, keep_blank_values=True) if not _SESSIONS.fullmatch(pair[0])]
         query = urlencode(kept)
     path = _IN_PATH.sub("", parts.path) or "/"
-    return urlunsplit((parts.scheme.lower(), parts.netloc.lower(), path, query, ""))
+    host = host_of(parts.netloc, parts.scheme.lower())
+    return urlunsplit((parts.scheme.lower(), host, path, query, "")) if host else None
+
+
+def host_of(netloc: str, scheme: str = "") -> str:
+    """One spelling of a host and its port: 日本語.jp as it is asked for, no port that goes without saying."""
+    name, _, port = netloc.lower().partition(":") if "[" not in netloc else (netloc.lower(), "", "")
+    try:
+        name = name.rstrip(".") if name.isascii() else name.rstrip(".。").encode("idna").decode("ascii")
+    except UnicodeError:
+        return ""
+    return f"{name}:{port}" if port and (scheme, port) not in _USUAL else name
 
 
 def identity(url: str) -> str:
@@ -70,11 +84,16 @@ class Scope:
     per_host: int = 1000
     variants: int = 20
 
+    @property
+    def remembered(self) -> int:
+        """The most URLs of one host that wait, and the most that have a decision without being asked for."""
+        return max(FEWEST, LINKS * self.per_host)
+
     def refuses(self, url: str) -> str:
         """Why the source does not take the URL; nothing if it does."""
         parts = urlsplit(url)
         if parts.netloc not in self.hosts:
-            return "another host"
+            return ANOTHER_HOST
         return _trap(url, parts.path) or self._by_patterns(spellings(target(url)))
 
     def _by_patterns(self, spelled: tuple[str, ...]) -> str:
@@ -96,7 +115,7 @@ def _trap(url: str, path: str) -> str:
 
 
 def hosts_of(urls: Iterable[str]) -> frozenset[str]:
-    return frozenset(urlsplit(url).netloc.lower() for url in urls)
+    return frozenset(host_of(parts.netloc, parts.scheme.lower()) for parts in map(urlsplit, urls))
 
 
 def _any(patterns: Iterable[Pattern], spelled: tuple[str, ...]) -> bool:

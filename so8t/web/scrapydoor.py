@@ -38,6 +38,8 @@ def crawl(work: Callable[[Get], None], user_agent: str, timeout: float, max_page
     try:
         import scrapy
         from scrapy.crawler import AsyncCrawlerProcess
+
+        from so8t.web.handler import BoundedHandler
     except ImportError as error:
         raise MissingExtra("scrapy", "web", "crawl") from error
     certificates.prepare()
@@ -70,7 +72,7 @@ def crawl(work: Callable[[Get], None], user_agent: str, timeout: float, max_page
             try:
                 response = await self.crawler.engine.download_async(request)
             except Exception as error:
-                told = certificates.refused(error) or f"{type(error).__name__}: {error}"[:300].rstrip(": ")
+                told = certificates.refused(error) or _told(error)
                 return Reply(None, said=told)
             found = tuple(
                 (name.decode("latin-1"), value.decode("latin-1"))
@@ -81,6 +83,7 @@ def crawl(work: Callable[[Get], None], user_agent: str, timeout: float, max_page
 
     settings = {
         **_OURS,
+        "DOWNLOAD_HANDLERS": {"http": BoundedHandler, "https": BoundedHandler},
         "USER_AGENT": user_agent,
         "DOWNLOAD_TIMEOUT": timeout,
         "DOWNLOAD_MAXSIZE": max_page,
@@ -91,3 +94,9 @@ def crawl(work: Callable[[Get], None], user_agent: str, timeout: float, max_page
     process.start(install_signal_handlers=False)
     if failed:
         raise failed[0]
+
+
+def _told(error: Exception) -> str:
+    if "ConnectionAborted" in str(error):  # by us, and by nobody else
+        return "its headers do not end"
+    return f"{type(error).__name__}: {error}"[:300].rstrip(": ")

@@ -20,6 +20,7 @@ class Page:
     body: bytes | str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
     slow: float = 0.0
+    drip: float = 0.0  # seconds between any two bytes
 
 
 @dataclass
@@ -52,7 +53,10 @@ def site(pages: Mapping[str, Page | str], tls: ssl.SSLContext | None = None) -> 
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             time.sleep(page.slow)
-            self.wfile.write(body)
+            with suppress(OSError):  # who gave it up has gone
+                for piece in (body[at : at + 1] for at in range(len(body))) if page.drip else (body,):
+                    time.sleep(page.drip)
+                    self.wfile.write(piece)
 
         def log_message(self, *args: Any) -> None:
             pass

@@ -102,6 +102,16 @@ def test_a_lower_tier_only_fills_what_the_higher_left(tmp_path: Path) -> None:
     assert f"{B}/1" not in web.asked
 
 
+def test_a_page_that_another_source_links_to_or_refuses_is_had_all_the_same(tmp_path: Path) -> None:
+    web = Web({f"{A}/": page(f"{B}/", f"{B}/1", "/in/2"), f"{A}/in/2": page(), f"{B}/": page("/1"), f"{B}/1": page()})
+    first = scope(f"{A}/", deny=(Pattern.read(b"/in/"),))
+    second = scope(f"{A}/in/2", name="c", trust="medium", allow=(Pattern.read(b"/in/"),))
+
+    found = crawl(web, tmp_path, first, second, scope(f"{B}/", name="b", trust="low"))
+
+    assert kept(found) == [f"{A}/", f"{A}/in/2", f"{B}/", f"{B}/1"]
+
+
 def test_the_total_is_what_is_kept_and_not_what_is_asked_for(tmp_path: Path) -> None:
     web = Web({f"{A}/": page("/1", "/2", "/3"), f"{A}/1": Reply(402), f"{A}/2": page(), f"{A}/3": page()})
 

@@ -53,7 +53,9 @@ PAGES = {
         "mailto:somebody@example.jp",
         "http://127.0.0.1:9/elsewhere",
         "/gone",
+        "/broken",
     ),
+    "/broken": Page(500, headers={"Set-Cookie": "visit=1"}),
     "/a": article("甲", "/a?PHPSESSID=22", "/deep1"),
     "/b": article("乙", "/a#top"),
     "/deep1": article("深一", "/deep2"),
@@ -120,6 +122,7 @@ def test_nothing_forbidden_is_asked_for_and_each_page_once(crawled: Crawled) -> 
     assert [path for path in asked if path.startswith("/secret") or path.endswith(".cgi")] == []
     assert sorted(path for path in set(asked) if asked.count(path) > 1) == ["/busy"]
     assert asked[:3] == ["/robots.txt", "/.well-known/tdmrep.json", "/ai.txt"]
+    assert crawled.site.cookies == []
     assert crawled.site.agents == {"example-crawler/1.0 (+mailto:crawler@example.jp)"}
 
 
@@ -140,6 +143,7 @@ def test_every_url_has_its_decision(crawled: Crawled) -> None:
     found = outcomes(folder)
     assert found.pop("/bomb")[0] == "not asked"
     assert found == {
+        "/broken": ["not asked", "answered 500"],
         "/away": ["moved", "to http://127.0.0.1:9/, which is out of scope: another host"],
         "/gone": ["gone", "answered 404"],
         "/header": ["no", "header content-usage: train-ai=n"],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from so8t.web.scope import Scope, identity, plain
+from so8t.web.scope import Scope, hosts_of, identity, plain
 
 
 @pytest.mark.parametrize(
@@ -14,6 +14,12 @@ from so8t.web.scope import Scope, identity, plain
         ("https://example.jp", "https://example.jp/"),
         ("https://example.jp/a;jsessionid=9F?x=1", "https://example.jp/a?x=1"),
         ("https://example.jp/a?PHPSESSID=1&x=2&utm_source=m", "https://example.jp/a?x=2"),
+        ("https://example.jp:443/a", "https://example.jp/a"),
+        ("http://example.jp.:80/a", "http://example.jp/a"),
+        ("http://example.jp:8080/a", "http://example.jp:8080/a"),
+        ("http://[::1]:80/a", "http://[::1]:80/a"),
+        ("https://日本語.jp/記事", "https://xn--wgv71a119e.jp/記事"),
+        ("https://" + "日" * 99 + ".jp/", None),
         ("mailto:a@example.jp", None),
         ("https://user:secret@example.jp/", None),
         ("https://example.jp:port/", None),
@@ -22,6 +28,13 @@ from so8t.web.scope import Scope, identity, plain
 )
 def test_a_url_is_asked_for_without_fragment_and_session(given: str, asked: str | None) -> None:
     assert plain(given) == asked
+
+
+def test_a_host_is_in_scope_in_each_of_its_spellings() -> None:
+    found = hosts_of(["https://日本語.jp/", "https://Example.jp:443/", "http://127.0.0.1:8080/"])
+
+    assert found == {"xn--wgv71a119e.jp", "example.jp", "127.0.0.1:8080"}
+    assert Scope("a", "CC0", "high", hosts=found).refuses(plain("https://xn--WGV71A119E.jp/a") or "") == ""
 
 
 @pytest.mark.parametrize(

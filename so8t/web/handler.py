@@ -1,0 +1,47 @@
+"""Scrapy's handler of HTTP/1.1 with a bound that it lacks: headers that do not end.
+
+Scrapy bounds the body before and after decompression, Twisted the length of a line and of what follows chunks.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from scrapy.core.downloader.handlers.http11 import HTTP11DownloadHandler
+from scrapy.crawler import Crawler
+from twisted.web._newclient import HEADER, STATUS
+
+HEADERS = 256 << 10  # bytes before a body, as in browsers; each line of them costs up to forty times its length
+
+
+class BoundedHandler(HTTP11DownloadHandler):
+    """Gives up an answer whose headers are longer than HEADERS: the connection ends as one that was aborted."""
+
+    def __init__(self, crawler: Crawler) -> None:
+        super().__init__(crawler)
+        given: Any = self._pool._factory
+
+        class Factory(given):
+            def buildProtocol(self, addr: Any) -> Any:
+                return _bounded(super().buildProtocol(addr))
+
+        self._pool._factory = Factory
+
+
+def _bounded(protocol: Any) -> Any:
+    """Counts what comes before the body of each answer; an answer has a parser of its own."""
+    receive, last, before = protocol.dataReceived, None, 0
+
+    def counted(data: bytes) -> None:
+        nonlocal last, before
+        if protocol._parser is not last:
+            last, before = protocol._parser, 0
+        if last is not None and last.state in (STATUS, HEADER):
+            before += len(data)
+        if before > HEADERS + (1 << 16):  # the last piece may hold a body, too
+            protocol.transport.abortConnection()
+        else:
+            receive(data)
+
+    protocol.dataReceived = counted
+    return protocol
