@@ -76,7 +76,7 @@ def test_over_twenty_kills_nothing_that_was_had_is_fetched_again_and_no_pause_is
 @pytest.mark.soak
 def test_a_slow_answer_and_a_huge_page_are_given_up_and_a_crawl_without_a_page_is_not_published(tmp_path: Path) -> None:
     html = {"Content-Type": "text/html"}
-    links = Page(body='<a href="/slow">x</a><a href="/huge">x</a><a href="/drip">x</a>', headers=html)
+    links = Page(body='<a href="/slow">x</a><a href="/drip">x</a><a href="/huge">x</a>', headers=html)
     given = {
         "/drip": Page(body="x" * 60, headers=html, drip=0.2),
         "/slow": Page(body="x", headers=html, slow=6.0),
@@ -86,6 +86,7 @@ def test_a_slow_answer_and_a_huge_page_are_given_up_and_a_crawl_without_a_page_i
         seed = {"name": "a", "terms": "CC0", "trust": "high", "seeds": [found.origin + "/"]}
         spec = {"agent": "bot", "contact": "a@example.jp", "pause": 0, "timeout": 2.0, "max_page": 1 << 20}
         crawl(tmp_path, {**spec, "sources": [seed]})
+        gaps = [after - before for (before, _), (after, _) in pairwise(found.log)]
         closed = {**spec, "sources": [{**seed, "seeds": [found.origin + "/closed"]}]}
         (tmp_path / "none").mkdir()
         run = subprocess.run(
@@ -94,7 +95,7 @@ def test_a_slow_answer_and_a_huge_page_are_given_up_and_a_crawl_without_a_page_i
 
     assert kept(tmp_path / "crawl") == ["/"]
     assert [said[0] for said in outcomes(tmp_path / "crawl").values()] == ["not asked"] * 3
-    assert all(after - before < 3.5 for (before, _), (after, _) in pairwise(found.log))  # timeout 2, and a busy machine
+    assert all(1.9 < gap < 3.5 for gap in gaps[-2:])  # each was given up when its time was over
     assert run.stderr.splitlines()[-1] == (
         f"so8t.errors.StageError: crawl: no page was kept ({found.origin}/closed: no: answered 403); "
         "nothing is published, and doit crawl asks again"
