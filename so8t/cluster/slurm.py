@@ -89,7 +89,7 @@ class Slurm:
         self._prune()
         place = self.folder / id
         try:
-            place.mkdir()
+            place.mkdir(mode=0o700)  # what travels may be private
         except FileExistsError:
             raise Taken from None
         try:

@@ -220,6 +220,7 @@ def test_a_job_is_sent_found_again_and_stopped(cluster: Slurm, commands: Path, t
     (commands / "squeue.out").write_text(f"12|RUNNING|0|None|{cluster.folder / first}|\n")
     cluster.stop(first)
 
+    assert (cluster.folder / first).stat().st_mode & 0o777 == 0o700
     assert attempts.choose(KEY, cluster.of(KEY)) == Attach(first)
     assert cluster.job(first) == Job(first, "RUNNING")
     assert sorted(path.name for path in (cluster.folder / first / "work").iterdir()) == [orders.FILE, "numbers.txt"]
