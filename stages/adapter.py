@@ -45,6 +45,14 @@ def agrees(spec: Spec, specs: Mapping[str, Any]) -> Iterator[At]:
     if spec.precision == "float16" and spec.train.lanes > 1:
         text = "float16 scales each loss by what earlier steps met, which a lane alone does not know: take bfloat16"
         yield At(text, "adapter.precision", "adapter.train.lanes")
+    if spec.train.shard == "full" and spec.quantise == "int8":
+        text = (
+            "bitsandbytes' Linear8bitLt loses its scales when FSDP2 divides it: take nf4 or none, or train.shard: none"
+        )
+        yield At(f"int8 does not go with train.shard: full, for {text}", "adapter.quantise", "adapter.train.shard")
+    if spec.train.shard == "full" and spec.train.lanes == 1:
+        text = "full divides the base among the processes that compute lanes, and there is one lane: set train.lanes"
+        yield At(text, "adapter.train.shard", "adapter.train.lanes")
 
 
 def lacks(spec: Spec) -> Iterator[str]:

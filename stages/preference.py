@@ -62,8 +62,9 @@ class Tuning(Train):
 
     @model_validator(mode="after")
     def _has_pairs_as_rows(self) -> Tuning:
-        if self.lanes > 1 or self.packing:
-            raise At("a row is a pair: packing and lanes are the adapter's alone; leave them out", "packing", "lanes")
+        if self.lanes > 1 or self.packing or self.shard != "none":
+            text = "a row is a pair: packing, lanes and shard are the adapter's alone; leave them out"
+            raise At(text, "packing", "lanes", "shard")
         return self
 
 

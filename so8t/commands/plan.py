@@ -64,6 +64,7 @@ def on_a_card(session: Session, stages: list[Ahead], given: float) -> tuple[list
     base = ahead.base(session)
     if base is None:
         return ["VRAM is told when the base is here"], []
-    run = vram.training(row.values, session.plan.rows["so8t_model"].values["layers"], base)
+    cards = None if given else 1 if ":" in device else cuda.devices()  # with --vram, as many as the spec asks for
+    run = vram.training(row.values, session.plan.rows["so8t_model"].values["layers"], base, cards)
     against = vram.problem(base, run, card) if card else ""
     return list(vram.lines(base, run, card)), [placed.shown(session.plan, "adapter", against)] if against else []

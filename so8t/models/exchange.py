@@ -21,10 +21,10 @@ SLICE = 1 << 24  # float32 numbers of each lane that are gathered at once: 64 Mi
 LOOPBACK = {"linux": "lo", "darwin": "lo0"}
 
 
-def choose(device: str, has_nccl: bool) -> By:
-    """Memory is shared on a processor; GPUs speak NCCL, which Windows has not."""
+def choose(device: str, has_nccl: bool, grouped: bool = False) -> By:
+    """Memory is shared on a processor, unless it must be a group; GPUs speak NCCL, which Windows has not."""
     if device != "cuda":
-        return "memory"
+        return "gloo" if grouped else "memory"
     return "nccl" if has_nccl else "gloo"
 
 
@@ -38,7 +38,8 @@ def group(by: By, rank: int, world: int, meet: Path) -> Iterator[None]:
         for name in ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"):
             os.environ.setdefault(name, loopback)
     here: Any = torch.distributed
-    here.init_process_group(by, init_method=meet.absolute().as_uri(), rank=rank, world_size=world)
+    store = here.FileStore(str(meet), world)  # a URL of a file would be read as it is written, without its spaces
+    here.init_process_group(by, store=store, rank=rank, world_size=world)
     try:
         yield
     finally:
@@ -130,10 +131,9 @@ class Gathered:
 
     def __init__(self, by: By, parameters: Iterable[nn.Parameter], lanes: int, mine: range) -> None:
         self._lines, self._mine, self._world = Lines(parameters), mine, lanes // len(mine)
-        device = self._lines.parameters[0].device
-        self._where = torch.device("cpu") if by == "gloo" else device  # gloo gathers nothing on a GPU
-        self._own = torch.zeros(len(mine), self._lines.length, device=self._where)
-        self._line = torch.zeros(self._lines.length, device=self._where)
+        where = torch.device("cuda" if by == "nccl" else "cpu")  # gloo gathers nothing on a GPU
+        self._own = torch.zeros(len(mine), self._lines.length, device=where)
+        self._line = torch.zeros(self._lines.length, device=where)
 
     def begin(self) -> None: ...
 

@@ -20,7 +20,10 @@ from typing import Any, Literal
 from torch import nn
 
 from so8t.errors import StageError
+from so8t.models import dealing
 from so8t.models.exchange import By, Exchange, exchange, group
+
+_PATIENCE = 10.0  # seconds to the end of a helper that is told to go
 
 # from a lane's work to its figures; it leaves the gradient in the parameters
 Compute = Callable[[Any], Any]
@@ -34,8 +37,7 @@ def processes(wanted: Literal["auto"] | int, lanes: int, threads: int, gpus: int
         return wanted
     affinity = getattr(os, "sched_getaffinity", None)  # of Linux
     cores = len(affinity(0)) if affinity else os.cpu_count() or 1
-    room = gpus or max(cores // threads, 1)
-    return max(n for n in range(1, lanes + 1) if lanes % n == 0 and n <= room)
+    return dealing.most(lanes, gpus or max(cores // threads, 1))
 
 
 def visible(rank: int, there_are: str | None) -> str:
@@ -61,6 +63,13 @@ class Given:
     @property
     def meet(self) -> Path:
         return self.path.with_name(f"{self.path.name}-meet")
+
+
+@dataclass(frozen=True)
+class Aside:
+    """What every process does beside the lanes; nobody waits for it."""
+
+    work: Any
 
 
 class Lanes:
@@ -98,12 +107,22 @@ class Lanes:
         share = len(self._mine)
         for at, helper in enumerate(self._helpers, 1):
             helper.send(works[at * share : (at + 1) * share])
-        self._exchange.spread()
-        found = [_lane(lane, works[lane], compute, self._exchange) for lane in self._mine]
-        for helper in self._helpers:
-            found += helper.receive()
-        self._exchange.sum()
+        try:
+            self._exchange.spread()
+            found = [_lane(lane, works[lane], compute, self._exchange) for lane in self._mine]
+            for helper in self._helpers:
+                found += helper.receive()
+            self._exchange.sum()
+        except RuntimeError:  # of torch, whose group lost a process
+            for helper in self._helpers:
+                helper.check()
+            raise
         return found
+
+    def aside(self, work: Any) -> None:
+        """The helpers compute this, too."""
+        for helper in self._helpers:
+            helper.send(Aside(work))
 
     def _close(self) -> None:
         for helper in self._helpers:
@@ -143,6 +162,12 @@ class Helper:
             raise self._ended() from None
         return found
 
+    def check(self) -> None:
+        """Raise if it has ended."""
+        self._process.join(1)
+        if self._process.exitcode is not None:
+            raise self._ended()
+
     def _ended(self) -> StageError:
         self._process.join()
         return StageError(
@@ -152,7 +177,10 @@ class Helper:
 
     def close(self) -> None:
         self._there.close()
-        self._process.join()
+        self._process.join(_PATIENCE)
+        if self._process.exitcode is None:  # it waits for a group that is no more
+            self._process.terminate()
+            self._process.join()
 
 
 @contextmanager
@@ -188,8 +216,28 @@ def help_out(there: Connection) -> None:
         ):
             meeting = exchange(given.by, given.path, parameters, given.count, given.lanes)
             meeting.join()
-            while True:
-                works = there.recv()
-                meeting.spread()
-                there.send([_lane(lane, work, compute, meeting) for lane, work in zip(given.lanes, works, strict=True)])
-                meeting.deliver()
+            _serve(there, given.lanes, compute, meeting)
+
+
+def _serve(there: Connection, mine: range, compute: Compute, meeting: Exchange) -> None:
+    while True:
+        works = there.recv()
+        try:
+            if isinstance(works, Aside):
+                compute(works.work)
+                continue
+            meeting.spread()
+            there.send([_lane(lane, work, compute, meeting) for lane, work in zip(mine, works, strict=True)])
+            meeting.deliver()
+        except RuntimeError:  # of torch, whose group lost a process
+            if not _is_over(there):
+                raise
+            return
+
+
+def _is_over(there: Connection) -> bool:
+    """Whether the other end is closed."""
+    try:
+        return there.poll(1) and not there.recv()
+    except (EOFError, OSError):
+        return True

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from so8t.engine.outlook import size
+from so8t.models import dealing
 from so8t.planning.bases import Base
 
 GIB = 1 << 30
@@ -32,10 +33,13 @@ class Training:
     attention: str = "sdpa"
     optimizer: str = "auto"
     matmul: str = "highest"
+    lanes: int = 1
+    devices: int = 1  # among which the lanes are dealt
+    divided: bool = False  # the base, too
 
 
-def training(values: Mapping[str, Any], gated: Any, base: Base) -> Training:
-    """From the values of adapter.yaml, and so8t_model's layers."""
+def training(values: Mapping[str, Any], gated: Any, base: Base, cards: int | None = 1) -> Training:
+    """From the values of adapter.yaml, and so8t_model's layers; `cards` are here, None: as many as are asked for."""
     named = {"all": base.layers, "intermediate": max(base.layers - 2, 0)}
     train, gates = values["train"], values["gates"]["train"]
     layers = named[gated] if isinstance(gated, str) else len(gated)
@@ -50,19 +54,31 @@ def training(values: Mapping[str, Any], gated: Any, base: Base) -> Training:
         attention=train["attention"],
         optimizer=train["optimizer"],
         matmul=train["matmul"],
+        lanes=train["lanes"],
+        devices=_devices(train, cards),
+        divided=train["shard"] == "full",
     )
 
 
+def _devices(train: Mapping[str, Any], cards: int | None) -> int:
+    wanted, lanes = train["processes"], train["lanes"]
+    return int(wanted) if wanted != "auto" else dealing.most(lanes, lanes if cards is None else max(cards, 1))
+
+
 def parts(base: Base, run: Training) -> dict[str, float]:
-    """Bytes, by what they are for."""
+    """Bytes of one device, by what they are for."""
     each = _BYTES[run.precision]
     low_rank = run.rank * sum(a + b for a, b in base.linear)
     turning = run.gated * (base.attended // 8) * _NUMBERS
     moments = _MOMENTS["paged_adamw8bit" if run.optimizer == "auto" else run.optimizer]
+    weights = _weights(base, run.quantise, each)
+    is_divided = run.divided and run.devices > 1
     return {
-        "base": _weights(base, run.quantise, each),
+        "base": weights / run.devices if is_divided else weights,
+        **({"whole layers": _whole(base, run.quantise, each)} if is_divided else {}),
         "LoRA and gates": 4.0 * (low_rank + turning),
         "gradients": 4.0 * (low_rank + turning),
+        **({"lanes": (run.lanes / run.devices + 2) * 4.0 * (low_rank + turning)} if run.lanes > 1 else {}),
         "moments": moments * low_rank + 8.0 * turning,
         "activations": _activations(base, run, each),
         "logits": _logits(base, run, each),
@@ -75,6 +91,13 @@ def _weights(base: Base, quantise: str, each: int) -> float:
     linear = sum(a * b for a, b in base.linear)
     scales = 4.0 * sum(b for _, b in base.linear) if quantise == "int8" else 0.0
     return linear * _BLOCKED.get(quantise, each) + scales + (base.parameters - linear) * each
+
+
+def _whole(base: Base, quantise: str, each: int) -> float:
+    """Of a base that is divided: the layer at work and the next one, and embeddings, head and norm."""
+    linear = sum(a * b for a, b in base.linear)
+    others = (base.parameters - linear) * each
+    return 2 * (_weights(base, quantise, each) - others) / base.layers + others
 
 
 def _activations(base: Base, run: Training, each: int) -> float:
@@ -111,7 +134,8 @@ def lines(base: Base, run: Training, card: float | None) -> Iterator[str]:
     how = "with" if run.checkpointing else "without"
     kind = run.quantise if run.quantise != "none" else run.precision
     yield "adapter on a CUDA device, by its shapes and not measured:"
-    yield f"base in {kind}, {run.rows} x {run.sequence:,} tokens, {how} gradient checkpointing"
+    divided = f", divided among {run.devices} devices" if run.divided and run.devices > 1 else ""
+    yield f"base in {kind}{divided}, {run.rows} x {run.sequence:,} tokens, {how} gradient checkpointing"
     found = parts(base, run)
     for name, taken in found.items():
         yield f"  {name:16}  {size(taken):>9}"
@@ -151,7 +175,7 @@ def _savings(run: Training) -> Iterator[tuple[str, Training]]:
     )
     for setting, values in steps:
         smaller = replace(run, **values)
-        is_less = setting != "quantise: int8" or run.quantise == "none"
+        is_less = setting != "quantise: int8" or (run.quantise == "none" and not run.divided)
         if smaller != run and is_less:
             run = smaller
             yield setting, run

@@ -15,6 +15,7 @@ from so8t.gate import attach, varlen
 from so8t.train import kernels, lora, losses
 from so8t.train.kernels import ON, Here, Part
 from so8t.train.losses import FusedLoss
+from so8t.train.sharding import is_sharded
 
 if TYPE_CHECKING:
     from so8t.train.job import Job
@@ -59,6 +60,7 @@ def here(trainer: GatedTrainer, job: Job, liger: Collection[str] | None, has_var
         pairs=job.preference is not None,
         liger=liger,
         varlen=has_varlen,
+        divided=is_sharded(trainer.learner),
     )
 
 

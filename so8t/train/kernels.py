@@ -31,6 +31,7 @@ class Here:
     pairs: bool  # answers are compared one by one
     liger: Collection[str] | None  # families that the liger-kernel here knows; None: it is not installed
     varlen: bool  # this PyTorch has a kernel for conversations of many lengths
+    divided: bool = False  # the base lies in parts on several GPUs
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,8 @@ def choose(wanted: str, here: Here) -> dict[Part, str]:
         return dict.fromkeys(PARTS, f"the device is {here.device}")
     if wanted == "off":
         return dict.fromkeys(PARTS, "train.kernels is off")
+    if here.divided:
+        return dict.fromkeys(PARTS, "train.shard is full, and no GPU has the base to try them on")
     return {"norms": _liger(here), "loss": _loss(here), "attention": _attention(here)}
 
 

@@ -35,7 +35,7 @@ class Probes:
 
     def __init__(self, model: nn.Module, gates: Mapping[int, Gate]) -> None:
         self._model, self._gates = model, dict(gates)
-        self._layers = _decoder_layers(model)
+        self._layers = decoder_layers(model)
         self._activations: dict[int, Tensor] = {}
         self._logits: Tensor | None = None
 
@@ -106,7 +106,7 @@ class Probes:
         return see
 
 
-def _decoder_layers(model: nn.Module) -> dict[int, nn.Module]:
+def decoder_layers(model: nn.Module) -> dict[int, nn.Module]:
     """The modules right around the attention modules, by layer."""
     numbers = {id(module): layer for layer, module in attach.attentions(model).items()}
     around = {

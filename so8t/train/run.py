@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,7 +24,7 @@ from so8t.models import exchange, lanes, loading, order
 from so8t.models.lanes import Lanes
 from so8t.models.numerics import deterministic
 from so8t.store.atomic import move, sync
-from so8t.train import callbacks, checkpoints, fused, lora, losses, optimizer, series, splits
+from so8t.train import callbacks, checkpoints, fused, lora, losses, optimizer, series, sharding, splits
 from so8t.train.checkpoints import Stop
 from so8t.train.conversations import Conversations, Rows, collate
 from so8t.train.job import Job, Result
@@ -33,6 +34,8 @@ from so8t.train.preflight import preflight
 from so8t.train.probes import Probes
 from so8t.train.sampling import Audience, Sampler, Unwatched
 from so8t.train.series import Series
+from so8t.train.settings import Train
+from so8t.train.sharding import is_sharded
 from so8t.train.splits import Data
 from so8t.train.trainer import GatedTrainer, Recipe, load_weights, save_weights
 from so8t.watch.quiet import quiet
@@ -69,11 +72,15 @@ def _run(job: Job, work: Path, watched: Watched) -> Path:
     device = lora.device(job.train)
     with deterministic(job.train.threads, device, job.train.matmul), Series(work / "series.jsonl") as samples:
         data = splits.prepare(job, work)
+        recipe = _recipe(job, data, device)
         learner, gates = model(job, device)
-        trainer = _trainer(job, learner, data, _recipe(job, data, device), gates, work)
-        _check(job, trainer)
-        chosen = fused.settle(trainer, job) if device.type == "cuda" else None
-        with dealt(job, trainer, chosen):
+        with dealt(job, learner, recipe, device, work) as together:
+            trainer = _trainer(job, learner, data, recipe, gates, work)
+            trainer.lanes = together
+            _check(job, trainer)
+            chosen = fused.settle(trainer, job) if device.type == "cuda" else None
+            if chosen and together:
+                together.aside(chosen)
             _train(job, trainer, gates, data, samples, watched)
         results = work / "results"  # made anew: what a kill leaves beside a file that was being written is no result
         shutil.rmtree(results, ignore_errors=not results.exists())
@@ -92,6 +99,8 @@ def _trainer(job: Job, learner: Any, data: Data, recipe: Recipe, gates: Mapping[
 
 def model(job: Job, device: torch.device) -> tuple[Any, dict[int, Gate]]:
     """The base with gates and LoRA, ready to learn."""
+    if job.train.shard == "full":
+        device = torch.device("cpu")  # no device may be large enough; a layer goes there when it is divided
     base = loading.load(job.base, job.precision, job.quantise, device, job.remote_code, job.train.attention)
     gates = gatefiles.load(base, job.gate_folder)
     learner = lora.add_lora(base, job.lora, job.train.seed, job.called, job.added)
@@ -118,11 +127,14 @@ def _check(job: Job, trainer: GatedTrainer) -> None:
         expected |= {name for name in turning if job.gates.then == "learned" or not name.endswith(".alpha")}
 
     def loss() -> Tensor:
+        trainer.beside(batch, learns=True)
         with trainer.compute_loss_context_manager():
             made: Tensor = trainer.compute_loss(trainer.learner, batch)
         return made
 
-    preflight(trainer.learner, expected, loss, job.train.gradient_checkpointing or job.quantise != "none")
+    # a sharded embedding gives nothing outside of a pass; what its output lacks, the first layers' gradients show
+    asks_embedding = (job.train.gradient_checkpointing or job.quantise != "none") and not is_sharded(trainer.learner)
+    preflight(trainer.learner, expected, loss, asks_embedding)
 
 
 def _train(
@@ -148,48 +160,68 @@ def _train(
 
 
 @contextmanager
-def dealt(job: Job, trainer: GatedTrainer, chosen: Mapping[str, str] | None = None) -> Iterator[None]:
-    """The trainer's steps are computed in lanes, if the spec has more than one; `chosen` are the kernels on CUDA."""
-    train, device = trainer.recipe.train, trainer.args.device.type
+def dealt(job: Job, learner: Any, recipe: Recipe, device: torch.device, folder: Path) -> Iterator[Lanes | None]:
+    """What computes steps in lanes, if the spec has more than one; the base is divided among its processes, if it says
+    that, too."""
+    train = recipe.train
     if train.lanes == 1:
-        yield
+        yield None
         return
-    if trainer.args.world_size > 1:
+    count = _processes(train, device)
+    is_shared_out = train.shard == "full" and count > 1
+    base = ", the base divided among them" if is_shared_out else ""
+    _say(job, f"{train.lanes} lanes in {count} {'process' if count == 1 else 'processes'}{base}")
+    by = exchange.choose(device.type, torch.distributed.is_nccl_available(), grouped=is_shared_out)
+    learning, settings = lora.trainable(learner).values(), (job, recipe, folder, device.type, is_shared_out)
+    with Lanes(learning, train.lanes, count, folder / "lanes", _helper, settings, by) as found:
+        if is_shared_out:
+            sharding.shard(learner, device)
+        elif train.shard == "full":
+            learner.to(device)  # it was read to be divided
+        yield found
+
+
+def _processes(train: Train, device: torch.device) -> int:
+    started = int(os.environ.get("WORLD_SIZE", "1"))
+    if started > 1:
         raise StageError(
             f"adapter: train.lanes: {train.lanes} are computed by processes that so8t starts by itself, and WORLD_SIZE "
-            f"says that {trainer.args.world_size} were started: unset it, or set lanes: 1"
+            f"says that {started} were started: unset it, or set lanes: 1"
         )
-    gpus = torch.cuda.device_count() if device == "cuda" else 0
+    gpus = torch.cuda.device_count() if device.type == "cuda" else 0
     count = lanes.processes(train.processes, train.lanes, train.threads, gpus)
-    if device == "cuda" and count > gpus:
+    if device.type == "cuda" and count > gpus:
         raise StageError(
             f"adapter: train.processes: {count} need a GPU each, and {gpus} {'is' if gpus == 1 else 'are'} visible: "
             "set processes: auto"
         )
-    _say(job, f"{train.lanes} lanes in {count} {'process' if count == 1 else 'processes'}")
-    learning, path = lora.trainable(trainer.learner).values(), trainer.folder / "lanes"
-    settings = (job, trainer.recipe, trainer.folder, device, chosen)
-    by = exchange.choose(device, torch.distributed.is_nccl_available())
-    with Lanes(learning, train.lanes, count, path, _helper, settings, by) as trainer.lanes:
-        yield
-    trainer.lanes = None
+    if device.type == "cuda" and train.shard == "full" and not torch.distributed.is_nccl_available():
+        raise StageError("adapter: train.shard: full divides a base among GPUs by NCCL, which is not here: set none")
+    return count
 
 
-Settings = tuple[Job, Recipe, Path, str, Mapping[str, str] | None]
+Settings = tuple[Job, Recipe, Path, str, bool]
 
 
 @contextmanager
 def _helper(settings: Settings) -> Iterator[tuple[list[nn.Parameter], lanes.Compute]]:
-    """In a process that helps: a model of its own, and the same trainer, which is asked for lanes alone."""
-    job, recipe, folder, kind, chosen = settings
+    """In a process that helps: a model of its own, and the same trainer, which is asked for passes alone."""
+    job, recipe, folder, kind, is_shared_out = settings
     device = torch.device(kind)  # of several GPUs it sees its own alone
     with deterministic(job.train.threads, device, job.train.matmul), quiet():
         learner, gates = model(job, device)
+        if is_shared_out:
+            sharding.shard(learner, device)
         trainer = GatedTrainer(learner, Rows(Conversations(folder / "rows")), recipe, gates, folder)
-        if chosen:
-            fused.follow(trainer, chosen)
         prepared = trainer.accelerator.prepare_model(learner)
-        yield list(lora.trainable(learner).values()), partial(trainer.lane, prepared)
+        yield list(lora.trainable(learner).values()), partial(_help_out, trainer, prepared)
+
+
+def _help_out(trainer: GatedTrainer, model: nn.Module, work: Any) -> tuple[float, ...] | None:
+    if isinstance(work, dict):  # what the first process chose
+        fused.follow(trainer, work)
+        return None
+    return trainer.help_out(model, work)
 
 
 def _callbacks(
@@ -223,6 +255,7 @@ def validation_loss(trainer: GatedTrainer, held_out: Conversations) -> float:
             for start in range(0, len(numbers), size):
                 rows = [[held_out[number]] for number in numbers[start : start + size]]
                 batch = trainer._prepare_inputs(collate(rows, trainer.recipe.fill))
+                trainer.beside(batch, learns=False)
                 whole = losses.totals([batch])
                 total += float(losses.task_loss(losses.forward(trainer.learner, batch), whole)) * float(whole.learned)
                 count += float(whole.learned)

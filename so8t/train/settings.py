@@ -116,6 +116,9 @@ class Train(SpecModel):
     """Parts of a batch whose gradients are computed alone and summed in order; they change the last bits."""
     processes: Literal["auto"] | int = execution("auto")
     """Processes that compute the lanes, each with a base of its own; auto: one for each GPU, or as the cores allow."""
+    shard: Literal["none", "full"] = execution("none")
+    """full: the base is divided among the processes that compute the lanes (FSDP2), for one larger than a device; in
+    full or as nf4, not as int8.  It changes no bit that the processor computes."""
     device: str = execution("auto", pattern=r"^(auto|cpu|cuda(:[0-9]+)?)$")
     """auto: a GPU if there is one; cuda or cuda:1: that one, and nothing is built where it is missing; cpu."""
 

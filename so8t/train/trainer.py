@@ -30,6 +30,7 @@ from so8t.train.lora import is_gate, trainable
 from so8t.train.pairs import PairRows
 from so8t.train.pet import PHASES, Phase, phase
 from so8t.train.settings import Gates, Pet, Train
+from so8t.train.sharding import is_sharded
 from so8t.weights import gatefiles
 
 WEIGHTS = "adapter_model.safetensors"
@@ -68,6 +69,14 @@ class Work:
     lane: int
     whole: losses.Totals
     passes: list[dict[str, Tensor]]
+
+
+@dataclass(frozen=True)
+class Look:
+    """A pass beside the steps that every process goes through where the base is sharded."""
+
+    inputs: dict[str, Tensor]
+    learns: bool  # there is a way back
 
 
 class GatedTrainer(Trainer):
@@ -191,6 +200,29 @@ class GatedTrainer(Trainer):
                 super().training_step(model, inputs, work.whole.learned)
         parts = self.parts
         return tuple(float(part) for part in (parts.task, parts.pet, parts.orthogonality, parts.total))
+
+    def beside(self, inputs: Mapping[str, Tensor], learns: bool) -> None:
+        """This process is about to pass these through the model, outside of a step: where others must, they do."""
+        if self.lanes and is_sharded(self.learner):
+            [inputs] = _on_cpu([inputs])
+            self.lanes.aside(Look(dict(inputs), learns))
+
+    def help_out(self, model: nn.Module, work: Work | Look) -> tuple[float, ...] | None:
+        """What a process that helps is asked for."""
+        if isinstance(work, Work):
+            return self.lane(model, work)
+        self._whole = None
+        inputs = self._prepare_inputs(work.inputs)
+        with self.compute_loss_context_manager():
+            if work.learns:
+                self.compute_loss(model, inputs).backward()
+                self.learner.zero_grad(set_to_none=True)
+            else:
+                self.learner.eval()
+                with torch.no_grad():
+                    losses.forward(self.learner, inputs)
+                self.learner.train()
+        return None
 
     # ---- the optimiser
 

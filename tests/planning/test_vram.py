@@ -45,6 +45,7 @@ def test_a_tiny_base_in_full() -> None:
 
 def test_the_values_come_from_the_specs() -> None:
     train = {"micro_batch": 2, "sequence": 512, "gradient_checkpointing": True, "attention": "eager"}
+    train |= {"lanes": 1, "processes": "auto", "shard": "none"}
     values: dict[str, Any] = {
         "quantise": "nf4",
         "precision": "float16",
@@ -57,6 +58,39 @@ def test_the_values_come_from_the_specs() -> None:
     assert vram.training(values, "intermediate", PHI) == expected
     assert vram.training(values, [3, 4], PHI) == replace(expected, gated=2)
     assert vram.training({**values, "gates": {"train": False}}, "all", PHI) == replace(expected, gated=0)
+
+
+@pytest.mark.parametrize(
+    ("processes", "cards", "devices"), [("auto", 2, 2), ("auto", 3, 2), ("auto", None, 4), ("auto", 1, 1), (4, 1, 4)]
+)
+def test_a_base_is_divided_among_the_devices_that_the_lanes_take(
+    processes: Any, cards: int | None, devices: int
+) -> None:
+    train = {"micro_batch": 2, "sequence": 512, "gradient_checkpointing": True, "attention": "eager"}
+    train |= {"lanes": 4, "processes": processes, "shard": "full", "optimizer": "auto", "matmul": "high"}
+    values = {"quantise": "nf4", "precision": "bfloat16", "lora": {"r": 16}, "gates": {"train": True}, "train": train}
+
+    found = vram.training(values, "intermediate", PHI, cards)
+
+    assert (found.lanes, found.devices, found.divided) == (4, devices, True)
+
+
+def test_phi35_in_full_on_two_devices() -> None:
+    """Each has half of the base, two layers and the embeddings whole, and the gradients of two lanes of four."""
+    run = replace(RTX3060, quantise="none", lanes=4, devices=2, divided=True)
+    learned = 100_663_296 + 30 * 384 * 29
+    others = 3_821_079_552 - 3_623_878_656
+
+    found = vram.parts(PHI, run)
+
+    assert found["base"] == 3_821_079_552
+    assert found["whole layers"] == 2 * 2 * 3_623_878_656 / 32 + 2 * others
+    assert found["lanes"] == 4 * 4 * learned
+    assert list(vram.lines(PHI, run, None))[1:4] == [
+        "base in bfloat16, divided among 2 devices, 1 x 2,048 tokens, with gradient checkpointing",
+        "  base                3.6 GiB",
+        "  whole layers        808 MiB",
+    ]
 
 
 def test_the_screen() -> None:

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -67,13 +66,18 @@ def stopped_and_continued(first: Job, then: Job, out: Path) -> dict[str, bytes]:
     return trained(then, out)
 
 
-def test_two_processes_one_or_one_after_two_leave_the_same_bytes(place: Place, tmp_path: Path) -> None:
-    job = changed(place.job(), **HARD, lanes=2)
+def test_two_processes_one_or_one_after_two_leave_the_same_bytes(
+    place: Place, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The two have half of the base each."""
+    job = changed(place.job(), **HARD, lanes=2, gradient_checkpointing=True)
+    one, two = changed(job, processes=1), changed(job, processes=2, shard="full")
 
-    alone = trained(changed(job, processes=1), tmp_path / "one")
-    others = stopped_and_continued(changed(job, processes=2), changed(job, processes=1), tmp_path / "two and one")
+    alone = trained(one, tmp_path / "one")
+    others = stopped_and_continued(two, one, tmp_path / "二つ and one")
 
     assert others == alone
+    assert "adapter: 2 lanes in 2 processes, the base divided among them\n" in capsys.readouterr().err
     assert trained(changed(job, lanes=1), tmp_path / "none") != alone
 
 
@@ -129,15 +133,13 @@ def plainly_parallel(job: Job, out: Path, count: int) -> dict[str, bytes]:
     ],
 )
 def test_lanes_are_refused_where_they_would_not_be_computed(
-    monkeypatch: pytest.MonkeyPatch, place: Place, device: str, world: int, processes: Any, said: str
+    monkeypatch: pytest.MonkeyPatch, device: str, world: int, processes: Any, said: str
 ) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    job = changed(place.job(), lanes=4, processes=processes)
-    args = SimpleNamespace(device=torch.device(device), world_size=world)
-    trainer: Any = SimpleNamespace(recipe=SimpleNamespace(train=job.train), args=args)
+    monkeypatch.setenv("WORLD_SIZE", str(world))
 
-    with pytest.raises(StageError) as refused, run.dealt(job, trainer):
-        pass
+    with pytest.raises(StageError) as refused:
+        run._processes(Train(batch=4, lanes=4, processes=processes), torch.device(device))
 
     assert str(refused.value) == said
 
@@ -179,7 +181,7 @@ def test_a_gpu_alone_sums_its_lanes_slice_by_slice_as_memory_does(
     torch.manual_seed(0)
     given = [[torch.randn(3), torch.randn(17, 2)] for _ in range(4)]
     summed = []
-    for by in ("memory", "nccl"):
+    for by in ("memory", "gloo"):
         parameters = [nn.Parameter(torch.zeros(3)), nn.Parameter(torch.zeros(17, 2))]
         meeting = exchange.exchange(by, tmp_path / by, parameters, 4, range(4))
         meeting.begin()

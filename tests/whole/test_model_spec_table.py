@@ -283,6 +283,7 @@ CURRENT: dict[str, list[tuple[str, dict[str, Any], Any]]] = {
     "adapter": [
         ("train.micro_batch", OWN, 2),
         ("train.processes", OWN, 1),
+        ("train.shard", {"quantise": "none", "train": {"lanes": 2}}, "full"),
         ("train.kernels", OWN, "off"),
         ("train.kernel_error", OWN, 0.1),
         ("train.gradient_checkpointing", OWN, True),
