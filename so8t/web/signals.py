@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from so8t.web.patterns import Pattern, spellings
-from so8t.web.robots import Line, Rules, parse
+from so8t.web.robots import LIMIT, Line, Rules, parse
 
 Verdict = Literal["yes", "no", "unknown"]
 Pairs = Iterable[tuple[str, str]]
@@ -103,6 +103,8 @@ def _longest(found: list[tuple[int, Signal]], vocabulary: str) -> list[Signal]:
 
 def of_tdmrep(body: bytes, target: str) -> list[Signal]:
     """What /.well-known/tdmrep.json says of `target`: its first rule that matches, and the most specific one."""
+    if len(body) > LIMIT:
+        return [Signal(TDMREP, TDMREP_PATH, f"longer than {LIMIT:,} bytes", "no")]
     try:
         told = json.loads(body)
     except (ValueError, RecursionError):

@@ -212,6 +212,12 @@ def test_ai_txt(body: str, target: str, html: bool, verdict: str) -> None:
     assert most_restrictive(of_ai_txt(body.encode(), "examplebot", target, html)) == verdict
 
 
+def test_a_tdmrep_that_nobody_would_write_is_a_no_and_is_not_read() -> None:
+    (signal,) = of_tdmrep(b"[" + b"{}," * 400_000 + b"{}]", "/a")
+
+    assert signal == Signal("TDMRep", "/.well-known/tdmrep.json", "longer than 1,048,576 bytes", "no")
+
+
 def test_what_a_file_says_can_be_written_whatever_it_holds() -> None:
     body = b'[{"location": "/\\ud800", "tdm-reservation": 1, "more": [[[]]]}, {"location": "/", "tdm-reservation": 0}]'
 
