@@ -32,6 +32,7 @@ class Site:
     log: list[tuple[float, str]] = field(default_factory=list)
     agents: set[str] = field(default_factory=set)
     cookies: list[str] = field(default_factory=list)
+    conditions: list[str] = field(default_factory=list)  # of each request, "" where it has none
 
     @property
     def asked(self) -> list[str]:
@@ -43,9 +44,12 @@ def site(pages: Mapping[str, Page | str], tls: ssl.SSLContext | None = None) -> 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             found.log.append((time.monotonic(), self.path))
+            found.conditions.append(self.headers["If-None-Match"] or self.headers["If-Modified-Since"] or "")
             found.agents.add(self.headers["User-Agent"])
             found.cookies += self.headers.get_all("Cookie", [])
             page = found.pages.get(self.path, Page(404))
+            if (tag := self.headers["If-None-Match"]) and tag == page.headers.get("ETag"):
+                page = Page(304)
             body = page.body.encode() if isinstance(page.body, str) else page.body
             self.send_response(page.status)
             for name, value in page.headers.items():

@@ -100,3 +100,22 @@ def test_a_slow_answer_and_a_huge_page_are_given_up_and_a_crawl_without_a_page_i
         f"so8t.errors.StageError: crawl: no page was kept ({found.origin}/closed: no: answered 403); "
         "nothing is published, and doit crawl asks again"
     )
+
+
+@pytest.mark.soak
+def test_a_later_crawl_is_sent_only_what_changed_and_has_the_rest_all_the_same(tmp_path: Path) -> None:
+    day = "Sat, 28 Nov 2026 00:00:00 GMT"
+    first = Page(body='<p>一<a href="/a">x</a><a href="/b">x</a>', headers=HTML | {"ETag": '"1"'})
+    dated = Page(body="<p>二", headers=HTML | {"Last-Modified": day})
+    with site({"/robots.txt": Page(404), "/": first, "/a": dated, "/b": Page(body="<p>三", headers=HTML)}) as found:
+        source = {"name": "a", "terms": "CC0", "trust": "high", "seeds": [found.origin + "/"]}
+        spec = {"agent": "bot", "contact": "a@example.jp", "pause": 0, "sources": [source]}
+        crawl(tmp_path, {**spec, "as_of": "2026-11-01"}, out="before")
+        crawl(tmp_path, {**spec, "as_of": "2026-11-08"}, out="after")
+        asked = dict(zip(found.asked[-3:], found.conditions[-3:], strict=True))
+
+    assert asked == {"/": '"1"', "/a": day, "/b": ""}
+    before, after = (rows(tmp_path / out / "pages.jsonl") for out in ("before", "after"))
+    own = ("url", "sha256", "etag", "last_modified", "content_type")
+    assert [[row[key] for key in own] for row in after] == [[row[key] for key in own] for row in before]
+    assert len(after) == 3
