@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import compileall
+import gc
 import logging
 import os
 import shutil
@@ -38,10 +39,19 @@ def workers(named: Sequence[str], cores: int) -> int:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Processes that tests start write no bytecode, so there must be some."""
+    """Processes that tests start write no bytecode, so there must be some.
+
+    Modules and tests stay, so nobody looks for garbage in them: it took a sixth of the time to collect.
+    """
+    gc.disable()
     if not hasattr(config, "workerinput"):
         for name in ("so8t", "stages"):
             compileall.compile_dir(ROOT / name, quiet=2)
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.hookimpl(optionalhook=True)
