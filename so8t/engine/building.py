@@ -14,6 +14,7 @@ from so8t.engine.backend import Backend
 from so8t.engine.births import SPOILED, Born, Fresh
 from so8t.engine.bring import AGAIN, ATTEMPTS, LONGEST
 from so8t.engine.plan import Plan
+from so8t.engine.status import Session
 
 _SOON = 3.0  # seconds in which a stage has mostly ended, so that nobody need be told of it
 
@@ -56,8 +57,9 @@ def again(plan: Plan, name: str, place: Path) -> Ended:
 
 def _in_process(plan: Plan, name: str, how: list[str]) -> Ended:
     stage, fresh = [plan.layout.profile, name, *how], False
+    shared = () if not how and _is_in_store(plan, name) else plan.rows[name].packages
     for _ in range(ATTEMPTS):
-        child = births.start(stage, plan.rows[name].packages, fresh)
+        child = births.start(stage, shared, fresh)
         with child.stdin, child.stdout:
             try:
                 answer = child.stdout.read()
@@ -69,6 +71,12 @@ def _in_process(plan: Plan, name: str, how: list[str]) -> Ended:
             return _ended(name, code, answer)
         fresh = fresh or code == SPOILED
     return Ended(name, message=f"{name}: its code kept changing; nothing was published, run doit again")
+
+
+def _is_in_store(plan: Plan, name: str) -> bool:
+    """Whether it is most likely restored, which needs no package; if not, its process imports them by itself."""
+    wanted = Session(plan).status(name).wanted
+    return wanted is not None and plan.store.entry(wanted.key).exists()
 
 
 def _stop(name: str, child: Fresh | Born) -> None:

@@ -45,6 +45,24 @@ def test_stages_share_one_import_of_what_they_need_and_nothing_else(house: House
     assert re.findall(r"\S+: built", run.err) == ["numbers: built", "doubled: built", "total: built"]
 
 
+def test_what_the_store_has_waits_for_no_import(house: House) -> None:
+    fork = "class cuda:\n    @staticmethod\n    def _is_in_bad_fork(): return False\n"
+    house.write("torch.py", f"from pathlib import Path\n\nPath('imported').touch()\n{fork}")
+    tell(house, "numbers", packages='"torch",')
+    imported = house.path / "imported"
+
+    assert house.doit("numbers").code == 0
+    assert imported.exists()
+    house.edit("specs/tiny/numbers.yaml", "offset: 0", "offset: 1")
+    assert house.doit("numbers").ran == ["numbers"]
+    imported.unlink()
+    house.edit("specs/tiny/numbers.yaml", "offset: 1", "offset: 0")
+    run = house.doit("numbers")
+
+    assert (run.code, run.ran, imported.exists()) == (0, [], False)
+    assert re.findall(r"\S+: restored", run.err) == ["numbers: restored"]
+
+
 def test_a_package_replaced_during_the_run_is_imported_anew(house: House) -> None:
     tell(house, "doubled", "total", packages='"torch",')
     house.edit("stages/doubled.py", 'log.linger("doubled")', "replace()")
