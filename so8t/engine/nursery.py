@@ -2,9 +2,10 @@
 
     python -m so8t.engine.nursery <socket>
 
-Importing torch and transformers takes longer than many stages work, so it is done once a run, before the first stage
-that needs them.  The nursery computes nothing, starts no thread, and imports no module of a stage: an edit of those
-is seen by the next stage as ever.  A process that should not have been forked says SPOILED and a fresh one is started.
+Importing torch, transformers and peft takes longer than many stages work, so it is done once a run, before the first
+stage that needs them.  The nursery computes nothing, starts no thread, and imports no module of a stage: an edit of
+those is seen by the next stage as ever.  A process that should not have been forked says SPOILED and a fresh one is
+started.
 """
 
 from __future__ import annotations
@@ -22,7 +23,12 @@ from so8t.engine import process
 from so8t.engine.births import SPOILED
 from so8t.engine.ensure import importing
 
-SHARED = {"torch": "torch", "transformers": "transformers.modeling_utils"}  # by distribution, what takes so long
+SHARED = {  # by distribution, what takes so long
+    "torch": "torch",
+    "transformers": "transformers.modeling_utils",
+    "peft": "peft",  # with bitsandbytes
+}
+_LOOKS_FOR_GPUS = ("peft",)  # as it is imported; no fork survives that where there may be one
 
 
 def main(argv: list[str]) -> int:
@@ -55,13 +61,18 @@ def main(argv: list[str]) -> int:
 
 def _share(packages: Iterable[str], versions: dict[str, str]) -> None:
     for package in packages:
-        if package in SHARED and package not in versions:
+        if package in SHARED and package not in versions and not (package in _LOOKS_FOR_GPUS and _may_have_gpus()):
             try:
                 versions[package] = metadata.version(package)
                 with importing():
                     importlib.import_module(SHARED[package])
             except ImportError:
                 versions[package] = ""  # the stage finds out and says so
+
+
+def _may_have_gpus() -> bool:
+    torch = sys.modules.get("torch")
+    return torch is None or bool(torch.version.cuda or torch.version.hip)
 
 
 def _live(stage: list[str], handles: list[int], versions: Mapping[str, str]) -> int:

@@ -7,7 +7,9 @@ import re
 import sys
 
 import pytest
+import torch
 
+from so8t.engine import nursery
 from tests.house import House
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="elsewhere each process is fresh")]
@@ -43,6 +45,21 @@ def test_stages_share_one_import_of_what_they_need_and_nothing_else(house: House
     assert [one["torch"] for one in (numbers, doubled, total)] == [False, True, True]
     assert numbers["parent"] == doubled["parent"] == total["parent"]
     assert re.findall(r"\S+: built", run.err) == ["numbers: built", "doubled: built", "total: built"]
+
+
+@pytest.mark.parametrize(
+    ("cuda", "shared"), [(None, ["torch", "transformers", "peft"]), ("13.0", ["torch", "transformers"])]
+)
+def test_what_looks_for_gpus_is_shared_only_where_none_can_be(
+    monkeypatch: pytest.MonkeyPatch, cuda: str | None, shared: list[str]
+) -> None:
+    monkeypatch.setattr(torch.version, "cuda", cuda)
+    monkeypatch.setattr(torch.version, "hip", None)
+    versions: dict[str, str] = {}
+
+    nursery._share(["orjson", "torch", "transformers", "peft"], versions)
+
+    assert list(versions) == shared
 
 
 def test_what_the_store_has_waits_for_no_import(house: House) -> None:

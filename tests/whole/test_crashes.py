@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import random
@@ -10,6 +11,7 @@ import signal
 import subprocess
 import time
 from collections import Counter
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -23,7 +25,7 @@ from tests.whole.pico import Pico
 
 pytestmark = pytest.mark.slow
 
-LANES = 2
+STARTING = 0.5  # seconds until a stage's process works
 
 
 def digests(project: Path) -> dict[str, bytes]:
@@ -49,20 +51,34 @@ def start(project: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen([*DOIT, "thinking_sft"], cwd=project, start_new_session=True, **quiet)
 
 
-def crash(project: Path, seed: int, kills: int, length: float, good: dict[str, bytes]) -> int:
-    """Kill builds until `kills` of them died at work, and as many finished stages were there to be damaged.
+def lengths(project: Path) -> dict[str, float]:
+    """Seconds that each stage took, in their order."""
+    journal = project / "artifacts" / ".so8t" / "journal.jsonl"
+    return {entry["stage"]: entry["seconds"] for entry in map(json.loads, journal.read_text("utf-8").splitlines())}
 
-    Each is checked after it; how many finished stages they met.
+
+def kill_in(project: Path, before: Sequence[str], moment: float) -> int:
+    """SIGKILL so long after the stages before this one are there; the exit code, 0 if the build was quicker."""
+    doing = start(project)
+    manifests = [project / "artifacts" / "tiny" / stage / "manifest.json" for stage in before]
+    while doing.poll() is None and not all(path.exists() for path in manifests):
+        time.sleep(0.005)
+    try:
+        return doing.wait(timeout=moment)
+    except subprocess.TimeoutExpired:
+        os.killpg(doing.pid, signal.SIGKILL)
+        return doing.wait()
+
+
+def crash(project: Path, seed: int, kills: int, took: dict[str, float], good: dict[str, bytes]) -> int:
+    """Kill builds in one stage after the other, at a random moment of each, until so many died.
+
+    Each is checked after it; how many finished stages they met, which were there to be damaged.
     """
-    luck = random.Random(seed)
+    luck, order = random.Random(seed), list(took)
     survived = died = 0
-    while died < kills or survived < kills:
-        doing = start(project)
-        try:
-            code = doing.wait(timeout=luck.uniform(0.0, length))
-        except subprocess.TimeoutExpired:
-            os.killpg(doing.pid, signal.SIGKILL)
-            code = doing.wait()
+    for turn in itertools.cycle(range(len(order))):
+        code = kill_in(project, order[:turn], luck.uniform(0.0, took[order[turn]] + STARTING))
         died += code == -signal.SIGKILL
         layout = Layout(project, project / "artifacts", "tiny")
         for stage in STAGES:
@@ -74,23 +90,24 @@ def crash(project: Path, seed: int, kills: int, length: float, good: dict[str, b
         assert max(builds(project).values(), default=0) <= 1, f"seed {seed}, kill {died}: a finished stage ran again"
         if code == 0:
             assert there == good
+        if died >= kills:
+            break
+        if code == 0 or turn == len(order) - 1:
             shutil.rmtree(project / "artifacts")
     assert start(project).wait(timeout=120) == 0
     assert digests(project) == good
     return survived
 
 
-@pytest.mark.parametrize("kills", [4, pytest.param(100, marks=pytest.mark.soak)])
-def test_kills_leave_nothing_wrong_and_nothing_to_do_twice(tmp_path: Path, root: Path, kills: int) -> None:
+@pytest.mark.parametrize(("kills", "count"), [(4, 1), pytest.param(100, 2, marks=pytest.mark.soak)])
+def test_kills_leave_nothing_wrong_and_nothing_to_do_twice(tmp_path: Path, root: Path, kills: int, count: int) -> None:
     whole = Pico(make(tmp_path / "whole"), root)
-    began = time.monotonic()
     assert start(whole.path).wait(timeout=120) == 0
-    length = time.monotonic() - began
-    good = digests(whole.path)
-    lanes = [Pico(make(tmp_path / f"lane{lane}"), root).path for lane in range(LANES)]
+    good, took = digests(whole.path), lengths(whole.path)
+    lanes = [Pico(make(tmp_path / f"lane{lane}"), root).path for lane in range(count)]
 
-    with ThreadPoolExecutor(LANES) as pool:
-        runs = [pool.submit(crash, project, seed, kills // LANES, length, good) for seed, project in enumerate(lanes)]
+    with ThreadPoolExecutor(count) as pool:
+        runs = [pool.submit(crash, project, seed, kills // count, took, good) for seed, project in enumerate(lanes)]
         survived = [run.result() for run in runs]
 
     assert sum(survived) >= kills
