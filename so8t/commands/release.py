@@ -52,6 +52,7 @@ class Release(TaskCommand):
         redacted: bool = False,
     ) -> int:
         from so8t.release import folder, reading, signing, validators
+        from so8t.store import keys
 
         check_order("release", pos_args)
         plan = current_graph().plan
@@ -59,7 +60,8 @@ class Release(TaskCommand):
         target = layout.project / (out or f"release/{layout.profile}")
         try:
             if new_key:
-                self.outstream.write(f"{new_key} signs; {signing.new_key(Path(new_key))} is for everybody\n")
+                signing.new_key(Path(new_key))
+                self.outstream.write(keys.told(Path(new_key), "signs"))
                 return 0
             redact = _redact(layout) if redacted else None
             order = folder.Order(

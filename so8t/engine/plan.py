@@ -19,6 +19,7 @@ from typing import Any
 from so8t.store.atomic import write_atomic
 from so8t.store.cache import Store
 from so8t.store.digest import TICK_NS, signature
+from so8t.store.encryption import Encryption
 from so8t.store.layout import MANIFEST, Layout
 from so8t.store.mirror import Mirror
 from so8t.store.trust import Trust
@@ -74,6 +75,7 @@ class Plan:
     mirror: str | None
     trusted: Sequence[str] | None  # None takes what anybody wrote
     key: str | None
+    encrypt: Mapping[str, Any] | None
     share_private: bool
     checkpoints: float  # minutes between two that go to the mirror; 0: they stay here
     notify: Mapping[str, Any]
@@ -95,8 +97,19 @@ class Plan:
         trusted = None if self.trusted is None else tuple(self.trusted)
         trust = Trust(trusted, self.layout.project / Path(self.key).expanduser() if self.key else None)
         private = frozenset(name for name, row in self.rows.items() if row.private and not self.share_private)
-        mirror = Mirror(self.mirror, trust, notes=self.layout.uploads) if self.mirror else None
+        notes, closed = self.layout.uploads, self._encryption
+        mirror = Mirror(self.mirror, trust, notes=notes, encryption=closed) if self.mirror else None
         return Store(self.layout.artifacts, self.copy_below, mirror, private)
+
+    @property
+    def _encryption(self) -> Encryption | None:
+        if self.encrypt is None:
+            return None
+        identity = self.encrypt["identity"]
+        return Encryption(
+            tuple(self.encrypt["recipients"]),
+            self.layout.project / Path(identity).expanduser() if identity else None,
+        )
 
     def consumers(self, name: str) -> list[str]:
         """The stages that need its bytes."""
@@ -138,8 +151,8 @@ def load(project: Path, profile: str) -> Plan:
 
 
 _SETTINGS = (
-    "retain", "budget", "copy_below", "mirror", "trusted", "key", "share_private", "checkpoints", "notify", "cluster",
-    "run", "absent",
+    "retain", "budget", "copy_below", "mirror", "trusted", "key", "encrypt", "share_private", "checkpoints", "notify",
+    "cluster", "run", "absent",
 )  # fmt: skip
 ARTIFACTS = "SO8T_ARTIFACTS"  # in the environment: the folder of the artifacts on a node of a cluster
 

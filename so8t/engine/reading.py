@@ -160,6 +160,7 @@ def _settings(settings: Settings) -> dict[str, Any]:
         "mirror": settings.store.mirror,
         "trusted": None if settings.store.trusted == "any" else settings.store.trusted,
         "key": settings.store.key,
+        "encrypt": settings.store.encrypt.model_dump() if settings.store.encrypt else None,
         "share_private": settings.store.share_private,
         "checkpoints": settings.store.checkpoints,
         "notify": settings.notify.model_dump(),

@@ -86,11 +86,13 @@ class Graph:
         return self.plan.above(named or self.plan.usual)
 
     def _mistrust(self) -> Iterator[str]:
-        """Why results could not be signed for the mirror, once they are there."""
+        """Why results could not be signed and encrypted for the mirror, once they are there."""
         mirror = self.plan.store.mirror
         try:
             if mirror is not None:
                 mirror.trust.sign(b"")
+            if mirror is not None and mirror.encryption is not None:
+                mirror.encryption.check()
         except UserError as error:
             yield str(error)
 

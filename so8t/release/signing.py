@@ -8,6 +8,7 @@ from typing import Any
 
 from so8t.errors import MissingExtra, UserError
 from so8t.release.verifier import SIGNATURE
+from so8t.store import keys
 
 PASSWORD = "SO8T_RELEASE_PASSWORD"  # of an encrypted key
 TOKEN = "SIGSTORE_ID_TOKEN"  # of an identity; without it the machine's own, or a browser is opened
@@ -54,14 +55,12 @@ def new_key(path: Path) -> Path:
         from cryptography.hazmat.primitives.asymmetric import ec
     except ImportError:
         raise MissingExtra("cryptography", "release", "a key") from None
-    public = path.with_name(f"{path.name}.pub")
-    if path.exists() or public.exists():
-        raise UserError(f"release: {path if path.exists() else public} is there already; no key is written over")
     password = os.environ.get(PASSWORD)
     closed = serialization.BestAvailableEncryption(password.encode()) if password else serialization.NoEncryption()
     key, pem = ec.generate_private_key(ec.SECP256R1()), serialization.Encoding.PEM
-    alone = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-    with os.fdopen(os.open(path, alone, 0o600), "wb") as out:
-        out.write(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, closed))
-    public.write_bytes(key.public_key().public_bytes(pem, serialization.PublicFormat.SubjectPublicKeyInfo))
-    return public
+    private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, closed)
+    public = key.public_key().public_bytes(pem, serialization.PublicFormat.SubjectPublicKeyInfo)
+    try:
+        return keys.write(path, private, public)
+    except UserError as error:
+        raise UserError(f"release: {error}") from None

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Discriminator, Field, Tag, WithJsonSchema, field_validator, model_validator
 
 from so8t.spec.fields import At, SpecModel, execution
+from so8t.store import encryption
 from so8t.store.trust import FORM
 
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?(B|[kKMGT]i?B)?")
@@ -37,6 +38,14 @@ Size = Annotated[
 ]
 
 
+class Encrypt(SpecModel):
+    recipients: tuple[Annotated[str, Field(pattern=f"^{encryption.FORM}$")], ...] = execution(min_length=1)
+    """The age keys (age1...) of everybody who may read what this machine uploads, itself included."""
+    identity: str | None = execution(None, min_length=1)
+    """The file with the secret key that opens what others uploaded; the variable SO8T_STORE_IDENTITY, which holds the
+    key itself, goes before it. Without one this machine only uploads."""
+
+
 class Store(SpecModel):
     budget: Size = execution(20 * 1024**3)
     """What `doit gc` leaves in the store, such as 20GiB; what the profiles use stays even beyond it."""
@@ -47,6 +56,8 @@ class Store(SpecModel):
     key: str | None = execution(None, min_length=1)
     """The file with the private key that signs what goes to the mirror; the variable SO8T_STORE_KEY, which holds the
     key itself, goes before it. Without a key this machine only reads, unless `any` is trusted."""
+    encrypt: Encrypt | None = execution(None)
+    """Left out, whoever can read the mirror can read the files in it; with it, only those who are named."""
     share_private: bool = execution(False)
     """Whether `raw`, which still holds personal data, goes to the mirror."""
     checkpoints: float = execution(0.0, ge=0)

@@ -143,12 +143,13 @@ def send(place: Place, folder: Path, version: str | None) -> str | None:
     files = [File(path.relative_to(folder).as_posix(), path.stat().st_size, blake3_of(path)) for path in paths]
     place.mirror.fence()  # before gigabytes travel
     try:
-        blobs.send(place.url, place.mirror.notes, folder, files)
+        blobs.agree(place.mirror.url, place.mirror.encryption)
+        blobs.send(place.url, place.mirror.notes, folder, files, place.mirror.encryption)
         place.mirror.fence()
         made = put(remote.objects(place.mirror.url), place.name, _encode(place, files), version)
         if made is None:
             raise Lost(f"{place.stage}: another builder's checkpoint lies in the mirror")
-        _prune(place, {file.blake3 for file in files})
+        _prune(place, {blobs.name(file, place.mirror.encryption) for file in files})
     except (Lost, MirrorError):
         raise
     except Exception as error:  # each fsspec backend raises errors of its own
@@ -192,7 +193,7 @@ def take(place: Place, whole: bytes) -> None:
         files = _decode(place, whole)
         for file in files:
             (place.aside / file.path).parent.mkdir(parents=True, exist_ok=True)
-        blobs.fetch(place.url, [(file, place.aside / file.path) for file in files])
+        blobs.fetch(place.url, [(file, place.aside / file.path) for file in files], place.mirror.encryption)
     except MirrorError:
         raise
     except (Distrust, ValueError, KeyError, TypeError) as error:

@@ -2,7 +2,7 @@
 
 An entry is taken if a key that the profile trusts has signed it, so writing to the mirror alone offers nobody anything.
 An entry is made once: whoever comes second with other bytes is told so, and what lies there stays.
-It does not promise secrecy: whoever can read the mirror reads the artifacts.
+Whoever can read the mirror reads the entries, and the files unless they are encrypted.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 
 from so8t.errors import UserError
 from so8t.store import blobs, probe, remote, s3, troubles
+from so8t.store.encryption import Encryption
 from so8t.store.manifest import BadManifest, File, Manifest, decode
 from so8t.store.objects import Found, MirrorError, Objects, put
 from so8t.store.trust import Distrust, Trust
@@ -33,6 +34,7 @@ class Mirror:
     trust: Trust = field(default_factory=Trust)
     fence: Callable[[], None] = lambda: None  # asked right before an entry is made: may this builder still publish?
     notes: Path | None = None  # where uploads in parts are noted while they run
+    encryption: Encryption | None = None
 
     def upload(self, folder: Path, manifest: Manifest) -> None:
         """Every file that is not there yet, then the signature, the manifest last."""
@@ -43,8 +45,9 @@ class Mirror:
         signed = self.trust.sign(data)
         self._meet(manifest)  # before gigabytes travel
         try:
-            blobs.send(self.url, self.notes, folder, manifest.files)
-        except MirrorError:
+            blobs.agree(self.url, self.encryption)
+            blobs.send(self.url, self.notes, folder, manifest.files, self.encryption)
+        except (UserError, MirrorError):
             raise
         except Exception as error:  # each fsspec backend raises errors of its own
             raise MirrorError(f"mirror {self.url}: cannot upload: {troubles.explain(error)}") from error
@@ -128,10 +131,10 @@ class Mirror:
     def download(self, files: Sequence[tuple[File, Path]]) -> bool:
         """Every file to its path, verified; False if the mirror lacks one."""
         try:
-            blobs.fetch(self.url, files)
+            blobs.fetch(self.url, files, self.encryption)
         except FileNotFoundError:
             return False
-        except MirrorError:
+        except (UserError, MirrorError):
             raise
         except Exception as error:
             raise MirrorError(f"mirror {self.url}: cannot download: {troubles.explain(error)}") from error

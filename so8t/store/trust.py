@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from so8t.errors import MissingExtra, UserError
+from so8t.store import keys
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -74,18 +75,14 @@ def public(key: Ed25519PrivateKey) -> str:
 
 
 def new_key(path: Path) -> str:
-    """A private key for its owner alone; the public one, for everybody, is given."""
+    """A private key for its owner alone; the public one, which lies beside it, is given."""
     serialization = _cryptography("hazmat.primitives.serialization")
     made = _cryptography("hazmat.primitives.asymmetric.ed25519").Ed25519PrivateKey.generate()
     plain = serialization.NoEncryption()
     pem = made.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
-    alone = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-    try:
-        with os.fdopen(os.open(path, alone, 0o600), "wb") as out:
-            out.write(pem)
-    except FileExistsError:
-        raise UserError(f"{path} is there already; no key is written over") from None
-    return public(made)
+    line = public(made)
+    keys.write(path, pem, f"{line}\n".encode())
+    return line
 
 
 def _private(pem: bytes, where: str) -> Any:

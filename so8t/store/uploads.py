@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import json
 import secrets
+import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta, timezone
 from email.utils import parsedate_to_datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from so8t.store.atomic import write_atomic
@@ -30,6 +32,30 @@ def noted(notes: Path, key: str) -> Iterator[None]:
     with FileLock(str(note.with_suffix(".lock"))):
         yield
     _forget(note)
+
+
+@contextmanager
+def room(notes: Path | None) -> Iterator[Path]:
+    """A folder for what is made to be uploaded, beside the notes; those of processes that died are removed."""
+    if notes is None:
+        with TemporaryDirectory(prefix="so8t-") as folder:
+            yield Path(folder)
+        return
+    from filelock import FileLock, Timeout
+
+    for lock in sorted(notes.glob("room-*.lock")):
+        with suppress(Timeout), FileLock(str(lock), timeout=0):
+            shutil.rmtree(lock.with_suffix(""), ignore_errors=True)
+            lock.unlink(missing_ok=True)
+    own = notes / f"room-{secrets.token_hex(8)}"
+    notes.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{own}.lock"):
+        own.mkdir()
+        try:
+            yield own
+        finally:
+            shutil.rmtree(own)
+    Path(f"{own}.lock").unlink(missing_ok=True)
 
 
 def clear(fs: Any, bucket: str, prefix: str, notes: Path) -> list[str]:

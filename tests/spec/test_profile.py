@@ -241,7 +241,7 @@ def test_what_is_no_file_is_not_read(tmp_path: Path) -> None:
     assert message(tmp_path, "tiny") == "specs/tiny/adapter.yaml: not a file"
 
 
-ALONE = {"trusted": (), "key": None, "share_private": False, "checkpoints": 0.0}
+ALONE = {"trusted": (), "key": None, "encrypt": None, "share_private": False, "checkpoints": 0.0}
 
 
 def test_a_mirror_says_whose_results_are_taken(write: Write) -> None:

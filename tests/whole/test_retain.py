@@ -104,10 +104,14 @@ def test_a_mirror_that_cannot_be_reached_is_told_and_the_build_goes_on(house: Ho
 def test_what_a_trusted_machine_signed_is_restored_and_what_another_wrote_is_built(
     house: House, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
+    """All through a mirror of encrypted files."""
     place = tmp_path_factory.mktemp("mirror")
+    opens = place / "ours.age"
+    recipient = house.doit("mirror", "--new-identity", str(opens)).out.splitlines()[-1]
     keys = {who: place / f"{who}.pem" for who in ("ours", "theirs")}
-    named = {who: house.doit("mirror", "--new-key", str(path)).out.strip() for who, path in keys.items()}
+    named = {who: house.doit("mirror", "--new-key", str(path)).out.splitlines()[-1] for who, path in keys.items()}
     shared = f"store:\n  mirror: {(place / 'shared').as_uri()}\n  trusted: [{named['ours']!r}]\n"
+    shared += f"  encrypt: {{recipients: [{recipient}], identity: {str(opens)!r}}}\n"
     house.write("specs/tiny/profile.yaml", f"{shared}  key: {keys['ours']}\n")
     house.doit("total", "parity")
 
@@ -120,6 +124,7 @@ def test_what_a_trusted_machine_signed_is_restored_and_what_another_wrote_is_bui
     run = other.doit()
     key = json.loads(house.read("artifacts/tiny/card/manifest.json"))["key"]
     assert run.ran == ["card"]
+    assert {path.suffix for path in place.glob("shared/blobs/*/*")} == {".age"}
     assert f"entries/{key}.json is signed by no key of store.trusted; going on without the mirror" in run.err
 
 
