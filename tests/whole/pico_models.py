@@ -92,7 +92,7 @@ class Chain(Pico):
     def kill_when(self, reached: Callable[[Path], bool], stage: str, later: float = 0.0) -> str:
         """SIGKILL to the whole group, so many seconds after its work folder has come so far; what it had said."""
         doing = self.start(stage)
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 300
         while not any(map(reached, self.work(stage))):
             assert doing.poll() is None, f"{stage} ended before it was killed: {doing.communicate()}"
             assert time.monotonic() < deadline, f"{stage} never came so far"
