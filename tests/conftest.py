@@ -41,7 +41,7 @@ def workers(named: Sequence[str], cores: int) -> int:
 def pytest_configure(config: pytest.Config) -> None:
     """Processes that tests start write no bytecode, so there must be some.
 
-    Modules and tests stay, so nobody looks for garbage in them: it took a sixth of the time to collect.
+    Modules and tests stay, so nobody looks for garbage in them: it took a third of the time to collect.
     """
     gc.disable()
     if not hasattr(config, "workerinput"):
