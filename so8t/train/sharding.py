@@ -21,9 +21,12 @@ def shard(learner: Any, device: torch.device) -> None:
     from torch.distributed.fsdp import fully_shard
 
     mesh = init_device_mesh(device.type, (torch.distributed.get_world_size(),))
-    divide = functools.partial(fully_shard, mesh=mesh, ignored_params=set(trainable(learner).values()))
+    # nothing stays whole behind a pass: a process that saves parts what is whole, and the others would not know of it
+    divide = functools.partial(
+        fully_shard, mesh=mesh, reshard_after_forward=True, ignored_params=set(trainable(learner).values())
+    )
     for layer in decoder_layers(learner).values():
-        divide(layer.to(device), reshard_after_forward=True)
+        divide(layer.to(device))
     divide(learner.to(device))
 
 

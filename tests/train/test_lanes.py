@@ -22,7 +22,7 @@ from so8t.models import exchange, lanes
 from so8t.models.lanes import Lanes
 from so8t.train import run
 from so8t.train.job import Job
-from so8t.train.settings import Gates, Lora, Pet, Train
+from so8t.train.settings import Gates, Lora, Pet, Train, Validation
 from so8t.train.trainer import WEIGHTS
 from stages import adapter
 from tests.conftest import ROOT
@@ -66,15 +66,16 @@ def stopped_and_continued(first: Job, then: Job, out: Path) -> dict[str, bytes]:
     return trained(then, out)
 
 
-def test_two_processes_one_or_one_after_two_leave_the_same_bytes(
+def test_one_process_or_two_after_one_leave_the_same_bytes(
     place: Place, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The two have half of the base each."""
-    job = changed(place.job(), **HARD, lanes=2, gradient_checkpointing=True)
+    """The two have half of the base each, and look at validation where a checkpoint is made."""
+    looks = Validation(every=2, conversations=2)
+    job = changed(place.job(validation=looks), **HARD, lanes=2, gradient_checkpointing=True)
     one, two = changed(job, processes=1), changed(job, processes=2, shard="full")
 
     alone = trained(one, tmp_path / "one")
-    others = stopped_and_continued(two, one, tmp_path / "二つ and one")
+    others = stopped_and_continued(one, two, tmp_path / "one and 二つ")
 
     assert others == alone
     assert "adapter: 2 lanes in 2 processes, the base divided among them\n" in capsys.readouterr().err

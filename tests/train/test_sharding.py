@@ -18,7 +18,7 @@ import torch
 from so8t.train import run
 from so8t.train.job import Job
 from so8t.train.kernels import PARTS, Here, choose
-from so8t.train.settings import Gates, Lora, Pet, Train
+from so8t.train.settings import Gates, Lora, Pet, Train, Validation
 from stages import adapter
 from tests.conftest import ROOT
 from tests.train.conftest import Place
@@ -35,6 +35,7 @@ VARIANTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "free gates": ({"gates": Gates(orthogonality=0.1, annealing=0.0), "pet": Pet(exploration=0.5)}, {}),
     "dora": ({"lora": Lora(r=4, alpha=8, dora=True)}, {}),
 }
+LOOKS = Validation(every=2, conversations=4)  # where checkpoints are made, too
 TRAIN = "import pickle, sys; from pathlib import Path; from so8t.train import run; "
 TRAIN += "run.train(pickle.loads(Path(sys.argv[1]).read_bytes()), Path(sys.argv[2]))"
 
@@ -43,7 +44,7 @@ TRAIN += "run.train(pickle.loads(Path(sys.argv[1]).read_bytes()), Path(sys.argv[
 @pytest.mark.parametrize("name", VARIANTS)
 def test_one_two_and_four_processes_leave_the_same_bytes(wide: Place, tmp_path: Path, name: str) -> None:
     changes, train = VARIANTS[name]
-    job = changed(wide.job(**changes), **HARD, **train, lanes=4)
+    job = changed(wide.job(**changes, validation=LOOKS), **HARD, **train, lanes=4)
     whole = trained(changed(job, processes=1), tmp_path / "whole")
 
     found = [trained(changed(job, processes=n, shard="full"), tmp_path / str(n)) for n in (1, 2, 4)]
@@ -55,7 +56,7 @@ def test_one_two_and_four_processes_leave_the_same_bytes(wide: Place, tmp_path: 
 def test_a_divided_run_that_is_stopped_goes_on_with_a_whole_base_and_ends_the_same(
     place: Place, tmp_path: Path
 ) -> None:
-    job = changed(place.job(), **HARD, lanes=2)
+    job = changed(place.job(validation=LOOKS), **HARD, lanes=2)
     divided, whole = changed(job, processes=2, shard="full"), changed(job, processes=1)
 
     expected = trained(whole, tmp_path / "in peace")
