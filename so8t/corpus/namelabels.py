@@ -10,7 +10,7 @@ from so8t.corpus.mentions import HONORIFICS, RANKS, Mention
 from so8t.corpus.namelists import KANJI, Lists, hiragana, latin, lists, plain
 
 _STRONG = (
-    r"氏\s?名|姓(?=\s?[:=])|セイ(?=\s?[:=])|メイ(?=\s?[:=])|(?<![一-鿿])名(?=\s?[:=])|お?名前"
+    r"氏\s?名|旧姓|姓(?=\s?[:=])|セイ(?=\s?[:=])|メイ(?=\s?[:=])|(?<![一-鿿])名(?=\s?[:=])|お?名前"
     r"|ご?芳名|姓名|(?:口座)?名義(?:人)?|受取人名?|フリガナ|ふりがな|カナ氏名|カナ"
     r"|ローマ字(?:氏名)?|(?:患者|生徒|児童|社員|従業員|会員|顧客|利用者|保護者|契約者|申込者"
     r"|受診者|担当者|作成者|世帯主)(?:氏)?名"
@@ -23,19 +23,24 @@ _WEAK = (
     r"|出席者?|参加者?|参加メンバー|メンバー|欠席者?|遅刻|同席者?|司会|進行|議長|書記|患者|受診者"
     r"|生徒|児童|保護者|会員|顧客|お客様|主治医|執刀医|利用者|ユーザー?|被保険者|世帯主|代表者?"
     r"|代理人|(?:緊急)?連絡先|当直|対応者?|受付者?|講師|登壇者|訪問者|来訪者|来客|勤務者|同行者?"
+    r"|当番|欠席連絡|日直|宿直|夜勤|早番|遅番|質問者|提案者|起案者?|決裁者?|推薦人|(?:連帯)?保証人|身元引受人|同居人|引率"
+    r"|指導(?:者|教員|医)|文責|取材|聞き手|語り手|相続人|債務者|債権者|貸主|借主|売主|買主|加害者|被害者|目撃者|通報者|証人"
+    r"|原告|被告|申立人|喪主|故人|新郎|新婦|お?子(?:様|さま|さん)|園児|入居者|介護者|担任|校長|監督|キャプテン|発注者|受注者"
     r"|紹介者|上長|部下|配偶者|本人|相手方?|送信者|受信者|更新者|編集者|実行者|操作者|登録者"
     r"|(?i:(?<![a-z_])(?:from|to|cc|author|assignee|reporter|owner|user|customer|contact"
-    r"|attendees?|operator|patient|employee|sender|recipient|approved[_ ]by|created[_ ]by"
+    r"|attendees?|operator|patient|employee|sender|recipient|responsible|approver|reviewer|manager|agent|staff|caller|guest"
+    r"|student|teacher|doctor|nurse|approved[_ ]by|created[_ ]by"
     r"|updated[_ ]by|by))"
 )
 _HEAD = re.compile(
     rf"(?:(?P<strong>{_STRONG})|{_WEAK})(?:[（(][^（()）\n]{{0,10}}[)）])?[\"']?(?:\s{{0,3}}[:=】\]"
     rf"|>]\s{{0,3}}[\"']?|(?(strong)\s?は\s?|(?!))|(?(strong)[ \t]+|(?!)))"
+    rf"(?:(?:{RANKS})[ ]{{1,2}})?"
 )
-_HINT = re.compile(r"[:=】\]|>]|[名ナな義人e]\s?[は \t]")
+_HINT = re.compile(r"[:=】\]|>]|[名ナな義人姓e]\s?[は \t]")
 _VALUE = re.compile(
     rf"(?P<kanji>[{KANJI}]{{1,6}}(?:[ ・]{{1,2}}(?:[{KANJI}]{{1,5}}|[ぁ-ん]{{2,6}}"
-    rf"|[ァ-ヴー]{{2,8}})(?![{KANJI}]))?(?:[ぁ-ん]{{2,4}}(?=$|[\s、。,/)」(]))?)"
+    rf"|[ァ-ヴー]{{2,8}})(?![{KANJI}]|\s?[:=]))?(?:[ぁ-ん]{{2,4}}(?=$|[\s、。,/)」(]))?)"
     rf"|(?P<kana>[ァ-ヴー]{{2,12}}(?:[ ・=][ァ-ヴー]{{2,12}}){{0,3}}|[ぁ-ん]{{2,6}}[ ・]"
     rf"[ぁ-ん]{{2,6}}|[ぁ-ん]{{4,10}}(?=$|[\s、。,/)」]))"
     r"|(?P<latin>[A-Z][A-Za-z.'-]+(?:,?[ ][A-Z][A-Za-z.'-]*){0,3}|[a-z]+(?:[._ -][a-z]+)?(?![A-Za-z0-9@._-]))"
@@ -49,6 +54,8 @@ _BORDER = re.compile(rf"(?![{KANJI}A-Za-z0-9])|{HONORIFICS}|{RANKS}")
 _NOT_NAMES = nonames.words(
     """
     未定 不明 同上 別紙 匿名 本人 担当 様式 必須 任意 入力 記入 全員 各位 空欄 省略 非公開 該当 変更 確認 登録
+    生年月日 住所 電話 電話番号 性別 年齢 職業 所属 続柄 連絡先 部署 役職 会社名 日付 備考 印 署名 記載例 見本
+    使用 併記
     未記入 名無 無記名 なし 仮名 実名 漢字 全角 半角 以下 別途 自分 貴方
     """
 )
@@ -78,6 +85,9 @@ def labelled(text: str) -> Iterator[Mention]:
 
 def _name(value: re.Match[str], text: str, strong: bool, known: Lists) -> Mention | None:
     start, written = value.start(), _TITLE_AT_END.sub("", value[0]).rstrip()
+    first = written.partition(" ")[0]
+    if value["latin"] and first.islower() and not latin_parts(written, known):
+        written = first  # what follows in a line of a log is another field
     if not written or not _BORDER.match(text, start + len(written)):
         return None
     if value["kanji"]:

@@ -10,12 +10,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from so8t.corpus import namelabels, nameswritten, nonames
+from so8t.corpus import namecontext, namelabels, nameswritten, nonames
 from so8t.corpus.mentions import HONORIFIC, TITLE, Mention
 from so8t.corpus.namelists import KANJI, Lists, hiragana, lists, plain
 
 _SMALL = re.compile(r"[ ]?(?:くん|クン|ちゃん|チャン|君(?![主臨]))")
-_OFFICE = re.compile(r"[ ]?(?:支店長|所長|工場長|校長|園長|院長|局長|理事長?|議員|監督|選手|記者|夫人|殿|教授)")
+_OFFICE = re.compile(
+    r"[ ]?(?:支店長|所長|工場長|校長|園長|院長|局長|理事長?|議員|監督|選手|記者|夫人|殿|教授"
+    r"|委員|社員|隊員|部員|会員|審判|審査員|駅長|支配人|キャプテン|パイセン)"
+)
 _ROLE_WORDS = (
     r"担当(?:者|医|医師|営業)?|弊社|当社|当院|御社|貴社|上司|部下|同僚|先輩|後輩|(?:部|課|係|社|店"
     r"|院|室|次|班|議|校|園|所|会)長|主任|専務|常務|教授|書記|幹事|主治医|患者|友人|友達|知人|親友"
@@ -23,6 +26,8 @@ _ROLE_WORDS = (
     r"|保護者|契約者|申込者|申請者|営業|総務|経理|人事|開発|法務|広報|受付|講師|顧問|秘書|責任者"
     r"|代表"
     r"|司会|記録|起票|新人|新入社員|社員|職員|従業員|部員|隣|大家|管理人|元同僚|元上司"
+    r"|当番|窓口|後任|前任|代理|世話役|発起人|推薦人|保証人|同居人|同期|相棒|恋人|婚約者|義[父母兄姉弟妹]|叔母|甥|姪|孫|喪主"
+    r"|店主|会社員|主婦|主将|キャプテン|リーダー|マネージャー|コーチ"
     r"|クラスメート|同級生|先生|店員|客|会員|上記|[部課係室局科]|グループ|チーム|支店|事業所|本社"
 )
 _LED = re.compile(rf"(?:{_ROLE_WORDS})(?:[のは]|:|・|、|,)?\s?[「（(]?$")
@@ -57,6 +62,7 @@ _LISTED = re.compile(rf"(?:、|,|・|/|と| )\s?([{KANJI}]{{2,4}})(?=[、,・/�
 _ALONE = re.compile(r"\s*(?:$|\n|[)）\]】」](?!の))")
 _ALONE_BEFORE = re.compile(r"(?:^|\n|[(（\[【@]|文責[:：]?|文[:：])\s*$")
 _SPEAKER_OF_A_SENTENCE = re.compile(r"\s?[:「]\s?[^\d\s。]{4,}")
+_SPOKEN = re.compile(r"[ ]?[:「][ ]?[^\d\n。]{2,40}(?:です|ます|した|ません|ください|[ねよか])(?:[。、!?！？」\n]|$)")
 _AFTER_PARTICLE = re.compile(r"(?:は|に|で|を|と|が|も|、)$")
 _DETAILS = re.compile(
     r"\s?[（(](?:〔|内線|[^（()）\n]{0,12}(?:部|課|係|室|担当|長|営業|総務|経理|人事|社|記録|書記"
@@ -74,7 +80,7 @@ _LINE_START = re.compile(
 _SENTENCE_START = re.compile(r"(?:^|[\n。、!?！？「『（(:>・,.]|[ ]|お世話になっております)$")
 _ROLE_ENDS = frozenset("部課係室長当社任員者師職科局店班役士授督手名事記録会")
 _KIN = re.compile(
-    r"(?:妻|夫|母|父|息子|娘|[長次三]男|[長次三]女|兄|弟|姉|妹|祖父|祖母|孫|甥|姪|彼氏|彼女|友人"
+    r"(?:妻|夫|[母父]親?|息子|娘|[長次三]男|[長次三]女|兄|弟|姉|妹|祖父|祖母|孫|甥|姪|彼氏|彼女|友人"
     r"|友達|親友|いとこ|同級生|子ども|子供|うちの子)の?(?:名前は)?[、「]?$"
 )
 _GIVEN_ENDS = frozenset("子美香奈斗介輔郎也彦樹之夫雄男恵代江里莉菜花希乃朗太哉翔")
@@ -84,9 +90,28 @@ _HIRAGANA_GIVENS = nonames.words(
     くるみ けんじ けんた こころ さおり さくら さやか さゆり しおり じろう すず すみれ たかし たろう つばさ
     つむぎ なおみ なぎさ なつみ ななみ のぞみ はな はなこ はるか はるな ひかり ひかる ひとみ ひなた ひより
     ひろし ふみ ほのか まこと まどか まなみ まゆみ みき みさき みどり みなみ みゆき めぐみ もえ もも ももこ
+    あきら あけみ あさみ あつし あつこ あやか あやこ あやの あゆみ いくみ いつき いつこ かえで かおる かずき かずこ
+    かずみ
+    かつみ かんな きみこ きょうこ くみ けい けいこ けいた こうじ こうた こうへい こずえ こはる さき さちこ さつき
+    さとこ
+    さとし さとみ さゆみ しげる しほ しょうこ しょうた しんじ すずか すみこ せいこ そうた たかこ たくみ たくや たまき
+    ちあき ちえ ちえこ ちか ちさと ちづる ちひろ ちなつ つとむ てつや ともこ ともみ なおき なおこ なつき なつこ なな
+    ななこ
+    のりこ はじめ はるき はるこ はるみ ひでき ひとみ ひなこ ひろき ひろこ ひろみ ふみこ ふゆみ まい まいこ まき まこ
+    まさこ
+    まさと まさみ まさる まなぶ まゆ まゆこ まり まりこ まりな みか みお みかこ みさ みさと みちこ みちる みつき
+    みなこ みのり
+    みほ みやこ みわ めい もとこ やすこ やすし ゆうこ ゆうじ ゆうすけ ゆうた ゆうと ゆうな ゆきえ ゆきこ ゆきの
+    ゆづき ゆみ
+    ゆみこ ゆり ゆりえ ゆりか ゆりこ ようこ ようすけ よしえ よしみ りえ りお りおん りつこ りゅうじ りょう りょうこ
+    りょうた るみ
+    るみこ れいこ わかこ
     やよい ゆい ゆうき ゆうこ ゆかこ ゆかり ゆめ よしこ りか りこ りさ りな りん れい れな わかな
     """
 )
+_READING = re.compile(r"[ ]?[（(][ ]?([ぁ-ん]{2,6}|[ァ-ヴー]{2,6})[ ]?[)）]")
+_LETTER = re.compile(f"[{KANJI}ァ-ヴーぁ-ん]")
+_KANJI_OR_KATAKANA = re.compile(f"[{KANJI}ァ-ヴー]")
 _HONORIFIC_ONLY = re.compile(r"[ ]?(?:さん|さま|様(?![式子相態々])|氏(?![名族神])|くん|ちゃん)")
 _RUN = re.compile(f"[{KANJI}]+(?:ノ[{KANJI}]+)?")
 _AFTER_SPACE = re.compile(f"[ ・]{{1,2}}(?:([{KANJI}]{{1,8}})|([ぁ-ん]{{2,6}}|[ァ-ヴー]{{2,6}})(?![ぁ-んァ-ヴー]))")
@@ -99,11 +124,31 @@ def find(text: str) -> list[Mention]:
     """Every name, in order and without overlap; the text must be folded (see `findings.folded`)."""
     found = [*namelabels.labelled(text), *in_kanji(text), *nameswritten.in_kana(text), *nameswritten.in_latin(text)]
     found.sort(key=lambda mention: (mention.start, -mention.end))
+    kept = _apart(found)
+    again = list(_again(text, kept))
+    return _apart(sorted([*kept, *again], key=lambda mention: mention.start)) if again else kept
+
+
+def _apart(found: list[Mention]) -> list[Mention]:
     kept: list[Mention] = []
     for mention in found:
         if not kept or mention.start >= kept[-1].end:
             kept.append(mention)
     return kept
+
+
+def _again(text: str, found: list[Mention]) -> Iterator[Mention]:
+    """Who is named somewhere in a text is meant where the family name, or the given one, stands alone in it, too."""
+    parts = {one.family: (one.family, "") for one in found if len(one.family) > 1 and _is_clear(one.family)}
+    parts |= {one.given: ("", one.given) for one in found if len(one.given) > 1 and one.given not in nonames.NOUNS}
+    for word, (family, given) in parts.items():
+        start = text.find(word) if word[0] >= "一" else -1
+        while start >= 0:
+            end = start + len(word)
+            alone = not (_LETTER.match(text, start - 1) if start else None) and not _KANJI_OR_KATAKANA.match(text, end)
+            if alone and not any(one.start < end and start < one.end for one in found):
+                yield Mention(start, end, family, given)
+            start = text.find(word, end)
 
 
 # --- in kanji --------------------------------------------------------------------------------------------------
@@ -261,15 +306,33 @@ def _titled(text: str, start: int, family: str) -> Mention | None:
 def _spoken(text: str, start: int, stop: int, family: str) -> Mention | None:
     """A family name alone: a speaker, somebody who says who he is, somebody with a role."""
     end = start + len(family)
-    if end != stop:
+    usual = _is_clear(family) and family in lists().usual_families
+    if end != stop and not (text[end] in "拝記印" and usual and namecontext.family(text, start, end)):
         return None
+    if len(family) == 1 and _is_speaker(text, start, end):
+        return Mention(start, end, family, "")
     if len(family) == 1:
         single = _INTRODUCES.match(text, end) or (_SAYS.match(text, end) and (led(text, start) or _is_of(text, start)))
         return Mention(start, end, family, "") if single or (led(text, start) and _DOES.match(text, end)) else None
     meant = text[start - 1 : start] == "@" or _INTRODUCES.match(text, end)
     if meant or _has_a_role(text, start, end, family) or _acts(text, start, end, family):
         return Mention(start, end, family, "")
-    return None
+    if usual and namecontext.family(text, start, end):
+        return Mention(start, end, family, "")
+    return Mention(start, end, family, "") if _is_read(text, end, family) else None
+
+
+def _is_read(text: str, end: int, family: str) -> bool:
+    """How it is read stands behind it: 清水（しみず）."""
+    written = _READING.match(text, end)
+    known = lists().families
+    return written is not None and not set(known[family]).isdisjoint(known.get(hiragana(written[1]), ()))
+
+
+def _is_speaker(text: str, start: int, end: int) -> bool:
+    """Of a name of one character, before what somebody says: not of the point of a compass."""
+    begins = _LINE_START.search(text, max(0, start - 16), start)
+    return bool(begins and text[start] not in "東西南北星泉" and _SPOKEN.match(text, end))
 
 
 def _is_of(text: str, start: int) -> bool:
@@ -325,8 +388,12 @@ def _given_or_rare(text: str, start: int, segment: str, known: Lists) -> Mention
             continue
         if word in known.givens and size > 1 and _KIN.search(text, max(0, start - 8), start) and _ENDS.match(text, end):
             return Mention(start, end, "", word)
-        if word in known.givens and HONORIFIC.match(text, end):
-            if size > 1 or (word in nonames.SINGLE_GIVENS and _SMALL.match(text, end)):
+        if word in known.givens and (size > 1 or word in nonames.SINGLE_GIVENS):
+            kin = _KIN.search(text, max(0, start - 8), start)
+            titled = HONORIFIC if size > 1 or kin else _SMALL
+            if titled.match(text, end):
+                return Mention(start, end, "", word)
+            if size > 1 and len(segment) == size and namecontext.given(text, start, end):
                 return Mention(start, end, "", word)
         elif size in (2, 3) and _HONORIFIC_ONLY.match(text, end) and _may_be_rare(word):
             return Mention(start, end, word, "")

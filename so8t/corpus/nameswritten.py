@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from so8t.corpus import nonames
+from so8t.corpus import namecontext, nonames
 from so8t.corpus.mentions import HONORIFIC, TITLE, Mention
 from so8t.corpus.namelabels import kana_parts, latin_parts
-from so8t.corpus.namelists import hiragana, latin, lists
+from so8t.corpus.namelists import KANJI, Lists, hiragana, latin, lists, plain
 
 _KATAKANA = re.compile(r"[ァ-ヴー]{2,}(?:[ ・][ァ-ヴー]{2,}){0,3}")
 _AGENT = re.compile(
@@ -24,11 +24,22 @@ _LOWER_PAIR = re.compile(r"(?<![A-Za-z0-9@._/-])(?P<name>[a-z]{3,}[._][a-z]{3,})
 _HIRAGANA_TITLED = re.compile(
     r"(?:(?<![ぁ-ん])|(?<=[のはとにがも]))([ぁ-ん]{2,9}?)(?=さん(?![ぽごぜか])|さま|くん|ちゃん|先生|先輩)"
 )
-_HIRAGANA_BRACKETS = re.compile(r"(?<=[（(])([ぁ-んァ-ヴー]{4,12})(?=[)）])")
+_BRACKETS = re.compile(r"(?<=[（(])([ぁ-んァ-ヴー]{2,12})(?=[)）])")
+_WRITTEN_BEFORE = re.compile(f"([{KANJI}]{{1,5}})[ ]?[（(]$")
 _LATIN_PAIR = re.compile(r"(?<![A-Za-z0-9@._/-])[A-Z][A-Za-z'-]+(?:,?[ ][A-Z][A-Za-z'-]*\.?){1,2}(?![A-Za-z0-9@_/-])")
 _INITIAL = re.compile(r"(?<![A-Za-z0-9@._/-])(?P<name>[A-Z]\.[ ]?[A-Z][a-z]{3,})(?![A-Za-z0-9@_/-])")
 _MENTIONED = re.compile(r"(?<![A-Za-z0-9._])@(?P<name>[a-z]{3,}(?:[._-]?[a-z]{1,12})?)(?![A-Za-z0-9@.-])")
 _ADDRESSED = re.compile(r"(?<![A-Za-z])(?:Mr|Ms|Mrs|Dr|Prof)\.?[ ](?P<name>[A-Z][A-Za-z'-]+(?:[ ][A-Z][A-Za-z'-]+)?)")
+_SALUTED = re.compile(
+    r"(?<![A-Za-z])(?:Dear|Hi|Hello|Hey|Thanks|Best|Regards|Sincerely|Cheers)[ ,\n]{1,3}(?P<name>[A-Z][a-z]{2,})"
+    r"(?![A-Za-z0-9@])"
+)
+_NICKNAME = re.compile(f"(?<![{KANJI}])[{KANJI}](?<![赤兄姉爺婆嫁孫娘母父坊猫犬馬鳥熊虎狸弟妹叔伯])(?=ちゃん)")
+_FRIEND = re.compile(
+    r"(?<![ぁ-んァ-ヴー一-鿿A-Za-z])([ァ-ヴー]{2,5}|[ぁ-ん]{3,5}?)(?=[がもはのにと、,]|って|から(?:電話|連絡|メール|LINE))(?<![ー])"
+)
+_LATIN = re.compile("[A-Za-z]{3}")
+_PASSENGER = re.compile(r"(?<![A-Za-z/])(?P<name>[A-Z]{3,}/[A-Z]{2,}(?:[ ](?:MR|MS|MRS|MISS|MSTR))?)(?![A-Za-z/])")
 _SAN = re.compile(
     r"(?<![A-Za-z0-9@._/-])(?P<name>[A-Za-z][A-Za-z'-]{2,}?)[- ]?(?i:san|sama|kun|chan|sensei)(?![A-Za-z0-9])"
 )
@@ -46,17 +57,40 @@ def in_kana(text: str) -> Iterator[Mention]:
         family, given = match[1], match[2]
         if family in known.families and given in known.givens and len(family) + len(given) > 4:
             yield Mention(*match.span(), family, given)
-    for match in _HIRAGANA_TITLED.finditer(text):
-        parts = kana_parts(match[1], known) if match[1] not in nonames.KANA_WORDS else None
-        if parts:
-            yield Mention(*match.span(), *parts)
+    yield from _hiragana_titled(text, known)
+    for match in _NICKNAME.finditer(text) if "ちゃん" in text else ():
+        yield Mention(*match.span(), match[0], "")
+    for match in _FRIEND.finditer(text):
+        given = hiragana(match[1])
+        if given in known.givens and match[1] not in nonames.FLOWERS and namecontext.friend(text, *match.span()):
+            yield Mention(*match.span(), "", given)
     for match in _KATAKANA_SAYS.finditer(text):
         if (family := hiragana(match["name"])) in known.families:
             yield Mention(*match.span("name"), family, "")
-    for match in _HIRAGANA_BRACKETS.finditer(text):
+    for match in _BRACKETS.finditer(text):
         parts = kana_parts(match[1], known)
-        if parts and all(parts):
+        if parts and all(parts) and len(match[1]) > 3:
             yield Mention(*match.span(), *parts)
+        elif _is_reading(text, match.start(), hiragana(match[1]), known):
+            yield Mention(*match.span(), hiragana(match[1]), "")
+
+
+def _hiragana_titled(text: str, known: Lists) -> Iterator[Mention]:
+    """Behind a particle, too, which is no part of the name: 娘のあかりちゃん."""
+    for match in _HIRAGANA_TITLED.finditer(text):
+        for start in range(match.start(), match.end() - 1 if match[1][0] in "のはとにがもで" else match.start() + 1):
+            written = text[start : match.end()]
+            parts = kana_parts(written, known) if written not in nonames.KANA_WORDS else None
+            if parts and (start == match.start() or text[start - 1] in "のはとにがもで"):
+                yield Mention(start, match.end(), *parts)
+                break
+
+
+def _is_reading(text: str, start: int, read: str, known: Lists) -> bool:
+    """Of the family name before the bracket: 清水（しみず）."""
+    before = _WRITTEN_BEFORE.search(text, max(0, start - 8), start)
+    written = known.families.get(plain(before[1]), ()) if before else ()
+    return not set(known.families.get(read, ())).isdisjoint(written)
 
 
 def _katakana(text: str, start: int, written: str) -> Iterator[Mention]:
@@ -84,14 +118,20 @@ def _is_whole(parts: tuple[str, str], written: str) -> bool:
 
 
 def in_latin(text: str) -> Iterator[Mention]:
+    if not _LATIN.search(text):
+        return
     known = lists()
     for match in _LATIN_PAIR.finditer(text):
         parts = latin_parts(match[0], known)
         if parts:
             yield Mention(*match.span(), *parts)
+    for match in _PASSENGER.finditer(text) if "/" in text else ():
+        parts = latin_parts(re.sub("[/ ](?:MRS?|MS|MISS|MSTR)$", "", match["name"]).replace("/", " "), known)
+        if parts:
+            yield Mention(*match.span("name"), *parts)
     for match in _ADDRESSED.finditer(text):
         yield Mention(*match.span("name"), *(latin_parts(match["name"], known) or (latin(match["name"]), "")))
-    for pattern in (_LATIN_SAYS, _INITIAL, _LOWER_PAIR, _MENTIONED, _SAN, _LATIN_TITLED):
+    for pattern in (_LATIN_SAYS, _SALUTED, _INITIAL, _LOWER_PAIR, _MENTIONED, _SAN, _LATIN_TITLED):
         for match in pattern.finditer(text):
             word = latin(match["name"])
             parts = latin_parts(match["name"], known)

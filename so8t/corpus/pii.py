@@ -252,7 +252,11 @@ def remove(text: str, table: Table, who: Persons | None = None) -> tuple[str, di
     A kind runs until it finds nothing: the end of one number can hide the start of the next.
     Texts that share `who` call the same person by the same number.
     """
-    form = folded(text)
+    return replaced(text, folded(text), table, who)
+
+
+def replaced(text: str, form: str, table: Table, who: Persons | None = None) -> tuple[str, dict[str, int]]:
+    """The same; rules read `form`, and what they find there gives way in `text`, which is as long."""
     found: dict[str, int] = {}
     for kind in table.first:
         text, form = _without(kind, text, form, found)

@@ -9,6 +9,7 @@ from typing import Any
 
 from so8t.formats.records import LABELS
 from so8t.report import flow, lookout, sources, unknown, words
+from so8t.report import personal as found_how_well
 from so8t.report.cards import UNTOLD, Card, cell, harm, purpose, table
 from so8t.report.facts import Split
 from so8t.report.splits import JAPANESE, KANJI, MIXED, NONE, OTHER
@@ -76,6 +77,7 @@ def _work(card: Card) -> Iterator[str]:
 def _personal(card: Card) -> Iterator[str]:
     yield from ("## Personal data", "", personal(card), unknown.names(card), "")
     yield from _found(card, "pii", "replaced")
+    yield from found_how_well.lines(card)
 
 
 def personal(card: Card) -> str:

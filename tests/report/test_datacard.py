@@ -63,6 +63,15 @@ Patterns do not find the names of persons.
 | --- | --- |
 | email | 2 |
 
+How well so8t finds them, measured on other texts than these: 384 Japanese ones were written by hand before any rule \
+was tuned, 3,482 are those that the rules were tuned on.
+In parentheses intervals of 95 %; an identifier of `internal` is found as well as its pattern is written.
+
+| kind | held out | found whole | findings that are right | found whole, tuned on | findings that are right, tuned on |
+| --- | --- | --- | --- | --- | --- |
+| email | 10 | 1.00 (0.72 to 1.00) | 1.00 (0.72 to 1.00) | 1.00 (0.98 to 1.00) | 1.00 (0.98 to 1.00) |
+| phone | 17 | 1.00 (0.82 to 1.00) | 1.00 (0.82 to 1.00) | 1.00 (0.99 to 1.00) | 1.00 (0.99 to 1.00) |
+
 ## Harmful and NSFW texts
 
 Harmful and NSFW texts in the data serve detection and refusal only: they are examples of DENY and REFUSE, never a \
@@ -212,3 +221,20 @@ def test_personal_data_that_nobody_looked_for_is_not_said_to_be_replaced(told: F
         0: "Personal data was not looked for.",
         1: "Personal data of these kinds are replaced before anything is stored: email.",
     }[len(kinds)]  # fmt: skip
+
+
+def test_how_well_personal_data_is_found_is_told_of_the_kinds_that_are_looked_for() -> None:
+    def rows(*kinds: str) -> list[str]:
+        cleaned = stage("cleaned", values=(Value("pii.kinds", list(kinds)),))
+        card = Card("own", facts(stages=(*(one for one in STAGES if one.name != "cleaned"), cleaned)))
+        return [
+            line
+            for line in datacard.render(card).splitlines()
+            if " to " in line and line.startswith(("| name", "| secret"))
+        ]
+
+    assert rows("secret", "name") == [
+        "| name | 117 | 0.84 (0.76 to 0.89) | 0.95 (0.89 to 0.98) | 0.98 (0.97 to 0.99) | 1.00 (1.00 to 1.00) |",
+        "| secret | 32 | 0.91 (0.76 to 0.97) | 1.00 (0.88 to 1.00) | 1.00 (0.98 to 1.00) | 1.00 (0.98 to 1.00) |",
+    ]
+    assert rows("email") == rows() == []
