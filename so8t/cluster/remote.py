@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,15 +48,18 @@ class Remote:
     jobs: Jobs
     anew: bool = False
     made: Made = _NOBODY
+    tell: Callable[[str], object] = print  # while a job is found and followed: to people and to what is kept
 
-    def __call__(self, out: Path) -> Mapping[str, File]:
+    def __call__(self, out: Path) -> Mapping[str, File] | Manifest:
         plan = self.session.plan
         mirror = plan.store.mirror
         assert mirror is not None  # the specs say so
         try:
             self._offer(plan, mirror)
-            with said.kept(plan.layout, self.wanted.key, goes_on=True):
+            with said.telling(plan.layout, self.wanted.key) as self.tell:
                 manifest = self._made_there(plan, mirror)
+            if plan.stays_away(self.row.name):
+                return manifest
             if not plan.store.restore(manifest, out):
                 raise StageError(f"{self.row.name}: the store has its entry and not all of its files; run doit again")
         except MirrorError as error:
@@ -106,7 +109,7 @@ class Remote:
                 return manifest
             if isinstance(ended, Failed):
                 raise (StageError if ended.is_mistake else Broken)(ended.message)
-            self._tell(f"{self.row.name}: {ended.why}; trying again")
+            self.tell(f"{self.row.name}: {ended.why}; trying again")
         raise AssertionError("the last attempt is done or failed")
 
     def _attempt(self, tried: int) -> Done | Again | Failed:
@@ -115,7 +118,7 @@ class Remote:
             id = self._job()
         except Unreachable as error:
             raise StageError(f"{name}: the cluster does not answer ({error}); run doit again") from error
-        following = Following(self.jobs, name, id, str(self._wants()), self._tell)
+        following = Following(self.jobs, name, id, str(self._wants()), self.tell)
         try:
             job = following.to_the_end()
         except BaseException as left:
@@ -133,13 +136,13 @@ class Remote:
         while True:
             step = attempts.choose(self.wanted.key, self.jobs.of(self.wanted.key))
             if not isinstance(step, Submit):
-                self._tell(f"{self.row.name}: goes on as job {step.id}")
+                self.tell(f"{self.row.name}: goes on as job {step.id}")
                 return step.id
             try:
                 self.jobs.submit(step.id, self._parcel())
             except Taken:
                 continue
-            self._tell(f"{self.row.name}: sent to the cluster as job {step.id}")
+            self.tell(f"{self.row.name}: sent to the cluster as job {step.id}")
             return step.id
 
     def _parcel(self) -> Parcel:
@@ -157,16 +160,13 @@ class Remote:
         if not (isinstance(left, KeyboardInterrupt) or (isinstance(left, SystemExit) and left.code == _CTRL_C)):
             return
         name = self.row.name
-        self._tell(f"{name}: goes on at the cluster as job {id}; Ctrl-C again within {_GRACE:.0f} s stops it there")
+        self.tell(f"{name}: goes on at the cluster as job {id}; Ctrl-C again within {_GRACE:.0f} s stops it there")
         try:
             time.sleep(_GRACE)
         except BaseException:
             try:
                 self.jobs.stop(id)
-                self._tell(f"{name}: job {id} is told to stop")
+                self.tell(f"{name}: job {id} is told to stop")
             except Unreachable as error:
-                self._tell(f"{name}: job {id} could not be stopped ({error}); it goes on")
+                self.tell(f"{name}: job {id} could not be stopped ({error}); it goes on")
             raise
-
-    def _tell(self, text: str) -> None:
-        print(text, file=sys.stderr, flush=True)

@@ -42,7 +42,9 @@ class Verify(TaskCommand):
         elif found.manifest is None:
             self.outstream.write(f"{name}: not built\n")
         elif found.dropped:
-            self.outstream.write(f"{name}: its files were removed by retain, nothing to hash\n")
+            away = current_graph().plan.stays_away(name)
+            where = "stay in the mirror" if away else "were removed by retain"
+            self.outstream.write(f"{name}: its files {where}, nothing to hash\n")
         else:
             size = sum(file.size for file in found.manifest.files)
             self.outstream.write(f"{name}: sound, {len(found.manifest.files)} files, {size:,} bytes\n")

@@ -58,7 +58,8 @@ def briefly(session: Session, statuses: Sequence[Status]) -> Iterator[str]:
 def explain(session: Session, status: Status, told: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
     name = status.row.name
     if status.current:
-        dropped = " (its files were removed: retain is manifest)" if status.artifact.dropped else ""
+        where = "stay in the mirror" if session.plan.stays_away(name) else "were removed"
+        dropped = f" (its files {where}: retain is manifest)" if status.artifact.dropped else ""
         return [f"{name}: up to date{_elsewhere(status, told)}{dropped}"]
     return [f"{name}: {_outlook(session, status)}", *(f"  - {reason.sentence}" for reason in status.reasons)] + (
         [f"  then, if its content changes: {', '.join(below)}"] if (below := session.plan.below(name)) else []

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,13 +21,14 @@ from so8t.store.carried import Place
 from so8t.store.fingerprint import Fingerprint
 from so8t.store.layout import Layout
 from so8t.store.manifest import File, Manifest
-from so8t.store.publish import leftover, publish, seal, write_manifest
+from so8t.store.publish import leftover, publish, seal, stand, write_manifest
 
 ATTEMPTS = 3  # a build whose inputs or code change under it starts over
 LONGEST = 600  # seconds that a stage which hears that it should end may take: a step, and its checkpoint
 AGAIN = 75  # exit code of a stage's process: start a new one, for the code changed under this one
 
-Build = Callable[[Path], Mapping[str, File] | None]  # fills a folder; gives the digests that it took while writing
+# fills a folder, and gives the digests that it took while writing; or a manifest, whose files the mirror has
+Build = Callable[[Path], Mapping[str, File] | Manifest | None]
 
 
 class InputsChanged(Exception):
@@ -45,6 +46,7 @@ class Target:
     ships: tuple[str, ...] = ()
     resumable: bool = False
     precious: bool = False
+    stays_away: bool = False  # its files stay in the mirror, and the manifest alone comes
     checkpoints: float = 0.0  # minutes between two that go to the mirror while it is built; 0: they stay here
 
     @property
@@ -75,7 +77,11 @@ def bring(target: Target, build: Build, anew: bool = False) -> str:
     except InputsChanged:
         shutil.rmtree(target.work)
         raise
-    _publish(target, out, seal(out, target.wanted, target.gives, target.ships, hashed))
+    if isinstance(hashed, Manifest):
+        if not _stand(target, hashed):
+            raise StageError(f"{target.stage}: the store has its entry and not all of its files; run doit again")
+    else:
+        _publish(target, out, seal(out, target.wanted, target.gives, target.ships, hashed))
     return "built"
 
 
@@ -104,10 +110,25 @@ def _finish(target: Target) -> bool:
 def _restore(target: Target) -> bool:
     """Put in place what the store has under this key."""
     manifest, out = target.store.find(target.wanted.key), target.work / "restored"
-    if manifest is None or not target.store.restore(manifest, out):
+    if manifest is None:
+        return False
+    if target.stays_away and target.store.is_away(manifest):
+        return _stand(target, manifest)
+    if not target.store.restore(manifest, out):
         return False
     write_manifest(out, manifest)
     _publish(target, out, manifest)
+    return True
+
+
+def _stand(target: Target, manifest: Manifest) -> bool:
+    """Put the manifest in place, with its small documents; False where the store has not even those."""
+    out = target.work / "standing"
+    shutil.rmtree(out, ignore_errors=not out.exists())
+    if not target.store.restore_some([file for file in manifest.files if artifact.is_document(file)], out):
+        return False
+    _tell(target, stand(target.layout, out, manifest, target.store))
+    shutil.rmtree(target.work, ignore_errors=True)
     return True
 
 
@@ -139,6 +160,11 @@ def _publish(target: Target, out: Path, manifest: Manifest) -> None:
             raise
         folder = layout.shown(layout.folder(stage))
         raise StageError(f"{folder} is in use by another program; close it and run doit again") from error
-    for path in aside:
-        print(f"{stage}: a file that doit did not write was set aside as {layout.shown(path)}", file=sys.stderr)
+    _tell(target, aside)
     shutil.rmtree(out.parent, ignore_errors=True)
+
+
+def _tell(target: Target, aside: Sequence[Path]) -> None:
+    for path in aside:
+        shown = target.layout.shown(path)
+        print(f"{target.stage}: a file that doit did not write was set aside as {shown}", file=sys.stderr)

@@ -29,7 +29,7 @@ from so8t.store.digest import Signature, signature
 from so8t.store.fingerprint import Fingerprint
 from so8t.store.layout import MANIFEST
 from so8t.store.locks import key_lock, stage_lock
-from so8t.store.manifest import File
+from so8t.store.manifest import File, Manifest
 from so8t.store.publish import seal
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class Outcome:
 class Builder(Protocol):
     """Fills a folder, as bring's `Build`, and knows afterwards who did."""
 
-    def __call__(self, out: Path) -> Mapping[str, File] | None: ...
+    def __call__(self, out: Path) -> Mapping[str, File] | Manifest | None: ...
 
     @property
     def made(self) -> Made: ...
@@ -110,7 +110,10 @@ def _here(plan: Plan, name: str) -> BuilderOf:
     """Built by this process, unless the profile says otherwise; then it can only be brought back here."""
     if plan.runs_here(name):
         return Building
-    message = f"{name} is built on the cluster, and its files are not in the store any more: run doit {name}"
+    message = (
+        f"{name} is built on the cluster, and its files are not in the store any more: run doit forget {name}, then "
+        f"doit {name}"
+    )
     return lambda session, row, wanted: Refusing(message)
 
 
@@ -124,7 +127,10 @@ def _attempt(session: Session, name: str, need_bytes: bool, force: bool, builder
     building = builder(session, row, wanted)
     anew = force or row.outside or plan.layout.forgotten(name).exists()  # nothing outside is in the store
     minutes = _checkpoints(plan, row, building)
-    target = Target(plan.layout, plan.store, wanted, row.gives, row.ships, row.resumable, row.precious, minutes)
+    target = Target(
+        plan.layout, plan.store, wanted, row.gives, row.ships, row.resumable, row.precious,
+        stays_away=plan.stays_away(name) and not need_bytes, checkpoints=minutes,
+    )  # fmt: skip
     try:
         with key_lock(plan.layout, name, wanted.key):
             how = bring(target, building, anew)

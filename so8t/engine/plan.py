@@ -92,6 +92,10 @@ class Plan:
         """Whether this machine builds the stage, and not a node of the cluster."""
         return bool(self.run.get(name, {}).get("where", "here") == "here")
 
+    def stays_away(self, name: str) -> bool:
+        """Whether its files stay in the mirror until somebody here needs them, and the manifest alone comes."""
+        return not self.runs_here(name) and self.retain.get(name) == "manifest"
+
     @property
     def store(self) -> Store:
         trusted = None if self.trusted is None else tuple(self.trusted)

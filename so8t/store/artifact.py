@@ -142,13 +142,18 @@ def _write_seen(layout: Layout, stage: str, seen: Seen) -> None:
 
 def drop_bytes(layout: Layout, stage: str, manifest: Manifest) -> None:
     """Keep the manifest and what it counted, and let the other files go; their consumers stay up to date."""
-    _write_seen(layout, stage, Seen(_sha256(manifest.encode()), {}, dropped=True))
+    note_dropped(layout, stage, manifest)
     for file in manifest.files:
-        if not _is_document(file):
+        if not is_document(file):
             (layout.folder(stage) / file.path).unlink(missing_ok=True)
 
 
-def _is_document(file: File) -> bool:
+def note_dropped(layout: Layout, stage: str, manifest: Manifest) -> None:
+    """From now on this manifest stands for files that are not here."""
+    _write_seen(layout, stage, Seen(_sha256(manifest.encode()), {}, dropped=True))
+
+
+def is_document(file: File) -> bool:
     """A small JSON beside the data, such as stats.json: counts and figures, which the report tells of."""
     return file.size <= _DOCUMENT and "/" not in file.path and file.path.endswith(".json")
 

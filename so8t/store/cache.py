@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -53,9 +53,13 @@ class Store:
             if not self._has(file):
                 anyway = precious or file.size <= self.copy_below
                 self._copy_in(folder / file.path, self.blob(file.blake3), anyway)
-        write_atomic(self.entry(manifest.key), manifest.encode())
+        self.enter(manifest)
         if self.mirror is not None and manifest.fingerprint.stage not in self.private:
             self._warned(lambda mirror: mirror.upload(folder, manifest))
+
+    def enter(self, manifest: Manifest) -> None:
+        """Remember a result by its key, wherever its files are."""
+        write_atomic(self.entry(manifest.key), manifest.encode())
 
     def _copy_in(self, source: Path, blob: Path, anyway: bool) -> None:
         blob.parent.mkdir(parents=True, exist_ok=True)
@@ -128,21 +132,29 @@ class Store:
             manifest = self._warned(lambda mirror: mirror.manifest(key))
         return manifest if manifest is not None and manifest.key == key else None
 
+    def is_away(self, manifest: Manifest) -> bool:
+        """Whether the mirror has it."""
+        return self.mirror is not None and self._warned(lambda mirror: mirror.manifest(manifest.key)) == manifest
+
     def restore(self, manifest: Manifest, into: Path) -> bool:
         """Assemble an artifact's files and nothing else, each verified; False if one is nowhere to be had."""
         _keep_only(into, manifest)
         if not all(self._available(file, into) for file in manifest.files):
             return False
-        into.mkdir(parents=True, exist_ok=True)
-        lacking = [(file, into / file.path) for file in manifest.files if not self._bring(file, into / file.path)]
-        if lacking and not (self.mirror and self._warned(lambda mirror: mirror.download(lacking))):
+        if not self.restore_some(manifest.files, into):
             return False
         entry = self.entry(manifest.key)
         if entry.exists():
             os.utime(entry)  # recently used: the last to go when space is needed
         else:
-            write_atomic(entry, manifest.encode())
+            self.enter(manifest)
         return True
+
+    def restore_some(self, files: Sequence[File], into: Path) -> bool:
+        """These files of an artifact alone, each verified; False if one is nowhere to be had."""
+        into.mkdir(parents=True, exist_ok=True)
+        lacking = [(file, into / file.path) for file in files if not self._bring(file, into / file.path)]
+        return not lacking or bool(self.mirror and self._warned(lambda mirror: mirror.download(lacking)))
 
     def _available(self, file: File, into: Path) -> bool:
         at_hand = (into / file.path).exists() or self._has(file) or self.mirror is not None

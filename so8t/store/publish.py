@@ -109,12 +109,28 @@ def publish(layout: Layout, out: Path, manifest: Manifest, store: Store, preciou
     """
     stage = manifest.fingerprint.stage
     store.keep(out, manifest, precious)
+    aside = _put(layout, stage, out, store)
+    artifact.record(layout, stage, manifest, layout.folder(stage))
+    layout.forgotten(stage).unlink(missing_ok=True)
+    return aside
+
+
+def stand(layout: Layout, out: Path, manifest: Manifest, store: Store) -> list[Path]:
+    """As `publish`, for a manifest whose files stay in the mirror; `out` has those that are kept with it."""
+    stage = manifest.fingerprint.stage
+    write_manifest(out, manifest)
+    store.enter(manifest)
+    artifact.note_dropped(layout, stage, manifest)
+    aside = _put(layout, stage, out, store)
+    layout.forgotten(stage).unlink(missing_ok=True)
+    return aside
+
+
+def _put(layout: Layout, stage: str, out: Path, store: Store) -> list[Path]:
     aside = displace(layout, stage, store)
     layout.folder(stage).parent.mkdir(parents=True, exist_ok=True)
     os.replace(out, layout.folder(stage))
     sync(layout.folder(stage).parent)
-    artifact.record(layout, stage, manifest, layout.folder(stage))
-    layout.forgotten(stage).unlink(missing_ok=True)
     return aside
 
 

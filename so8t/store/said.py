@@ -7,7 +7,7 @@ import re
 import sys
 import threading
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any, TextIO, cast
 
 from so8t.store.layout import Layout
@@ -40,22 +40,46 @@ def forget(layout: Layout, known: Collection[str]) -> None:
 @contextlib.contextmanager
 def kept(layout: Layout, key: str, goes_on: bool) -> Iterator[None]:
     """While it lasts, what Python prints is written down, too; a build that goes on adds to what is there."""
-    path = layout.said(key)
-    before = sys.stdout, sys.stderr
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        log = path.open("a" if goes_on else "w", encoding="utf-8", errors="backslashreplace", buffering=1)
-    except OSError as error:
-        print(f"warning: what is said will not be kept: {error.strerror}: {layout.shown(path)}", file=sys.stderr)
-        yield
-        return
-    with log:
-        lines = Lines(log)
+    with _log(layout, key, goes_on) as lines:
+        if lines is None:
+            yield
+            return
+        before = sys.stdout, sys.stderr
         sys.stdout, sys.stderr = (cast(TextIO, _Both(stream, lines)) for stream in before)
         try:
             yield
         finally:
             sys.stdout, sys.stderr = before
+
+
+@contextlib.contextmanager
+def telling(layout: Layout, key: str) -> Iterator[Callable[[str], None]]:
+    """What is told is printed, and added to what was written down: several in one process do not meet."""
+    with _log(layout, key, goes_on=True) as lines:
+
+        def tell(text: str) -> None:
+            print(text, file=sys.stderr, flush=True)
+            if lines is not None:
+                lines.add(f"{text}\n")
+
+        yield tell
+
+
+@contextlib.contextmanager
+def _log(layout: Layout, key: str, goes_on: bool) -> Iterator[Lines | None]:
+    path = layout.said(key)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        log = path.open("a" if goes_on else "w", encoding="utf-8", errors="backslashreplace", buffering=1)
+    except OSError as error:
+        print(f"warning: what is said will not be kept: {error.strerror}: {layout.shown(path)}", file=sys.stderr)
+        yield None
+        return
+    with log:
+        lines = Lines(log)
+        try:
+            yield lines
+        finally:
             lines.close()
 
 

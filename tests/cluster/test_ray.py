@@ -10,6 +10,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -71,7 +72,7 @@ def jobs(cluster: Cluster, which: str, what: str = "so8t.cluster.node") -> list[
 class Story:
     """A doit whose words are read while it runs; at the end of the block it is waited for."""
 
-    def __init__(self, house: There, folder: Path) -> None:
+    def __init__(self, house: Any, folder: Path) -> None:
         self._house, self._path = house, folder / "told"
 
     def __enter__(self) -> Story:

@@ -53,6 +53,22 @@ def test_a_build_that_goes_on_adds_and_another_begins_anew(layout: Layout) -> No
     assert said.tail(layout, KEY, 9) == ("four",)
 
 
+def test_two_who_tell_at_once_in_one_process_are_kept_apart(layout: Layout, capsys: pytest.CaptureFixture[str]) -> None:
+    """As two profiles of a sweep, whose stages are on a cluster."""
+    before = sys.stdout, sys.stderr
+    with said.telling(layout, KEY) as one:
+        with said.telling(layout, "cd" * 32) as two:
+            one("raw: on node-a")
+            two("cleaned: on node-b")
+        one("raw: 49 in")
+    print("built")
+
+    assert (sys.stdout, sys.stderr) == before
+    assert said.tail(layout, KEY, 9) == ("raw: on node-a", "raw: 49 in")
+    assert said.tail(layout, "cd" * 32, 9) == ("cleaned: on node-b",)
+    assert capsys.readouterr() == ("built\n", "raw: on node-a\ncleaned: on node-b\nraw: 49 in\n")
+
+
 def test_what_was_said_before_a_failure_is_kept(layout: Layout) -> None:
     with pytest.raises(ValueError, match="no"), said.kept(layout, KEY, goes_on=False):
         print("before")
