@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,18 +46,30 @@ def _rounded(one: Recall) -> list[float]:
 
 def measure(lines: Iterable[Mapping[str, Any]], table: pii.Table) -> dict[str, Figures]:
     """Of texts with their `spans`, each a start, an end and a kind; only of the table's kinds."""
-    placeholders = pii.placeholders(table)
-    whole, there, found, wrong = Counter[str](), Counter[str](), Counter[str](), Counter[str]()
-    for line in lines:
-        right = [(start, end, kind) for start, end, kind in line["spans"] if kind in placeholders.values()]
-        spans = located(line["text"], table)
+    seen = list(lines)
+    kinds = frozenset(pii.placeholders(table).values())
+    return against(seen, (located(line["text"], table) for line in seen), kinds)
+
+
+def against(
+    lines: Iterable[Mapping[str, Any]],
+    found: Iterable[Sequence[Sequence[Any]]],
+    kinds: Collection[str],
+    touching: bool = False,
+) -> dict[str, Figures]:
+    """Of findings, each a start, an end and a kind; `touching`: a span need not be covered whole."""
+    whole, there, findings, wrong = Counter[str](), Counter[str](), Counter[str](), Counter[str]()
+    for line, spans in zip(lines, found, strict=True):
+        right = [(start, end, kind) for start, end, kind in line["spans"] if kind in kinds]
         for start, end, kind in right:
             there[kind] += 1
-            whole[kind] += any(s <= start and end <= e and k == kind for s, e, k in spans)
+            near = [(s, e) for s, e, k in spans if k == kind and s < end and start < e]
+            whole[kind] += any(touching or (s <= start and end <= e) for s, e in near)
         for start, end, kind in spans:
-            found[kind] += 1
+            findings[kind] += 1
             wrong[kind] += not any(s < end and start < e and k == kind for s, e, k in right)
-    return {kind: Figures(whole[kind], there[kind], found[kind], wrong[kind]) for kind in sorted(there | found)}
+    counted = sorted(there | findings)
+    return {kind: Figures(whole[kind], there[kind], findings[kind], wrong[kind]) for kind in counted}
 
 
 def located(text: str, table: pii.Table) -> list[Marked]:
