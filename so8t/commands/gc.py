@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from pathlib import Path
 
 from doit.exceptions import InvalidCommand
@@ -12,10 +13,12 @@ from so8t.engine.plain import TaskCommand
 from so8t.engine.plan import Plan
 from so8t.engine.status import Session
 from so8t.spec.settings import size
-from so8t.store import said
+from so8t.store import idle, said
 from so8t.store.gc import Sweep, collect
 from so8t.store.layout import MANIFEST
 from so8t.store.manifest import BadManifest, decode
+from so8t.store.mirror import Mirror
+from so8t.store.objects import MirrorError
 
 
 class Gc(TaskCommand):
@@ -52,6 +55,9 @@ class Gc(TaskCommand):
         if not dryrun:
             said.forget(plan.layout, set(sweep.kept))
         self.outstream.write(describe(sweep, abandoned, dryrun) + "\n")
+        if plan.store.mirror is not None and (leases := sweep_leases(plan.store.mirror, dryrun)):
+            verb = "would go from" if dryrun else "removed from"
+            self.outstream.write(f"{verb} the mirror: {leases} leases that nobody has held for a day\n")
         return 0
 
 
@@ -86,6 +92,14 @@ def sweep_work(plan: Plan, dry: bool) -> int:
         except Timeout:
             continue
     return gone
+
+
+def sweep_leases(mirror: Mirror, dry: bool) -> int:
+    try:
+        return idle.sweep(mirror, dry)
+    except MirrorError as error:
+        print(f"warning: {error}", file=sys.stderr)
+        return 0
 
 
 def _still_wanted(plan: Plan) -> set[Path]:
