@@ -41,9 +41,11 @@ def workers(named: Sequence[str], cores: int) -> int:
 def pytest_configure(config: pytest.Config) -> None:
     """Processes that tests start write no bytecode, so there must be some.
 
-    Modules and tests stay, so nobody looks for garbage in them: it took a third of the time to collect.
+    Where tests are collected, modules and tests stay, so nobody looks for garbage in them: that took a third of the
+    time.
     """
-    gc.disable()
+    if config.getoption("dist", "no") == "no":  # not in the process that hands tests to workers
+        gc.disable()
     if not hasattr(config, "workerinput"):
         for name in ("so8t", "stages"):
             compileall.compile_dir(ROOT / name, quiet=2)

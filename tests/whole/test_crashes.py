@@ -79,6 +79,7 @@ def crash(project: Path, seed: int, kills: int, took: dict[str, float], good: di
     survived = died = 0
     for turn in itertools.cycle(range(len(order))):
         code = kill_in(project, order[:turn], luck.uniform(0.0, took[order[turn]] + STARTING))
+        assert code in (0, -signal.SIGKILL)
         died += code == -signal.SIGKILL
         layout = Layout(project, project / "artifacts", "tiny")
         for stage in STAGES:
