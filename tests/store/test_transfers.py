@@ -16,6 +16,7 @@ import pytest
 
 from so8t.store import blobs, remote, s3, transfers, uploads
 from so8t.store.digest import blake3_of
+from so8t.store.encryption import Encryption, new_identity
 from so8t.store.manifest import File
 from so8t.store.objects import MirrorError
 
@@ -49,6 +50,26 @@ def test_large_and_small_files_go_there_and_come_back(tmp_path: Path, s3: str) -
     assert [blake3_of(tmp_path / "b" / file.path) for file in files] == [file.blake3 for file in files]
     assert dangling(s3) == []
     assert list((tmp_path / "notes").iterdir()) == []
+
+
+def test_encrypted_they_do_so_too_and_lie_beside_no_plain_ones(tmp_path: Path, s3: str) -> None:
+    ours = Encryption((new_identity(tmp_path / "ours.age"),), tmp_path / "ours.age")
+    files = [made(tmp_path / "a", name, size) for name, size in (("large", 17 * MEBI), ("small", 3))]
+    blobs.agree(s3, ours)
+
+    blobs.send(s3, tmp_path / "notes", tmp_path / "a", files, ours)
+    (tmp_path / "a" / "large").unlink()
+    blobs.send(s3, tmp_path / "notes", tmp_path / "a", files, ours)  # it is there whole
+    (tmp_path / "b").mkdir()
+    blobs.fetch(s3, [(file, tmp_path / "b" / file.path) for file in files], ours)
+
+    assert [blake3_of(tmp_path / "b" / file.path) for file in files] == [file.blake3 for file in files]
+    assert (dangling(s3), list((tmp_path / "notes").iterdir())) == ([], [])
+    with pytest.raises(MirrorError, match="its files are encrypted"):
+        blobs.agree(s3, None)
+    remote.objects(s3).remove("encrypted.txt")
+    with pytest.raises(MirrorError, match="its files are not encrypted"):
+        blobs.agree(s3, ours)
 
 
 def test_what_is_there_is_not_sent_again(tmp_path: Path, s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
