@@ -1,6 +1,7 @@
 """The graph: raw JSONL to an Ollama model, one task per stage.  Each stage lives in stages/<name>.py."""
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from doit import get_var
@@ -21,7 +22,13 @@ def cluster() -> Any:
     return door
 
 
-graph = Graph(get_var("profile"), foresee=foresee, cluster=cluster)
+def join(call: Path, rank: int) -> None:
+    from so8t.models import joined  # in a process of torchrun's that only trains, and only there
+
+    joined.join(call, rank)
+
+
+graph = Graph(get_var("profile"), foresee=foresee, cluster=cluster, join=join)
 DOIT_CONFIG = graph.config()
 
 

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from doit.exceptions import InvalidDodoFile, TaskError, TaskFailed
 
-from so8t.engine import building
+from so8t.engine import building, torchrun
 from so8t.engine import plan as plans
 from so8t.engine.backend import Backend, Checker, current_graph
 from so8t.engine.building import Ended
@@ -25,6 +25,7 @@ from so8t.engine.outlook import Outlook
 from so8t.engine.plan import Plan
 from so8t.engine.reporter import Reporter
 from so8t.engine.status import Session
+from so8t.engine.torchrun import Join
 from so8t.errors import UserError
 from so8t.store.layout import MANIFEST
 
@@ -49,14 +50,20 @@ class Graph:
         project: Path | None = None,
         foresee: Foresee | None = None,
         cluster: Callable[[], Cluster] | None = None,
+        join: Join | None = None,
     ) -> None:
-        """`foresee` is asked once a run, before its first stage is built; `cluster` where a stage is built on one."""
+        """`foresee` is asked once a run, before its first stage is built; `cluster` where a stage is built on one.
+
+        `join` is what a process does that torchrun started beside this one.
+        """
         self.leaving = Leaving(sys.argv[1:])
         self.leaving.listen()
         self.project = project or Path.cwd()
         self.profile = profile or "tiny"
         try:
             self.plan: Plan = plans.load(self.project, self.profile)
+            if join:
+                torchrun.take_part(self.plan.layout, join)
         except UserError as error:
             raise InvalidDodoFile(str(error)) from None
         for warning in self.plan.warnings:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
@@ -22,6 +22,7 @@ from torch import nn
 from so8t.errors import StageError
 from so8t.models import dealing
 from so8t.models.exchange import By, Exchange, exchange, group
+from so8t.watch.quiet import hush
 
 _PATIENCE = 10.0  # seconds to the end of a helper that is told to go
 
@@ -29,6 +30,8 @@ _PATIENCE = 10.0  # seconds to the end of a helper that is told to go
 Compute = Callable[[Any], Any]
 # of a process that helps: from settings to its own copy of what learns, and what computes a lane with it
 Prepare = Callable[[Any], AbstractContextManager[tuple[Sequence[nn.Parameter], Compute]]]
+# from the number of processes and how they meet to all but this one
+Crew = Callable[[int, By], "list[Helper]"]
 
 
 def processes(wanted: Literal["auto"] | int, lanes: int, threads: int, gpus: int = 0) -> int:
@@ -84,6 +87,7 @@ class Lanes:
         prepare: Prepare,
         settings: Any,
         by: By = "memory",
+        crew: Crew | None = None,
     ) -> None:
         share = count // processes
         first, *others = (
@@ -95,7 +99,7 @@ class Lanes:
         self._exchange: Exchange = exchange(by, path, parameters, count, first.lanes)
         self._exchange.begin()
         with ExitStack() as stack:
-            self._helpers = [Helper(rank, by) for rank in range(1, processes)]
+            self._helpers = (crew or spawned)(processes, by)
             stack.callback(self._close)
             for helper, given in zip(self._helpers, others, strict=True):
                 helper.send(given)
@@ -107,16 +111,11 @@ class Lanes:
         share = len(self._mine)
         for at, helper in enumerate(self._helpers, 1):
             helper.send(works[at * share : (at + 1) * share])
-        try:
-            self._exchange.spread()
-            found = [_lane(lane, works[lane], compute, self._exchange) for lane in self._mine]
-            for helper in self._helpers:
-                found += helper.receive()
-            self._exchange.sum()
-        except RuntimeError:  # of torch, whose group lost a process
-            for helper in self._helpers:
-                helper.check()
-            raise
+        self._exchange.spread()
+        found = [_lane(lane, works[lane], compute, self._exchange) for lane in self._mine]
+        for helper in self._helpers:
+            found += helper.receive()
+        self._exchange.sum()
         return found
 
     def aside(self, work: Any) -> None:
@@ -134,20 +133,35 @@ class Lanes:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._open.close()
-        self._exchange.end()
+        try:
+            with self._open:
+                if isinstance(error, RuntimeError):  # of torch, perhaps because its group lost a process
+                    for helper in self._helpers:
+                        helper.check()
+        finally:
+            self._exchange.end()
+
+
+def spawned(processes: int, by: By) -> list[Helper]:
+    """All but this process, as Windows and macOS start them."""
+    return [_spawned(rank, by) for rank in range(1, processes)]
+
+
+def _spawned(rank: int, by: By) -> Helper:
+    spawn = get_context("spawn")
+    there, theirs = spawn.Pipe()
+    process = spawn.Process(target=help_out, args=(theirs,), daemon=True)
+    with _on_a_gpu(rank) if by != "memory" else nullcontext():
+        process.start()
+    theirs.close()
+    return Helper(there, process)
 
 
 class Helper:
-    """A process that computes some of the lanes; spawned, as Windows and macOS do it."""
+    """A process that computes some of the lanes; one that torchrun started is known by its connection alone."""
 
-    def __init__(self, rank: int, by: By) -> None:
-        spawn = get_context("spawn")
-        self._there, theirs = spawn.Pipe()
-        self._process: BaseProcess = spawn.Process(target=help_out, args=(theirs,), daemon=True)
-        with _on_a_gpu(rank) if by != "memory" else ExitStack():
-            self._process.start()
-        theirs.close()
+    def __init__(self, there: Connection, process: BaseProcess | None = None) -> None:
+        self._there, self._process = there, process
 
     def send(self, what: Any) -> None:
         try:
@@ -164,11 +178,12 @@ class Helper:
 
     def check(self) -> None:
         """Raise if it has ended."""
-        self._process.join(1)
-        if self._process.exitcode is not None:
+        if _is_over(self._there):
             raise self._ended()
 
     def _ended(self) -> StageError:
+        if self._process is None:
+            return StageError("lanes: a process that computed lanes ended; torchrun says how")
         self._process.join()
         return StageError(
             f"lanes: a process that computed lanes ended with {self._process.exitcode}; if nothing is said above, the "
@@ -177,6 +192,8 @@ class Helper:
 
     def close(self) -> None:
         self._there.close()
+        if self._process is None:
+            return
         self._process.join(_PATIENCE)
         if self._process.exitcode is None:  # it waits for a group that is no more
             self._process.terminate()
@@ -207,6 +224,7 @@ def help_out(there: Connection) -> None:
     """Until the other end is closed, however that happens."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # the trainer hears it, takes its step with us, and ends this
+    hush()
     with suppress(EOFError, OSError):
         given: Given = there.recv()
         rank = given.lanes.start // len(given.lanes)
@@ -236,8 +254,10 @@ def _serve(there: Connection, mine: range, compute: Compute, meeting: Exchange) 
 
 
 def _is_over(there: Connection) -> bool:
-    """Whether the other end is closed."""
+    """Whether the other end is closed, behind what it may have said."""
     try:
-        return there.poll(1) and not there.recv()
+        while there.poll(1):
+            there.recv()
     except (EOFError, OSError):
         return True
+    return False

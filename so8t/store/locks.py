@@ -47,16 +47,21 @@ def held(place: Path, waiting: str) -> Iterator[None]:
 
 def is_held(layout: Layout, stage: str) -> bool:
     """Whether somebody builds it at this moment."""
+    return not is_free(layout.state / "locks" / stage)
+
+
+def is_free(place: Path) -> bool:
+    """Whether nobody has the lock of this name."""
     from filelock import FileLock, Timeout
 
-    path = layout.state / "locks" / f"{stage}.lock"
+    path = place.with_name(f"{place.name}.lock")
     if not path.exists():
-        return False
+        return True
     try:
         with FileLock(str(path), timeout=0):
-            return False
+            return True
     except Timeout:
-        return True
+        return False
 
 
 def _owner(path: Path) -> str:

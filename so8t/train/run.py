@@ -17,10 +17,11 @@ import torch
 from torch import Tensor, nn
 from transformers import TrainerState
 
+from so8t.engine import torchrun
 from so8t.errors import StageError
 from so8t.gate import attach
 from so8t.gate.layer import Gate
-from so8t.models import exchange, lanes, loading, order
+from so8t.models import exchange, joined, lanes, loading, order
 from so8t.models.lanes import Lanes
 from so8t.models.numerics import deterministic
 from so8t.store.atomic import move, sync
@@ -164,16 +165,17 @@ def dealt(job: Job, learner: Any, recipe: Recipe, device: torch.device, folder: 
     """What computes steps in lanes, if the spec has more than one; the base is divided among its processes, if it says
     that, too."""
     train = recipe.train
+    count = _processes(train, device)
     if train.lanes == 1:
         yield None
         return
-    count = _processes(train, device)
     is_shared_out = train.shard == "full" and count > 1
     base = ", the base divided among them" if is_shared_out else ""
     _say(job, f"{train.lanes} lanes in {count} {'process' if count == 1 else 'processes'}{base}")
     by = exchange.choose(device.type, torch.distributed.is_nccl_available(), grouped=is_shared_out)
     learning, settings = lora.trainable(learner).values(), (job, recipe, folder, device.type, is_shared_out)
-    with Lanes(learning, train.lanes, count, folder / "lanes", _helper, settings, by) as found:
+    crew = partial(joined.call, Path(os.environ[torchrun.PLACE])) if torchrun.PLACE in os.environ else None
+    with Lanes(learning, train.lanes, count, folder / "lanes", _helper, settings, by, crew) as found:
         if is_shared_out:
             sharding.shard(learner, device)
         elif train.shard == "full":
@@ -182,14 +184,25 @@ def dealt(job: Job, learner: Any, recipe: Recipe, device: torch.device, folder: 
 
 
 def _processes(train: Train, device: torch.device) -> int:
-    started = int(os.environ.get("WORLD_SIZE", "1"))
+    together, started = int(os.environ.get(torchrun.WORLD, "0")), int(os.environ.get("WORLD_SIZE", "1"))
+    if together and train.lanes % together:
+        raise StageError(
+            f"adapter: train.lanes: {train.lanes} do not divide among the {together} processes that torchrun started: "
+            f"set lanes: {together}, or a multiple of it"
+        )
+    if together and train.processes not in ("auto", together):
+        raise StageError(
+            f"adapter: train.processes: {train.processes} is not what torchrun started, which is {together}: set auto"
+        )
+    if train.lanes == 1:
+        return 1
     if started > 1:
         raise StageError(
             f"adapter: train.lanes: {train.lanes} are computed by processes that so8t starts by itself, and WORLD_SIZE "
             f"says that {started} were started: unset it, or set lanes: 1"
         )
     gpus = torch.cuda.device_count() if device.type == "cuda" else 0
-    count = lanes.processes(train.processes, train.lanes, train.threads, gpus)
+    count = together or lanes.processes(train.processes, train.lanes, train.threads, gpus)
     if device.type == "cuda" and count > gpus:
         raise StageError(
             f"adapter: train.processes: {count} need a GPU each, and {gpus} {'is' if gpus == 1 else 'are'} visible: "

@@ -7,7 +7,13 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-_LOGGERS = ("bitsandbytes.backends.cpu.ops", "transformers.utils.generic")
+_LOGGERS = ("bitsandbytes.backends.cpu.ops", "transformers.utils.generic", "transformers.training_args")
+
+
+def hush() -> None:
+    """For good, in a process that only helps: what its libraries say, the first one has heard."""
+    for name in _LOGGERS:
+        logging.getLogger(name).setLevel(logging.ERROR)
 
 
 @contextmanager

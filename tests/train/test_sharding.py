@@ -5,6 +5,7 @@ The small one of these is in tests/train/test_lanes.py.
 
 from __future__ import annotations
 
+import multiprocessing
 import pickle
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 import torch
 
+from so8t.errors import StageError
 from so8t.train import run
 from so8t.train.job import Job
 from so8t.train.kernels import PARTS, Here, choose
@@ -73,6 +75,25 @@ def test_a_divided_run_that_is_killed_goes_on_in_more_processes_and_ends_the_sam
     killed_behind_a_checkpoint(two, tmp_path)
 
     assert trained(four, tmp_path / "out") == trained(changed(job, processes=1), tmp_path / "in peace")
+
+
+@pytest.mark.soak
+def test_a_process_that_is_killed_is_named(place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = changed(place.job(), **HARD, lanes=2, processes=2, shard="full")
+    looked = run.validation_loss
+
+    def killing(trainer: Any, held_out: Any) -> float:
+        multiprocessing.active_children()[0].kill()
+        return looked(trainer, held_out)
+
+    monkeypatch.setattr(run, "validation_loss", killing)
+    with pytest.raises(StageError) as ended:
+        run.train(job, tmp_path)
+
+    assert str(ended.value) == (
+        "lanes: a process that computed lanes ended with -9; if nothing is said above, the system had no memory for "
+        "it: set processes: 1"
+    )
 
 
 def killed_behind_a_checkpoint(job: Job, folder: Path) -> None:
