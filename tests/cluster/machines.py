@@ -197,6 +197,10 @@ class World:
         assert self._doit
         return self._doit.poll()
 
+    def wait(self) -> int:
+        assert self._doit
+        return self._doit.wait(timeout=120)
+
     def kill_doit(self) -> None:
         assert self._doit
         self._doit.kill()

@@ -54,6 +54,29 @@ def test_whatever_goes_wrong_the_result_is_the_one_of_this_machine_alone(
     undergone(built, place, s3, monkeypatch, schedule(seed))
 
 
+@pytest.mark.soak
+def test_a_result_that_stays_in_the_store_comes_when_it_is_read_here_and_goes_again(
+    built: House, place: Path, s3: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOUSE_LOG", str(place / "log.txt"))
+    house = built.copy(place / "project")
+    house.write("specs/tiny/profile.yaml", PROFILE.format(mirror=s3) + "retain: {doubled: manifest}\n")
+    with world(place, os.environ["AWS_ENDPOINT_URL"]) as there:
+        there.start_doit()
+        assert there.wait() == 0, there.said
+        assert manifests(house) == manifests(built)
+        assert [path.name for path in house.artifact("doubled").rglob("*") if path.is_file()] == ["manifest.json"]
+        assert house.why("doubled")[0].endswith(" (its files stay in the mirror: retain is manifest)")
+        assert house.doit("verify", "doubled").out == "doubled: its files stay in the mirror, nothing to hash\n"
+
+        house.write("specs/tiny/total.yaml", "cap: 7\n")
+        there.start_doit()
+        assert there.wait() == 0, there.said
+        assert house.read("artifacts/tiny/card/card.txt") == "合計: 7\n"
+        assert [path.name for path in house.artifact("doubled").rglob("*") if path.is_file()] == ["manifest.json"]
+        assert len(there.builds()) == 1
+
+
 def undergone(
     alone: House, folder: Path, mirror: str, monkeypatch: pytest.MonkeyPatch, faults: Sequence[Fault]
 ) -> None:
