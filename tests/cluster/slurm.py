@@ -6,6 +6,7 @@ import os
 import secrets
 import shutil
 import subprocess
+import time
 from pathlib import Path
 from typing import ClassVar
 
@@ -130,7 +131,9 @@ class Slurm(Cluster):
         return done.stdout
 
     def kill_head(self) -> None:
+        """Once it has written its state, as it does every five seconds: it would start a job that runs once more."""
         assert self.head
+        time.sleep(6)
         self.head.kill()
         self.head.wait(timeout=30)
 
