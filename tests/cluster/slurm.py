@@ -131,9 +131,12 @@ class Slurm(Cluster):
         return done.stdout
 
     def kill_head(self) -> None:
-        """Once it has written its state, as it does every five seconds: it would start a job that runs once more."""
+        """Once it has written down what runs, as it does after a change: else it starts that once more."""
         assert self.head
-        time.sleep(6)
+        state, asked = self.place / "state" / "job_state", time.time()
+        for number in self.ask("squeue", "--noheader", "--format=%i").split():
+            self.ask("scontrol", "update", f"JobId={number}", "Comment=seen")
+            self.wait(lambda: state.stat().st_mtime > asked, "the state of what runs")
         self.head.kill()
         self.head.wait(timeout=30)
 
