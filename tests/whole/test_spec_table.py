@@ -363,14 +363,18 @@ def read_by(name: str) -> list[str]:
 def test_what_a_teachers_answers_are_searched_for_counts_where_there_is_a_teacher(
     pico: Pico, field: str, after: Any
 ) -> None:
-    taught = {"thinking_sft": {"teacher": {"model": "m"}}}
-    for given, changed in ((SPECS, ["cleaned"]), (merged(SPECS, taught), ["cleaned", "thinking_sft"])):
+    changed = []
+    for given in (SPECS, merged(SPECS, {"thinking_sft": {"teacher": {"model": "m"}}})):
         pico.write(given)
         then = pico.specs()
         pico.write({"cleaned": merged(SPECS["cleaned"], after)})
         now = pico.specs()
         pico.write(SPECS)
-        assert [name for name in now if now[name] != then[name]] == changed
+        changed.append({name for name in now if now[name] != then[name]})
+    alone, taught = changed
+
+    assert "cleaned" in alone
+    assert taught - alone == {"thinking_sft"}
 
 
 def leaves(model: type[BaseModel], path: str = "") -> Iterator[str]:
