@@ -33,7 +33,7 @@ SlurmctldPidFile={place}/slurmctld.pid
 SlurmdPidFile={place}/slurmd-%n.pid
 SlurmctldLogFile={place}/slurmctld.log
 SlurmdLogFile={place}/slurmd-%n.log
-SlurmdTimeout=10
+SlurmdTimeout=20
 ReturnToService=2
 KillWait=5
 MinJobAge=5
@@ -120,7 +120,7 @@ class Slurm(Cluster):
         if "c" in self.nodes:
             self.kill_node("c")
             self.ask("scontrol", "update", "NodeName=node-c", "State=DOWN", "Reason=test")
-        self.wait(lambda: self.state("b") == "idle", "node-b, idle")
+        self.wait(lambda: self.state("b") == "idle", "node-b, idle", 300)
 
     def state(self, name: str) -> str:
         return self.ask("sinfo", "--noheader", f"--nodes=node-{name}", "--format=%T").strip()
