@@ -29,7 +29,6 @@ sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve
 import neardup  # noqa: E402 - of this folder
 import scale  # noqa: E402 - of this folder
 
-_MIB = scale._MIB
 SPLITS = ("train", "validation", "test")
 PASSES = {  # what each stage reads, and what it writes
     "raw": (["corpus.jsonl"], ["raw/raw.jsonl"]),
@@ -105,7 +104,7 @@ def main() -> None:
     if options.alone:
         ALONE[options.alone](options.keep)
         own = resource.getrusage(resource.RUSAGE_SELF)
-        print(json.dumps({"cpu": own.ru_utime + own.ru_stime, "peak": own.ru_maxrss / _MIB}))
+        print(json.dumps({"cpu": own.ru_utime + own.ru_stime, "peak": scale.peak()}))
         return
     with tempfile.TemporaryDirectory() as temporary:
         for count in map(int, options.records.split(",")):
