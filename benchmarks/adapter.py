@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
 import tempfile
 import time
@@ -21,7 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pairs import Cost, as_json, median, ratio, surroundings, table, write_json
+from pairs import Cost, as_json, median, ratio, table, told, write_json
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -106,11 +105,7 @@ SIDES: Mapping[str, Callable[[Any, Path], Cost]] = {"adapter": stage, "bare loop
 
 
 def measured(side: str, given: list[str]) -> Cost:
-    argv = [sys.executable, __file__, *given, "--one", side]
-    ran = subprocess.run(argv, check=False, env=surroundings(), capture_output=True, text=True)
-    if ran.returncode:
-        raise SystemExit(f"{' '.join(argv)} ended with exit code {ran.returncode}\n{ran.stderr[-2000:]}")
-    return Cost(**json.loads(ran.stdout.splitlines()[-1]))
+    return told([sys.executable, __file__, *given, "--one", side])
 
 
 def main() -> None:

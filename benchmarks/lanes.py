@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import adapter
-from pairs import Cost, as_json, median, ratio, surroundings, table, write_json
+from pairs import Cost, as_json, median, ratio, table, told, write_json
 
 
 @dataclass(frozen=True)
@@ -76,11 +76,7 @@ def _again(options: argparse.Namespace) -> list[str]:
 
 
 def measured(options: argparse.Namespace, name: str) -> Cost:
-    argv = _again(argparse.Namespace(**{**vars(options), "one": name}))
-    ran = subprocess.run(argv, check=False, env=surroundings(), capture_output=True, text=True)
-    if ran.returncode:
-        raise SystemExit(f"{' '.join(argv)} ended with exit code {ran.returncode}\n{ran.stderr[-2000:]}")
-    return Cost(**json.loads(ran.stdout.splitlines()[-1]))
+    return told(_again(argparse.Namespace(**{**vars(options), "one": name})))
 
 
 def main() -> None:

@@ -117,10 +117,8 @@ def told() -> dict[str, float]:
 
 def peak() -> float:
     """Of this process, in MiB; on Linux `ru_maxrss` would be at least what its parent had when it started it."""
-    status = Path("/proc/self/status")
-    if status.exists():
-        (line,) = [line for line in status.read_text().splitlines() if line.startswith("VmHWM:")]
-        return int(line.split()[1]) / 1024
+    if Path("/proc/self/status").exists():
+        return importlib.import_module("pairs").status("self", "VmHWM") / (1 << 20)
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / _MIB
 
 
