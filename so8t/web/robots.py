@@ -190,11 +190,12 @@ def _to_the_letter(line: Line) -> str:
 
 
 def _as_meant(line: Line) -> str:
-    """The key that somebody meant, or nothing."""
+    """The key that somebody meant, or nothing; a byte order mark before it is where two files were joined."""
+    said = line.key.removeprefix("\xef\xbb\xbf")
     for key, starts in _MEANT:
-        if line.key.startswith(starts):
+        if said.startswith(starts):
             return key
-    return line.key if line.colon and line.key in (*_NOTES, *_OTHERS) else ""
+    return said if line.colon and said in (*_NOTES, *_OTHERS) else ""
 
 
 @dataclass

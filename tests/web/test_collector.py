@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import pytest
@@ -151,14 +152,41 @@ def test_a_closed_site_is_asked_for_nothing_but_its_robots_txt(tmp_path: Path) -
     assert [(row["outcome"], row["said"]) for row in found.rows] == [("not asked", ["robots.txt answered 503"])]
 
 
-def test_robots_txt_decides_the_pause_by_crawl_delay_and_request_rate(tmp_path: Path) -> None:
-    web = Web({f"{A}/robots.txt": text("User-agent: *\nCrawl-delay: 3\nRequest-rate: 1/7s\n")})
-    web.pages |= {f"{A}/": page("/1"), f"{A}/1": page()}
+PAUSES = [
+    ("Crawl-delay: 3\nRequest-rate: 1/7s", 7.0),
+    ("Crawl-delay: 7\nRequest-rate: 2/3s", 7.0),
+    ("Request-rate: 30/1m", 2.0),
+    ("Crawl-delay: 1.5", 1.5),
+    ("Crawl-delay: 0.2", 1.0),  # the crawl's own pause is longer
+    ("", 1.0),
+]
+
+
+@pytest.mark.parametrize(("said", "pause"), PAUSES, ids=[said for said, _ in PAUSES])
+def test_the_longest_pause_lies_between_any_two_requests_and_is_not_five_per_cent_longer(
+    tmp_path: Path, said: str, pause: float
+) -> None:
+    web = Web({f"{A}/robots.txt": text(f"User-agent: *\n{said}\n"), f"{A}/": page("/1"), f"{A}/1": page()})
 
     crawl(web, tmp_path, scope(f"{A}/"))
 
-    times = [time for time, _ in web.log]
-    assert [round(after - before, 2) for before, after in pairwise(times)] == [7.01] * 4
+    gaps = [after - before for (before, _), (after, _) in pairwise(web.log)]
+    assert len(gaps) == 4
+    assert all(pause <= gap <= 1.05 * pause for gap in gaps)
+
+
+def test_hosts_that_are_asked_in_turn_keep_their_own_pauses(tmp_path: Path) -> None:
+    pauses = {A: 1.0, B: 2.5, "https://c.example": 6.0}
+    web = Web({f"{host}/robots.txt": text(f"User-agent: *\nCrawl-delay: {pauses[host]}") for host in pauses})
+    web.pages |= {f"{host}/{number}": page(f"/{number + 1}") for host in pauses for number in range(40)}
+
+    crawl(web, tmp_path, scope(*(f"{host}/0" for host in pauses), depth=100), total=90)
+
+    for host, pause in pauses.items():
+        times = [when for when, url in web.log if url.startswith(host)]
+        gaps = [after - before for before, after in pairwise(times)]
+        assert min(gaps) >= pause
+        assert median(gaps) <= 1.05 * pause
 
 
 @pytest.mark.parametrize("at", range(1, 9))

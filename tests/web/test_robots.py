@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import random
 import re
+from contextlib import suppress
 from urllib.parse import unquote_to_bytes
 
 import pytest
 from protego import Protego
+from pydantic import ValidationError
 
-from so8t.web import robots
+from so8t.web import asking, robots
+from so8t.web.patterns import canonical
 from so8t.web.robots import Verdict, answered, parse
+from stages import crawl
 
 GROUPS = (
     "allow: /foo/bar/ | | user-agent: FooBot | disallow: / | allow: /x/ | user-agent: BarBot | disallow: / |"
@@ -40,6 +44,7 @@ TABLE = [
      "FooBot", "!/"),
     ("Keys in upper case", "USER-AGENT: FooBot | ALLOW: /x/ | DISALLOW: /", "FooBot", "/x/y !/a/b"),
     ("Keys in any case", "uSeR-aGeNt: FooBot | AlLoW: /x/ | dIsAlLoW: /", "FooBot", "/x/y !/a/b"),
+    ("Agents in any case", "user-agent: FoO bAr | allow: /x/ | disallow: /", "foo", "/x/y !/a/b"),
     ("Agents in upper case", "user-agent: FOO BAR | allow: /x/ | disallow: /", "Foo", "/x/y !/a/b"),
     ("Agents in lower case", "user-agent: foo bar | allow: /x/ | disallow: /", "FOO", "/x/y !/a/b"),
     ("Agent up to the first space", "user-agent: * | disallow: / | user-agent: Foo Bar | allow: /x/ | disallow: /",
@@ -47,6 +52,8 @@ TABLE = [
     ("Agent with a space is nobody's", "user-agent: * | disallow: / | user-agent: Foo Bar | allow: /x/ | disallow: /",
      "Foo Bar", "!/x/y"),
     ("Agent before its version", "user-agent: Foobot/2.1 | disallow: /", "foobot", "!/"),
+    ("System: no agent and nobody's group", "user-agent: FooBot | disallow: /", "", "/"),
+    ("System: neither file nor agent", "", "", "/"),
     ("Global: an empty file", "", "FooBot", "/x/y"),
     ("Global: own group first", "user-agent: * | allow: / | user-agent: FooBot | disallow: /", "FooBot", "!/x/y"),
     ("Global: for the others", "user-agent: * | allow: / | user-agent: FooBot | disallow: /", "BarBot", "/x/y"),
@@ -101,6 +108,8 @@ TABLE = [
      "/a/index.html !/a/ !/a/index.htm"),
     ("Not taken over: no line is too long", f"user-agent: FooBot | disallow: / | allow: {LONG}/qux", "FooBot",
      f"{LONG}/qux !{LONG}/fux !/"),
+    ("Not taken over: no line is too long, and a rule that is cut there forbids more", f"user-agent: FooBot |"
+     f" disallow: {LONG}/qux", "FooBot", f"!{LONG}/qux {LONG}/fux /fux"),
     ("Not taken over: letters are equal, escaped or not (RFC 9309, 2.2.2)",
      "user-agent: FooBot | disallow: / | allow: /foo/bar/%62%61%7A", "FooBot", "/foo/bar/baz /foo/bar/%62%61%7A"),
     # RFC 9309: 5.1, 5.2, and the tables of 2.2.2 and 2.2.3
@@ -167,6 +176,29 @@ def test_verdicts(case: str, lines: str, agent: str, said: str) -> None:
     assert {target: rules.verdict(agent, target).allowed for target in targets(said)} == targets(said)
 
 
+def test_an_empty_path_is_the_root_and_what_belongs_to_no_path_is_left_out() -> None:
+    """TestGetPathParamsQuery and TestMaybeEscapePattern, for URLs that name their scheme."""
+    asked = ["", "/", "/a", "/a/", "/a/b?c=http://d.e/", "/a/b?c=d&e=f#fragment", "?a", "/a;b#c"]
+    paths = ["/", "/", "/a", "/a/", "/a/b?c=http://d.e/", "/a/b?c=d&e=f", "/?a", "/a;b"]
+
+    assert [asking.target(f"http://www.example.com{each}") for each in asked] == paths
+    assert not parse(b"user-agent: FooBot\ndisallow: /").verdict("FooBot", "").allowed
+    spelled = {"http://www.example.com": "http://www.example.com", "/a/b/c": "/a/b/c", "á": "%C3%A1", "%aa": "%AA"}
+    assert {raw: canonical(raw.encode()) for raw in spelled} == spelled
+
+
+@pytest.mark.parametrize("ends", [["\n"], ["\r\n"], ["\r"], ["\n", "\r\n"]], ids=["unix", "dos", "mac", "mixed"])
+@pytest.mark.parametrize("last", [True, False])
+def test_lines_are_counted_whatever_ends_them(ends: list[str], last: bool) -> None:
+    lines = ["User-Agent: foo", "Allow: /some/path", "User-Agent: bar", "", "", "Disallow: /"]
+    body = "".join(line + end for line, end in zip(lines, ends * 6, strict=False))
+
+    rules = parse((body if last else body.rstrip("\r\n")).encode())
+
+    assert rules.verdict("bar", "/x") == Verdict(False, "disallow: /", 6)
+    assert rules.verdict("foo", "/some/path") == Verdict(True, "allow: /some/path", 2)
+
+
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 def test_the_deciding_line_is_named_whatever_ends_a_line(end: str) -> None:
     rules = parse(end.join(["# ours", "User-agent: *", "", "Disallow: /a  # private", "Allow: /a/b", ""]).encode())
@@ -179,6 +211,15 @@ def test_the_deciding_line_is_named_whatever_ends_a_line(end: str) -> None:
 @pytest.mark.parametrize("mark", [b"\xef\xbb\xbf", b"\xef\xbb", b"\xef"])
 def test_a_byte_order_mark_hides_no_line(mark: bytes) -> None:
     assert not parse(mark + b"User-agent: *\nDisallow: /").verdict("bot", "/").allowed
+
+
+def test_what_only_looks_like_a_byte_order_mark_hides_its_line_and_one_in_the_middle_does_not_open_the_site() -> None:
+    broken = parse(b"\xef\x11\xbfUser-agent: bot\nDisallow: /")
+    joined = parse(b"User-agent: bot\n\xef\xbb\xbfDisallow: /\n\xef\xbb\xbfUser-agent: *\nDisallow: /y")
+
+    assert broken.verdict("bot", "/").allowed  # as Google reads it: nobody's rule
+    assert not joined.verdict("bot", "/").allowed  # where Google reads no rule
+    assert not joined.verdict("other", "/y").allowed
 
 
 def test_octets_that_are_no_utf8_match_the_same_octets_of_a_url() -> None:
@@ -281,6 +322,16 @@ def test_the_product_token_of_a_user_agent() -> None:
     assert robots.product("(none)") == ""
 
 
+def test_only_an_agent_that_a_robots_txt_can_name_is_taken() -> None:
+    """VerifyValidUserAgentsToObey."""
+    taken = list[str]()
+    for agent in ("Foobot", "Foobot-Bar", "Foo_Bar", "ツ", "Foobot*", " Foobot ", "Foobot/2.1", "Foobot Bar"):
+        with suppress(ValidationError):
+            taken.append(crawl.Spec(agent=agent).agent)
+
+    assert taken == ["Foobot", "Foobot-Bar", "Foo_Bar"]
+
+
 # A plain reading, written apart from the module: RFC 9309 to the letter, character by character and by regular
 # expressions. Whatever it forbids, ours must forbid.
 
@@ -306,7 +357,7 @@ def plain_spelling(raw: bytes, special: bytes) -> str:
     return out
 
 
-def plain_forbids(body: bytes, target: str) -> bool:
+def plain_forbids(body: bytes, target: str, agent: str = AGENT) -> bool:
     groups: list[tuple[list[str], list[tuple[str, str]]]] = []
     last = ""
     for raw in re.split(rb"[\r\n]+", re.sub(rb"^\xef\xbb\xbf", b"", body)):
@@ -322,7 +373,7 @@ def plain_forbids(body: bytes, target: str) -> bool:
         elif groups and value:
             groups[-1][1].append((name, plain_spelling(value, b"*$" if value.endswith(b"$") else b"*")))
         last = name if groups else ""
-    own = [rules for agents, rules in groups if AGENT in agents] or [rules for agents, rules in groups if "*" in agents]
+    own = [rules for agents, rules in groups if agent in agents] or [rules for agents, rules in groups if "*" in agents]
     asked = plain_spelling(target.encode(), b"")
     best = (0, True)
     for name, pattern in (rule for rules in own for rule in rules):
