@@ -128,7 +128,10 @@ class CheckLanguage:
     min_kana: float
 
     def __call__(self, record: Record) -> Record:
-        share = language.measure(_PLACEHOLDER.sub("", record["text"]))
+        text = _PLACEHOLDER.sub("", record["text"])
+        if language.is_plain(text, self.min_japanese, self.min_kana):
+            return record
+        share = language.measure(text)
         too_few_kana = share.kana < self.min_kana and share.japanese * share.letters >= _MANY_KANJI
         if share.japanese < self.min_japanese or too_few_kana:
             raise Drop("language", {"japanese": round(share.japanese, 3), "kana": round(share.kana, 3)})

@@ -10,7 +10,7 @@ import math
 import re
 from collections import Counter
 
-from so8t.corpus.findings import Kind, compiled
+from so8t.corpus.findings import Kind, compiled, look
 
 _HEX = "[0-9a-f]"
 _TOKEN = compiled(
@@ -117,6 +117,6 @@ def entropy(text: str) -> float:
 def table() -> tuple[Kind, ...]:
     """Known formats before announced ones: a word before a token must not hide it."""
     return (
-        Kind("secret", "〔秘密情報〕", re.compile(r"[!-~]{8}"), _TOKEN, _is_token),
-        Kind("secret", "〔秘密情報〕", re.compile(r"[!-~]{3}|[はがを:=]\s*[「『]"), _ANNOUNCED, _is_secret),
+        Kind("secret", "〔秘密情報〕", look(r"[!-~]{8}"), _TOKEN, _is_token, digits=False),
+        Kind("secret", "〔秘密情報〕", look(r"[!-~]{3}|[はがを:=]\s*[「『]"), _ANNOUNCED, _is_secret, digits=False),
     )

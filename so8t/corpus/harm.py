@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypedDict
 
+from so8t.corpus.beginnings import leaping
 from so8t.corpus.suspect import scoring
 
 SUSPECTED = "suspected"
@@ -183,7 +184,7 @@ class Table:
             _Category(name, _either(entry["patterns"]), _either(entry["unless"]) if entry.get("unless") else None)
             for name, entry in entries.items()
         )
-        self._any = re.compile("|".join(c.pattern.pattern for c in self._categories) or r"(?!)")
+        self._any = leaping(re.compile("|".join(c.pattern.pattern for c in self._categories) or r"(?!)"))
 
     def categories(self, texts: Iterable[str]) -> list[str]:
         """The categories that the texts fall into, in the table's order."""

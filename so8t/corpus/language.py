@@ -19,6 +19,11 @@ class Share:
     kana: float
 
 
+def is_plain(text: str, japanese: float, kana: float) -> bool:
+    """Whether both shares are reached for sure: the kana alone are so many among all characters."""
+    return bool(text) and _count(_KANA, text) / len(text) >= max(japanese, kana)
+
+
 def measure(text: str) -> Share:
     """Japanese letters over all letters, and kana over Japanese letters: Chinese has kanji and no kana."""
     kana = _count(_KANA, text)

@@ -14,7 +14,7 @@ import re
 from stdnum import iban
 
 from so8t.corpus import nonames
-from so8t.corpus.findings import Kind, compiled, left_of
+from so8t.corpus.findings import Kind, compiled, left_of, look
 
 _GAP = r"[^\d]{0,40}?"
 _MARK = r"(?:番号|No\.?|NO\.?|no\.?|ナンバー|ID|\#)?"
@@ -131,6 +131,9 @@ BIRTH = compiled(
       (?:[男女](?:性|児)?\s?[、,・/\s]\s?)?(?P<value_beside>{_DATE})(?=\s?(?:[)）、,・/\s]|$|生|[（(]\d{{1,3}}[歳才]))
     """
 )
+_ANY_DATE = (
+    rf"\d\s?月|[\d元]\s?[-/.]\s?\d|\d{{8}}|年[一二三四五六七八九十]{{1,2}}月|{_MONTHS}"  # each of these dates has one
+)
 _PUBLIC_BIRTH = re.compile(
     r"(?:会社|法人|創立|設立|創業|開業|商品|製品|ブランド|サービス|菓子|武将|将軍|作家|歴史|偉人|文豪|俳人|画家|元総理|首相)"
 )
@@ -142,32 +145,31 @@ def table(wanted: frozenset[str]) -> tuple[Kind, ...]:
         Kind(
             "passport",
             "〔旅券番号〕",
-            re.compile(r"(?i:passport)|パスポート|旅券|P[A-Z<][A-Z]{3}[A-Z<]{9}|<<"),
+            look(r"(?i:passport)|パスポート|旅券|P[A-Z<][A-Z]{3}[A-Z<]{9}|<<"),
             PASSPORT,
+            digits=False,
         ),
-        Kind(
-            "residence_card", "〔在留カード番号〕", re.compile(r"[A-Z][ -]?\d{8}"), RESIDENCE_CARD, _is_residence_card
-        ),
-        Kind("driving_licence", "〔運転免許証番号〕", re.compile("免許|(?i:licen[cs]e)"), LICENCE),
-        Kind("pension", "〔年金番号〕", re.compile("年金"), PENSION),
+        Kind("residence_card", "〔在留カード番号〕", look(r"[A-Z][ -]?\d{8}"), RESIDENCE_CARD, _is_residence_card),
+        Kind("driving_licence", "〔運転免許証番号〕", look("免許|(?i:licen[cs]e)"), LICENCE),
+        Kind("pension", "〔年金番号〕", look("年金"), PENSION),
         Kind(
             "bank_account",
             "〔口座番号〕",
-            re.compile(r"口座|普通|当座|貯蓄|記号|振込|振り込|[普当]\)|引き?落|入金|(?i:acc)|[A-Z]{2}\d\d"),
+            look(r"口座|普通|当座|貯蓄|記号|振込|振り込|[普当]\)|引き?落|入金|(?i:acc)|[A-Z]{2}\d\d"),
             BANK,
             _is_account,
         ),
-        Kind("health_insurance", "〔保険証番号〕", re.compile("保険|記号|健保|国保|資格確認|受給者"), HEALTH),
-        Kind("plate", "〔車両番号〕", re.compile(r"\d\s?[あ-んA-Z]\s?[\d・･.]"), PLATE),
-        Kind("coordinates", "〔座標〕", re.compile(r"[緯°度]|\d\.\d{3}|(?i:lat)"), COORDINATES, _is_place),
+        Kind("health_insurance", "〔保険証番号〕", look("保険|記号|健保|国保|資格確認|受給者"), HEALTH),
+        Kind("plate", "〔車両番号〕", look(r"\d\s?[あ-んA-Z]\s?[\d・･.]"), PLATE),
+        Kind("coordinates", "〔座標〕", look(r"[緯°度]|\d\.\d{3}|(?i:lat)"), COORDINATES, _is_place),
     )
     return tuple(row for row in rows if row.name in wanted)
 
 
 def birth() -> Kind:
     """After the names: a date beside one is that of a birth."""
-    hint = re.compile(r"生|誕|バースデー|がっぴ|ガッピ|\d\s?[歳才]|(?i:birth|d\.?o\.?b|born)|〔人名")
-    return Kind("birth_date", "〔生年月日〕", hint, BIRTH, _is_private)
+    hint = look(r"生|誕|バースデー|がっぴ|ガッピ|\d\s?[歳才]|(?i:birth|d\.?o\.?b|born)|〔人名")
+    return Kind("birth_date", "〔生年月日〕", hint, BIRTH, _is_private, needs=look(_ANY_DATE), digits=False)
 
 
 def _is_residence_card(match: re.Match[str]) -> bool:

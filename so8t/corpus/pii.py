@@ -1,6 +1,6 @@
 """Personal data and secrets in free text, replaced by fixed placeholders and counted by kind.
 
-Every kind is a pattern, a cheap hint that lets most texts pass without it, and a check: the digits of a My Number,
+Every kind is a pattern, cheap looks that let most texts pass without it, and a check: the digits of a My Number,
 Luhn and issuer of a card, an address that `ipaddress` accepts, the length and prefix of a telephone number.
 A number that fails its check stays: dates, prices, order numbers, versions and corporate numbers (which are public).
 Matching runs on a copy of the same length in which full-width ASCII and all dashes are folded, so it does not
@@ -18,7 +18,7 @@ from stdnum import luhn
 from stdnum.jp import in_ as my_number
 
 from so8t.corpus import credentials, papers
-from so8t.corpus.findings import Check, Kind, Span, compiled, digits_of, folded, left_of
+from so8t.corpus.findings import Check, Kind, Span, compiled, digits_of, folded, has_digit, left_of, look
 
 if TYPE_CHECKING:
     from so8t.corpus.persons import Persons
@@ -140,7 +140,8 @@ _PREFECTURE = (
     r"|岐阜|静岡|愛知|三重|滋賀|兵庫|奈良|和歌山|鳥取|島根|岡山|広島|山口|徳島|香川|愛媛|高知|福岡"
     r"|佐賀|長崎|熊本|大分|宮崎|鹿児島|沖縄)県)"
 )
-_N = r"(?:\d{1,5}|[一二三四五六七八九十百〇]{1,5})"
+_K = "[一二三四五六七八九十百〇]"
+_N = rf"(?:\d{{1,5}}|{_K}{{1,5}})"
 _CITY = r"(?:[一-龠々ぁ-んァ-ヶー]{1,7}?[市区町村郡]\s?){1,3}"
 _KNOWN_CITY = r"(?:[一-龠々ァ-ヶ]{1,6}?|さいたま|つくば|いわき)[市区町村郡]"
 # A town may be written in hiragana (みなとみらい), but a particle ends it; 霞が関 and 自由が丘 hold none.
@@ -184,6 +185,12 @@ _ADDRESS = re.compile(
     rf"|{_LABELLED}{_ROOM})|{_ENGLISH}",
     re.ASCII,
 )
+# What no address is without: a place and, not far behind it, a digit or a lot in kanji; or a number before English.
+_KANJI_LOT = rf"{_K}(?:丁目|番地|番[-ー]?{_K}|[のノ]{_K}{{1,5}}[のノ]{_K})"
+_PLACE_AND_LOT = (
+    r"(?:[市区町村郡〒]|郵便番号|(?:住所|所在地|先|本籍地?|居住地|自宅|実家)[)）\]】]?\s?[:=|は])"
+    rf"[\s\S]{{0,60}}?(?:\d|{_KANJI_LOT})|\d,?\s[A-Z]"
+)
 
 
 # --- the table -------------------------------------------------------------------------------------------------
@@ -193,7 +200,7 @@ KINDS = (
     *("internal", "secret", "email", "ip", "card", "passport", "residence_card", "driving_licence", "pension"),
     *("health_insurance", "bank_account", "my_number", "plate", "coordinates", "address", "phone", NAME, "birth_date"),
 )
-_FOUR_DIGITS = re.compile(r"\d[-ー() .・]{0,2}\d[-ー() .・]{0,2}\d[-ー() .・]{0,2}\d")
+_FOUR_DIGITS = look(r"\d[-ー() .・]{0,2}\d[-ー() .・]{0,2}\d[-ー() .・]{0,2}\d")
 _ANYTHING = re.compile("")
 _PLACEHOLDER = re.compile("〔[^〔〕]{2,8}〕")
 
@@ -210,23 +217,29 @@ def kinds(names: Iterable[str], public_phones: tuple[str, ...] = (), internal: t
     """The kinds by name; `internal` are the patterns of that kind."""
     wanted = frozenset(names)
     rows = (
-        *(Kind("internal", "〔社内番号〕", _ANYTHING, re.compile(pattern), _is_something) for pattern in internal),
+        *(_internal(pattern) for pattern in internal),
         *credentials.table(),
-        Kind("email", "〔メール〕", re.compile(r"[@★☆◎●]|[(\[](?:at?|アット)|アットマーク"), _MAIL),
-        Kind("ip", "〔IPアドレス〕", re.compile(r"\d\.\d|:[0-9A-Fa-f]{0,4}:"), _IP, _is_ip),
+        Kind("email", "〔メール〕", look(r"[@★☆◎●]|[(\[](?:at?|アット)|アットマーク"), _MAIL, digits=False),
+        Kind("ip", "〔IPアドレス〕", look(r"\d\.\d|:[0-9A-Fa-f]{0,4}:"), _IP, _is_ip),
         Kind("card", "〔カード番号〕", _FOUR_DIGITS, _CARD, _is_card),
         *papers.table(wanted),
         Kind("my_number", "〔マイナンバー〕", _FOUR_DIGITS, _MY_NUMBER, _is_my_number),
         Kind(
             "address",
             "〔住所〕",
-            re.compile(rf"〒|丁目|番|住所|所在地|先|本籍|自宅|実家|[町村字]|\d[-ー]\d|{_N}[のノ]{_N}"),
+            look(rf"〒|丁目|番|住所|所在地|先|本籍|自宅|実家|[町村字]|\d[-ー]\d|{_N}[のノ]{_N}"),
             _ADDRESS,
+            needs=look(_PLACE_AND_LOT),
+            digits=False,
         ),
-        Kind("phone", "〔電話番号〕", re.compile(r"0\d|\+81|81-"), _PHONE, _is_phone(public_phones)),
+        Kind("phone", "〔電話番号〕", look(r"0\d|\+81|81-"), _PHONE, _is_phone(public_phones)),
     )
     last = (papers.birth(),) if "birth_date" in wanted else ()
     return Table(tuple(kind for kind in rows if kind.name in wanted), NAME in wanted, last)
+
+
+def _internal(pattern: str) -> Kind:
+    return Kind("internal", "〔社内番号〕", _ANYTHING, re.compile(pattern), _is_something, digits=False)
 
 
 def _is_something(match: re.Match[str]) -> bool:
@@ -258,8 +271,10 @@ def remove(text: str, table: Table, who: Persons | None = None) -> tuple[str, di
 def replaced(text: str, form: str, table: Table, who: Persons | None = None) -> tuple[str, dict[str, int]]:
     """The same; rules read `form`, and what they find there gives way in `text`, which is as long."""
     found: dict[str, int] = {}
+    digits = has_digit(form)  # no placeholder of the first kinds has one
     for kind in table.first:
-        text, form = _without(kind, text, form, found)
+        if digits or not kind.digits:
+            text, form = _without(kind, text, form, found)
     if table.names:
         text, form = _without_names(text, form, found, who or persons(table))
     for kind in table.last:
@@ -268,7 +283,7 @@ def replaced(text: str, form: str, table: Table, who: Persons | None = None) -> 
 
 
 def _without(kind: Kind, text: str, form: str, found: dict[str, int]) -> tuple[str, str]:
-    while spans := [span for span in kind.spans(form) if _is_new(form, *span)]:
+    while kind.may_be_in(form) and (spans := [span for span in kind.spans(form) if _is_new(form, *span)]):
         placeholders = [kind.placeholder] * len(spans)
         text, form = _splice(text, spans, placeholders), _splice(form, spans, placeholders)
         found[kind.name] = found.get(kind.name, 0) + len(spans)

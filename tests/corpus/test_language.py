@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from so8t.corpus.language import Share, measure
+from so8t.corpus.language import Share, is_plain, measure
 
 
 def test_shares_are_of_letters_only() -> None:
@@ -21,3 +21,9 @@ def test_chinese_has_no_kana() -> None:
 
 def test_half_width_katakana_and_long_marks_are_japanese() -> None:
     assert measure("ｻｰﾊﾞｰサーバー").japanese == 1.0
+
+
+def test_a_text_whose_kana_suffice_needs_no_second_look() -> None:
+    assert is_plain("これは申請書です", 0.5, 0.3)
+    assert not is_plain("申請書です", 0.5, 0.3)  # two of five: only the kanji make it Japanese
+    assert not is_plain("", 0.0, 0.0)

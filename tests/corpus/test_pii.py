@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from itertools import pairwise
 from typing import get_args
 
 import pytest
@@ -11,7 +12,9 @@ from stdnum import luhn
 from stdnum.jp import cn, in_
 
 from so8t.corpus import pii
+from so8t.corpus.findings import folded, has_digit
 from stages.cleaned import PiiKind
+from tests.corpus import piisentences
 
 ALL = pii.kinds(("secret", "email", "ip", "card", "my_number", "address", "phone"), ("0120", "0570", "0800", "0990"))
 
@@ -195,3 +198,51 @@ def test_long_runs_do_not_blow_up() -> None:
         ),
     ):
         pii.remove(text, ALL)
+
+
+EVERY = pii.kinds(pii.KINDS, ("0120",), (r"EMP-\d{6}",))
+HARD = """\
+東京都港区芝公園四丁目二番八号
+横浜市中区本町一の二の三
+大阪市北区梅田三番地
+京都市東山区二番五号
+住所:札幌市北区北一条西二丁目
+居住地は東京新宿5
+〒1000001
+郵便番号は100-0001
+本籍地:山形三丁目
+1-2-3, Shibuya,Tokyo
+横浜市中区本町6-50
+東京都千代田区丸の内一ノ2ノ3
+昭和六十年三月五日生まれ
+令和元年5月1日生
+R元.5.1生まれ
+平成元/1/8生
+born Jan 5,1990
+誕生日は5/3
+12月31日が誕生日
+19900503生まれ
+31-12-1990生
+昭和60年(1985年)3月5日生まれ
+3 Mar 1990生まれ
+〔人名1〕 (1990.5.3)
+パスポートTK1234567
+P<JPNYAMADA<<TARO<<<<<<<<<<<<<<<<<<<<<<<<<<<
+""".splitlines()
+
+
+def test_no_rule_finds_anything_where_its_looks_pass() -> None:
+    """A pattern that learns something new must be found by what it needs, or it is never asked."""
+    made = [line["text"] for line in piisentences.lines(400)]
+    found = set()
+    for text in map(folded, (*HARD, *made, *(before + after for before, after in pairwise(HARD)))):
+        for kind in (*EVERY.first, *EVERY.last):
+            if kind.pattern.search(text):
+                found.add(kind.name)
+                assert kind.needs is None or kind.needs.search(text), (kind.name, text)
+                assert has_digit(text) or not kind.digits, (kind.name, text)
+    assert found == {*pii.KINDS} - {"name"}
+
+
+def test_no_placeholder_but_that_of_a_name_has_a_digit() -> None:
+    assert [kind.name for kind in (*EVERY.first, *EVERY.last) if has_digit(kind.placeholder)] == []
