@@ -9,13 +9,20 @@ from typing import Any
 
 from scrapy.core.downloader.handlers.http11 import HTTP11DownloadHandler
 from scrapy.crawler import Crawler
+from twisted.python.failure import Failure
 from twisted.web._newclient import HEADER, STATUS
+
+from so8t.web.scrapydoor import ENDLESS
 
 HEADERS = 256 << 10  # bytes before a body, as in browsers; each line of them costs up to forty times its length
 
 
+class EndlessHeaders(Exception):
+    """The headers of an answer are longer than HEADERS."""
+
+
 class BoundedHandler(HTTP11DownloadHandler):
-    """Gives up an answer whose headers are longer than HEADERS: the connection ends as one that was aborted."""
+    """Gives up an answer whose headers do not end, over TLS, too, where an aborted connection looks like a lost one."""
 
     def __init__(self, crawler: Crawler) -> None:
         super().__init__(crawler)
@@ -39,6 +46,7 @@ def _bounded(protocol: Any) -> Any:
         if last is not None and last.state in (STATUS, HEADER):
             before += len(data)
         if before > HEADERS + (1 << 16):  # the last piece may hold a body, too
+            protocol._giveUp(Failure(EndlessHeaders(ENDLESS)))
             protocol.transport.abortConnection()
         else:
             receive(data)

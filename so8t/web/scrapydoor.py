@@ -15,6 +15,7 @@ from so8t.web import certificates
 from so8t.web.asking import Reply
 from so8t.web.polite import Get
 
+ENDLESS = "its headers do not end"
 _OURS = {  # robots.txt, pauses, redirects and second tries are so8t's: Scrapy knows no Crawl-delay
     "ROBOTSTXT_OBEY": False,
     "COOKIES_ENABLED": False,
@@ -97,6 +98,6 @@ def crawl(work: Callable[[Get], None], user_agent: str, timeout: float, max_page
 
 
 def _told(error: Exception) -> str:
-    if "ConnectionAborted" in str(error):  # by us, and by nobody else
-        return "its headers do not end"
+    if ENDLESS in str(error):
+        return ENDLESS
     return f"{type(error).__name__}: {error}"[:300].rstrip(": ")

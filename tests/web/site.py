@@ -26,6 +26,7 @@ class Page:
     drip: float = 0.0  # seconds between any two bytes
     sized: bool = True  # says how long it is
     endless: bool = False  # its headers do not end
+    then: Page | None = None  # what it is from the second time on
 
 
 @dataclass
@@ -75,6 +76,7 @@ def site(
             found.agents.add(self.headers["User-Agent"])
             found.cookies += self.headers.get_all("Cookie", [])
             page = found.pages.get(self.path, Page(404))
+            found.pages |= {self.path: page.then} if page.then else {}
             if (tag := self.headers["If-None-Match"]) and tag == page.headers.get("ETag"):
                 page = Page(304)
             body = page.body.encode() if isinstance(page.body, str) else page.body

@@ -7,14 +7,12 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
-from socketserver import BaseRequestHandler, ThreadingTCPServer
-from threading import Thread
 
 import pytest
 
+from tests.web.authority import Authority
 from tests.web.crawling import ROOT, command, outcomes, rows
 from tests.web.site import HTML, Page, site
 from tests.web.test_collector import A, Web, crawl, kept, page, scope
@@ -47,30 +45,6 @@ def test_an_index_of_sitemaps_is_asked_for_no_more_of_them_than_pages(tmp_path: 
     crawl(web, tmp_path, scope(sitemaps=(f"{A}/index.xml",), per_host=3))
 
     assert web.asked == [f"{A}/index.xml", f"{A}/0.xml", f"{A}/1.xml", f"{A}/2.xml"]
-
-
-class Endless(BaseRequestHandler):
-    """Headers that do not end, for every path but those that a site is asked first."""
-
-    def handle(self) -> None:
-        try:
-            while asked := re.search(rb"GET (\S+)", self.request.recv(1 << 16)):
-                if asked[1] != b"/":
-                    self.request.sendall(b"HTTP/1.1 404 none\r\nContent-Length: 0\r\n\r\n")
-                    continue
-                self.request.sendall(b"HTTP/1.1 200 OK\r\n")
-                for number in range(1 << 30):
-                    self.request.sendall(b"x-%d: %s\r\n" % (number, b"y" * 9000))
-        except OSError:
-            return  # who asked has gone
-
-
-@contextmanager
-def endless() -> Iterator[str]:
-    with ThreadingTCPServer(("127.0.0.1", 0), Endless) as server:
-        Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-        yield "http://{}:{}".format(*server.server_address)
-        server.shutdown()
 
 
 def peak(folder: Path, spec: dict[str, object]) -> float:
@@ -110,13 +84,19 @@ def bomb() -> Page:
 
 @pytest.mark.soak
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the peak that Linux keeps of a process")
-def test_a_crawl_of_thousands_of_pages_of_hostile_sites_stays_within_its_memory(tmp_path: Path) -> None:
+def test_a_crawl_of_thousands_of_pages_of_hostile_sites_stays_within_its_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = Authority(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(ours.path))
     with ExitStack() as stack:
-        sites = [stack.enter_context(site(hostile(number))) for number in range(4)]
+        tls = ours.server("127.0.0.1")
+        sites = [stack.enter_context(site(hostile(number), tls)) for number in range(4)]
+        endless = stack.enter_context(site({"/": Page(endless=True)}, tls))
         sites[0].pages["/map.xml"] = bomb()
         quiet = stack.enter_context(site({"/robots.txt": Page(404), "/": Page(body="<p>x", headers=HTML)}))
         common = {"terms": "CC0", "trust": "high", "depth": 100}
-        seeds = [f"{each.origin}/0" for each in sites] + [stack.enter_context(endless()) + "/"]
+        seeds = [f"{each.origin}/0" for each in sites] + [endless.origin + "/"]
         given = {"agent": "bot", "contact": "a@example.jp", "pause": 0}
         source = {**common, "name": "a", "seeds": seeds, "sitemaps": [f"{sites[0].origin}/map.xml"]}
         small = peak(tmp_path / "one", {**given, "sources": [{**common, "name": "a", "seeds": [quiet.origin + "/"]}]})

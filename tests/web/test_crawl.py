@@ -56,7 +56,9 @@ PAGES = {
         "http://127.0.0.1:9/elsewhere",
         "/gone",
         "/broken",
+        "/endless",
     ),
+    "/endless": Page(endless=True),
     "/broken": Page(500, headers={"Set-Cookie": "visit=1"}),
     "/a": article("甲", "/a?PHPSESSID=22", "/deep1"),
     "/b": article("乙", "/a#top"),
@@ -68,21 +70,10 @@ PAGES = {
     "/moved": Page(301, headers={"Location": "/b"}),
     "/away": Page(302, headers={"Location": "http://127.0.0.1:9/"}),
     "/bomb": Page(body=gzip.compress(bytes(20 << 20)), headers={**HTML, "Content-Encoding": "gzip"}),
+    "/busy": Page(429, headers={"Retry-After": "1"}, then=article("混雑")),
     "/sjis": article("文字", head='<meta charset="Shift_JIS">', charset="cp932"),
     **{f"/cal?m={month}": article(f"{month}月", f"/cal?m={month + 1}") for month in range(1, 30)},
 }
-
-
-class Busy(dict[str, Page]):
-    """/busy asks to come again once, then it answers."""
-
-    turns = 0
-
-    def get(self, path: str, default: Any = None) -> Any:
-        if path == "/busy":
-            self.turns += 1
-            return Page(429, headers={"Retry-After": "1"}) if self.turns == 1 else article("混雑")
-        return super().get(path, default)
 
 
 def spec(origin: str, **more: Any) -> dict[str, Any]:
@@ -109,7 +100,6 @@ class Crawled:
     def __init__(self, folder: Path, tls: ssl.SSLContext | None) -> None:
         self.folder = folder
         with site(PAGES, tls) as found:
-            found.pages = Busy(found.pages)
             self.site: Site = found
             self.said = crawl(folder, spec(found.origin))
 
@@ -150,6 +140,7 @@ def test_every_url_has_its_decision(crawled: Crawled) -> None:
     assert found == {
         "/broken": ["not asked", "answered 500"],
         "/away": ["moved", "to http://127.0.0.1:9/, which is out of scope: another host"],
+        "/endless": ["not asked", "its headers do not end"],
         "/gone": ["gone", "answered 404"],
         "/header": ["no", "header content-usage: train-ai=n"],
         "/loop/loop/loop/x": ["out of scope", "a path that repeats itself"],
@@ -162,10 +153,10 @@ def test_every_url_has_its_decision(crawled: Crawled) -> None:
     }
 
 
-def read(crawled: Crawled, out: Path) -> list[dict[str, Any]]:
-    folder = crawled.folder / "crawl"
-    files = [folder / "pages.jsonl", *sorted((folder / "warc").iterdir())]
-    sources = {"web": tuple(Source(path.relative_to(crawled.folder).as_posix(), path) for path in files)}
+def read(folder: Path, out: Path) -> list[dict[str, Any]]:
+    """The records of `raw` from the crawl in the folder."""
+    files = [folder / "crawl" / "pages.jsonl", *sorted((folder / "crawl" / "warc").iterdir())]
+    sources = {"web": tuple(Source(path.relative_to(folder).as_posix(), path) for path in files)}
     out.mkdir()
     values = raw_stage.Spec(sources=[{"name": "web", "kind": "web", "crawl": "crawl"}])  # type: ignore[list-item]
     raw_stage.build(Inputs({}, sources), out, values)
@@ -173,7 +164,7 @@ def read(crawled: Crawled, out: Path) -> list[dict[str, Any]]:
 
 
 def test_raw_reads_main_texts_with_their_provenance_and_the_same_bytes_twice(crawled: Crawled, tmp_path: Path) -> None:
-    found = read(crawled, tmp_path / "raw")
+    found = read(crawled.folder, tmp_path / "raw")
     assert [record["tags"]["title"] for record in found] == ["入口", "甲", "乙", "混雑", "1月", "2月", "深一", "文字"]
     assert all("次へ" not in record["text"] and SENTENCE in record["text"] for record in found)
     origin = found[1]["source"]
@@ -187,6 +178,6 @@ def test_raw_reads_main_texts_with_their_provenance_and_the_same_bytes_twice(cra
     }
     assert origin["robots"]["said"] == "robots.txt answered 200" and origin["robots"]["line"] is None
     assert origin["robots"]["digest"].startswith("sha256:")
-    read(crawled, tmp_path / "again")
+    read(crawled.folder, tmp_path / "again")
     assert (tmp_path / "raw" / "raw.jsonl").read_bytes() == (tmp_path / "again" / "raw.jsonl").read_bytes()
     assert json.loads((tmp_path / "raw" / "stats.json").read_text("utf-8"))["web"]["blank"] == 0
