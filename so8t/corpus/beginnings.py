@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 _parser: Any = importlib.import_module("re._parser" if sys.version_info >= (3, 11) else "sre_parse")
@@ -27,6 +27,12 @@ def leaping(pattern: re.Pattern[str]) -> re.Pattern[str]:
         return pattern
     end = "\n" if pattern.flags & re.VERBOSE else ""  # of a comment
     return re.compile(rf"[{firsts}](?<=(?={pattern.pattern}{end})[\s\S])", pattern.flags)
+
+
+def finding(pattern: re.Pattern[str]) -> Callable[[str], Iterable[re.Match[str]]]:
+    """`pattern.finditer`, asked only where a leaping search finds something."""
+    search, find = leaping(pattern).search, pattern.finditer
+    return lambda text: find(text) if search(text) else ()
 
 
 def matches(pattern: re.Pattern[str], first: re.Pattern[str], text: str) -> Iterator[re.Match[str]]:

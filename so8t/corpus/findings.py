@@ -14,7 +14,7 @@ Span = tuple[int, int]
 _ASCII = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}
 _FOLD = {**_ASCII, 0x3000: 0x20, 0xFF70: ord("ー"), **dict.fromkeys(map(ord, "‐‑‒–—―−－﹣➖"), 0x2D)}
 _DIGIT = re.compile("[0-9]")
-_FOLDABLE = re.compile("[！-～\u3000ｰ‐-―−﹣➖]")
+_FOLDABLE = re.compile("[！-～\u3000ｰ‐-―−﹣➖]+")
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def compiled(pattern: str) -> re.Pattern[str]:
 
 def folded(text: str) -> str:
     """The text in the same length, full-width ASCII and every dash in one form."""
-    return text.translate(_FOLD) if _FOLDABLE.search(text) else text
+    return _FOLDABLE.sub(lambda run: run[0].translate(_FOLD), text)
 
 
 def has_digit(folded: str) -> bool:

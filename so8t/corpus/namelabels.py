@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 from so8t.corpus import nonames
+from so8t.corpus.beginnings import first, leaping, matches
 from so8t.corpus.mentions import HONORIFICS, RANKS, Mention
 from so8t.corpus.namelists import KANJI, Lists, hiragana, latin, lists, plain
 
@@ -37,7 +38,8 @@ _HEAD = re.compile(
     rf"|>]\s{{0,3}}[\"']?|(?(strong)\s?は\s?|(?!))|(?(strong)[ \t]+|(?!)))"
     rf"(?:(?:{RANKS})[ ]{{1,2}})?"
 )
-_HINT = re.compile(r"[:=】\]|>]|[名ナな義人姓e]\s?[は \t]")
+_BEGINS = first(_HEAD)
+_HINT = leaping(re.compile(r"[:=】\]|>]|[名ナな義人姓e]\s?[は \t]"))
 _VALUE = re.compile(
     rf"(?P<kanji>[{KANJI}]{{1,6}}(?:[ ・]{{1,2}}(?:[{KANJI}]{{1,5}}|[ぁ-ん]{{2,6}}"
     rf"|[ァ-ヴー]{{2,8}})(?![{KANJI}]|\s?[:=]))?(?:[ぁ-ん]{{2,4}}(?=$|[\s、。,/)」(]))?)"
@@ -69,7 +71,7 @@ def labelled(text: str) -> Iterator[Mention]:
     if not _HINT.search(text):
         return
     known = lists()
-    for head in _HEAD.finditer(text):
+    for head in matches(_HEAD, _BEGINS, text):
         place = head.end()
         strong = bool(head["strong"])
         while value := _VALUE.match(text, place):
@@ -135,7 +137,7 @@ def _unknown(written: str, strong: bool, known: Lists) -> tuple[str, str] | None
 
 def kana_parts(written: str, known: Lists) -> tuple[str, str] | None:
     """The family and the given name of kana in one piece or in two; of a foreign name in its own order."""
-    words = re.split("[ ・=]", hiragana(written))
+    words = hiragana(written).replace("・", " ").replace("=", " ").split(" ")
     if len(words) > 1:
         if words[0] in known.families and words[1] in known.givens:
             return words[0], words[1]

@@ -42,6 +42,7 @@ _HIRAGANA_GIVENS = nonames.words(
     """
 )
 _HONORIFIC_ONLY = re.compile(r"[ ]?(?:さん|さま|様(?![式子相態々])|氏(?![名族神])|くん|ちゃん)")
+BEFORE_RARE = frozenset(" ・さくち")  # a space, or the first character of an honorific that is not in kanji
 _AFTER_SPACE = re.compile(f"[ ・]{{1,2}}(?:([{KANJI}]{{1,8}})|([ぁ-ん]{{2,6}}|[ァ-ヴー]{{2,6}})(?![ぁ-んァ-ヴー]))")
 _KANA_GIVEN = re.compile(r"(?:[ぁ-ん]{2,4}|[ァ-ヴー]{2,5}(?![ァ-ヴー]))")
 _AFTER_GIVEN_KANA = re.compile(r"$|[^ぁ-んァ-ヴー]|さん|さま|くん|ちゃん|です|は|が|の|に|と|も|を|へ|より|から|で")
@@ -132,18 +133,26 @@ def _joined_kana(text: str, start: int, family: str, kana: re.Match[str], known:
     return None
 
 
+def may_be_given_or_rare(segment: str, known: Lists) -> bool:
+    """Whether `given_or_rare` can find something in a run of kanji that no character of `BEFORE_RARE` follows."""
+    if "様" in segment or "氏" in segment:
+        return True
+    words = (segment[:size] for size in (4, 3, 2, 1))
+    return any(word in known.givens and (len(word) > 1 or word in nonames.SINGLE_GIVENS) for word in words)
+
+
 def given_or_rare(text: str, start: int, segment: str, known: Lists) -> Mention | None:
     """A given name with an honorific, or a family name that no list has: 小鳥遊さん."""
     for size in (4, 3, 2, 1):
         word, end = segment[:size], start + size
         if len(word) < size or word in nonames.NOUNS:
             continue
-        if word in known.givens and size > 1 and _KIN.search(text, max(0, start - 8), start) and ENDS.match(text, end):
-            return Mention(start, end, "", word)
         if word in known.givens and (size > 1 or word in nonames.SINGLE_GIVENS):
-            kin = _KIN.search(text, max(0, start - 8), start)
-            titled = HONORIFIC if size > 1 or kin else _SMALL
-            if titled.match(text, end):
+            if size > 1 and ENDS.match(text, end) and _KIN.search(text, max(0, start - 8), start):
+                return Mention(start, end, "", word)
+            if HONORIFIC.match(text, end) and (
+                size > 1 or _SMALL.match(text, end) or _KIN.search(text, max(0, start - 8), start)
+            ):
                 return Mention(start, end, "", word)
             if size > 1 and len(segment) == size and namecontext.given(text, start, end):
                 return Mention(start, end, "", word)

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
+from typing import NamedTuple
 
 from so8t.corpus import namelabels, nameswritten, nonames
 from so8t.corpus.mentions import HONORIFIC, Mention
 from so8t.corpus.namealone import is_clear, spoken, titled
 from so8t.corpus.namelists import KANJI, Lists, lists, plain
-from so8t.corpus.namepairs import ROLE_ENDS, given_or_rare, with_given
+from so8t.corpus.namepairs import BEFORE_RARE, ROLE_ENDS, given_or_rare, may_be_given_or_rare, with_given
 
 _PUBLIC = re.compile(
     r"(?:武将|大名|文豪|作家|小説家|俳人|歌人|詩人|画家|絵師|将軍|総理|首相|大統領|天皇|皇帝|女王"
@@ -39,6 +41,8 @@ _RUN = re.compile(f"[{KANJI}]+(?:ノ[{KANJI}]+)?")
 def find(text: str) -> list[Mention]:
     """Every name, in order and without overlap; the text must be folded (see `findings.folded`)."""
     found = [*namelabels.labelled(text), *in_kanji(text), *nameswritten.in_kana(text), *nameswritten.in_latin(text)]
+    if not found:
+        return found
     found.sort(key=lambda mention: (mention.start, -mention.end))
     kept = _apart(found)
     again = list(_again(text, kept))
@@ -71,35 +75,61 @@ def in_kanji(text: str) -> Iterator[Mention]:
     known = lists()
     for run in _RUN.finditer(text):
         place, stop = run.span()
-        start = place
-        while start < stop:
-            if start > place and text[start - 1] not in ROLE_ENDS and not _PREFIXES.fullmatch(text, place, start):
-                start += 1
+        end = place
+        for start in _starts(run[0]):
+            if start.needs and text[stop : stop + 1] not in BEFORE_RARE:
                 continue
-            mention = _at(text, start, stop, place, known)
-            if mention:
+            if place + start.offset >= end and (mention := _at(text, place, stop, start, known)):
                 yield mention
-                start = mention.end
-            else:
-                start += 1
+                end = mention.end
 
 
-def _at(text: str, start: int, stop: int, place: int, known: Lists) -> Mention | None:
-    segment = plain(text[start:stop])
-    if segment[:5] in nonames.FAMOUS or any(segment[:size] in nonames.FAMOUS for size in (4, 3, 6)):
+class _Start(NamedTuple):
+    """Where in a run of kanji a name may begin: what is left of the run, and what of that is a family name.
+
+    It `needs` a space or an honorific behind the run if nothing in the run itself makes it a name.
+    """
+
+    offset: int
+    segment: str
+    families: tuple[str, ...]
+    needs: bool
+
+
+@lru_cache(maxsize=1 << 14)
+def _starts(run: str) -> tuple[_Start, ...]:
+    """Of a run by itself; runs are words, and most words come again."""
+    known = lists()
+    offsets = (
+        offset
+        for offset in range(len(run))
+        if not offset or run[offset - 1] in ROLE_ENDS or _PREFIXES.fullmatch(run, 0, offset)
+    )
+    found = (_start(plain(run[offset:]), offset, known) for offset in offsets)
+    return tuple(start for start in found if start)
+
+
+def _start(segment: str, offset: int, known: Lists) -> _Start | None:
+    if any(segment[:size] in nonames.FAMOUS for size in (5, 4, 3, 6)):
         return None
-    for size in (4, 3, 2, 1):
-        family = segment[:size]
-        if len(family) < size or family not in known.families or not _may_be_family(family, start > place):
-            continue
+    words = (segment[:size] for size in (4, 3, 2, 1) if len(segment) >= size)
+    families = tuple(word for word in words if word in known.families and _may_be_family(word, offset > 0))
+    if offset and not families:
+        return None
+    return _Start(offset, segment, families, not families and not may_be_given_or_rare(segment, known))
+
+
+def _at(text: str, place: int, stop: int, found: _Start, known: Lists) -> Mention | None:
+    start, segment = place + found.offset, found.segment
+    for family in found.families:
         mention = (
-            with_given(text, start, stop, family, segment[size:], known)
+            with_given(text, start, stop, family, segment[len(family) :], known)
             or titled(text, start, family)
             or spoken(text, start, stop, family)
         )
         if mention and not _is_public(text, mention):
             return mention
-    return None if start > place else given_or_rare(text, start, segment, known)
+    return None if found.offset else given_or_rare(text, start, segment, known)
 
 
 def _may_be_family(family: str, inside: bool) -> bool:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 from so8t.corpus import namecontext, nonames
+from so8t.corpus.beginnings import finding
 from so8t.corpus.mentions import HONORIFIC, TITLE, Mention
 from so8t.corpus.namelabels import kana_parts, latin_parts
 from so8t.corpus.namelists import KANJI, Lists, hiragana, latin, lists, plain
@@ -15,6 +16,8 @@ _AGENT = re.compile(
     r"(?:[タナバザカヤダガラマ]ー|マン|スト|スタッフ|ショップ|センター|クラブ|チーム|ホテル"
     r"|サービス|システム|グループ)$"
 )
+_TWO_KATAKANA = re.compile(r"[ァ-ヴー][ァ-ヴー]")
+_TITLED = re.compile("さ[んま]|くん|ちゃん|先[生輩]")
 _HIRAGANA_PAIR = re.compile(r"(?<![ぁ-ん])([ぁ-ん]{2,6})[ ・]([ぁ-ん]{2,6})(?![ぁ-ん])")
 _KATAKANA_SAYS = re.compile(
     r"(?<![ァ-ヴー])(?P<name>[ァ-ヴー]{3,6})(?=です(?!か)|と申し|と申す|といいます|と言います|でございます)"
@@ -36,7 +39,7 @@ _SALUTED = re.compile(
 )
 _NICKNAME = re.compile(f"(?<![{KANJI}])[{KANJI}](?<![赤兄姉爺婆嫁孫娘母父坊猫犬馬鳥熊虎狸弟妹叔伯])(?=ちゃん)")
 _FRIEND = re.compile(
-    r"(?<![ぁ-んァ-ヴー一-鿿A-Za-z])([ァ-ヴー]{2,5}|[ぁ-ん]{3,5}?)(?=[がもはのにと、,]|って|から(?:電話|連絡|メール|LINE))(?<![ー])"
+    r"(?:^|[^ぁ-んァ-ヴー一-鿿A-Za-z])([ァ-ヴー]{2,5}|[ぁ-ん]{3,5}?)(?=[がもはのにと、,]|って|から(?:電話|連絡|メール|LINE))(?<![ー])"
 )
 _LATIN = re.compile("[A-Za-z]{3}")
 _PASSENGER = re.compile(r"(?<![A-Za-z/])(?P<name>[A-Z]{3,}/[A-Z]{2,}(?:[ ](?:MR|MS|MRS|MISS|MSTR))?)(?![A-Za-z/])")
@@ -48,31 +51,40 @@ _LATIN_TITLED = re.compile(
     r"|さま|様|氏|くん|ちゃん|先生|部長|課長))"
 )
 
+_latin_pairs, _addressed = finding(_LATIN_PAIR), finding(_ADDRESSED)
+_LATIN_ALONE = tuple(map(finding, (_LATIN_SAYS, _SALUTED, _INITIAL, _LOWER_PAIR, _MENTIONED, _SAN, _LATIN_TITLED)))
+
 
 def in_kana(text: str) -> Iterator[Mention]:
-    known = lists()
-    for match in _KATAKANA.finditer(text):
-        yield from _katakana(text, match.start(), match[0])
-    for match in _HIRAGANA_PAIR.finditer(text):
+    known, spaced = lists(), " " in text or "・" in text
+    if katakana := _TWO_KATAKANA.search(text):
+        for match in _KATAKANA.finditer(text, katakana.start()):
+            yield from _katakana(text, match.start(), match[0])
+    for match in _HIRAGANA_PAIR.finditer(text) if spaced else ():
         family, given = match[1], match[2]
         if family in known.families and given in known.givens and len(family) + len(given) > 4:
             yield Mention(*match.span(), family, given)
-    yield from _hiragana_titled(text, known)
+    if _TITLED.search(text):
+        yield from _hiragana_titled(text, known)
     for match in _NICKNAME.finditer(text) if "ちゃん" in text else ():
         yield Mention(*match.span(), match[0], "")
-    for match in _FRIEND.finditer(text):
-        given = hiragana(match[1])
-        if given in known.givens and match[1] not in nonames.FLOWERS and namecontext.friend(text, *match.span()):
-            yield Mention(*match.span(), "", given)
-    for match in _KATAKANA_SAYS.finditer(text):
+    yield from _friends(text, known)
+    for match in _KATAKANA_SAYS.finditer(text) if katakana else ():
         if (family := hiragana(match["name"])) in known.families:
             yield Mention(*match.span("name"), family, "")
-    for match in _BRACKETS.finditer(text):
+    for match in _BRACKETS.finditer(text) if "(" in text or "（" in text else ():
         parts = kana_parts(match[1], known)
         if parts and all(parts) and len(match[1]) > 3:
             yield Mention(*match.span(), *parts)
         elif _is_reading(text, match.start(), hiragana(match[1]), known):
             yield Mention(*match.span(), hiragana(match[1]), "")
+
+
+def _friends(text: str, known: Lists) -> Iterator[Mention]:
+    for match in _FRIEND.finditer(text):
+        given = hiragana(match[1])
+        if given in known.givens and match[1] not in nonames.FLOWERS and namecontext.friend(text, *match.span(1)):
+            yield Mention(*match.span(1), "", given)
 
 
 def _hiragana_titled(text: str, known: Lists) -> Iterator[Mention]:
@@ -95,9 +107,9 @@ def _is_reading(text: str, start: int, read: str, known: Lists) -> bool:
 
 def _katakana(text: str, start: int, written: str) -> Iterator[Mention]:
     known, end = lists(), start + len(written)
-    if "".join(re.split("[ ・]", written)) in nonames.FAMOUS:
+    words = written.replace("・", " ").split(" ")
+    if "".join(words) in nonames.FAMOUS:
         return
-    words = re.split("[ ・]", written)
     titled = bool(HONORIFIC.match(text, end))
     if titled and (words[-1] in nonames.KATAKANA_WORDS or (len(words) == 1 and _AGENT.search(written))):
         if not kana_parts(written, known):
@@ -121,7 +133,7 @@ def in_latin(text: str) -> Iterator[Mention]:
     if not _LATIN.search(text):
         return
     known = lists()
-    for match in _LATIN_PAIR.finditer(text):
+    for match in _latin_pairs(text):
         parts = latin_parts(match[0], known)
         if parts:
             yield Mention(*match.span(), *parts)
@@ -129,10 +141,10 @@ def in_latin(text: str) -> Iterator[Mention]:
         parts = latin_parts(re.sub("[/ ](?:MRS?|MS|MISS|MSTR)$", "", match["name"]).replace("/", " "), known)
         if parts:
             yield Mention(*match.span("name"), *parts)
-    for match in _ADDRESSED.finditer(text):
+    for match in _addressed(text):
         yield Mention(*match.span("name"), *(latin_parts(match["name"], known) or (latin(match["name"]), "")))
-    for pattern in (_LATIN_SAYS, _SALUTED, _INITIAL, _LOWER_PAIR, _MENTIONED, _SAN, _LATIN_TITLED):
-        for match in pattern.finditer(text):
+    for found in _LATIN_ALONE:
+        for match in found(text):
             word = latin(match["name"])
             parts = latin_parts(match["name"], known)
             if parts is None and word in known.given_romans and len(word) > 2:

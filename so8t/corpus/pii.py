@@ -12,6 +12,8 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterable
+from functools import lru_cache
+from types import ModuleType
 from typing import TYPE_CHECKING, NamedTuple
 
 from stdnum import luhn
@@ -254,9 +256,7 @@ def placeholders(table: Table) -> dict[str, str]:
 
 def persons(table: Table, beside: str = "") -> Persons | None:
     """Nobody yet, to be shared by texts that belong together; who has a number in `beside` is somebody else."""
-    from so8t.corpus.persons import Persons
-
-    return Persons(beside) if table.names else None
+    return _rules_of_names()[1](beside) if table.names else None
 
 
 def remove(text: str, table: Table, who: Persons | None = None) -> tuple[str, dict[str, int]]:
@@ -276,7 +276,7 @@ def replaced(text: str, form: str, table: Table, who: Persons | None = None) -> 
         if digits or not kind.digits:
             text, form = _without(kind, text, form, found)
     if table.names:
-        text, form = _without_names(text, form, found, who or persons(table))
+        text, form = _without_names(text, form, found, who)
     for kind in table.last:
         text, form = _without(kind, text, form, found)
     return text, found
@@ -297,15 +297,23 @@ def _is_new(form: str, start: int, end: int) -> bool:
 
 
 def _without_names(text: str, form: str, found: dict[str, int], who: Persons | None) -> tuple[str, str]:
-    from so8t.corpus import names
-
+    names, nobody = _rules_of_names()
     mentions = names.find(form)
-    if not mentions or who is None:
+    if not mentions:
         return text, form
     spans = [(mention.start, mention.end) for mention in mentions]
-    placeholders = [who.placeholder(mention) for mention in mentions]
+    placeholders = list(map((who or nobody()).placeholder, mentions))
     found[NAME] = len(mentions)
     return _splice(text, spans, placeholders), _splice(form, spans, placeholders)
+
+
+@lru_cache(maxsize=1)
+def _rules_of_names() -> tuple[ModuleType, type[Persons]]:
+    """Imported where names are wanted, for they bring long lists."""
+    from so8t.corpus import names
+    from so8t.corpus.persons import Persons
+
+    return names, Persons
 
 
 def _splice(text: str, spans: list[Span], placeholders: list[str]) -> str:

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from so8t.corpus import harm, namelabels
-from so8t.corpus.beginnings import beginnings, first, leaping, matches
+from so8t.corpus.beginnings import beginnings, finding, first, leaping, matches
 
 HARM = re.compile("|".join(pattern for entry in harm.DEFAULT.values() for pattern in entry["patterns"]))
 PIECES = ("爆弾", "の", "作り方", "教えて", "氏名", ":", "山田", "カナ", " ", "\n", "a", "b", "K", "\u212ac", "担当は")
@@ -37,8 +37,9 @@ def test_the_beginnings_of_a_pattern_or_nothing_where_they_are_not_known(pattern
 
 def test_a_leaping_search_finds_in_the_same_texts() -> None:
     for pattern in (HARM, re.compile(r"a.b|^\n|(?i:k)c # no comment", re.VERBOSE), re.compile("a*")):
-        leaps = leaping(pattern)
+        leaps, found = leaping(pattern), finding(pattern)
         assert [bool(leaps.search(text)) for text in TEXTS] == [bool(pattern.search(text)) for text in TEXTS]
+        assert [len([*found(text)]) for text in TEXTS] == [len(pattern.findall(text)) for text in TEXTS]
 
 
 def test_matches_are_those_of_finditer() -> None:

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import random
+from collections.abc import Iterator
+
 import pytest
 
-from so8t.corpus import pii
+from so8t.corpus import names, nonames, pii
+from so8t.corpus.findings import folded
+from so8t.corpus.mentions import Mention
+from so8t.corpus.namelists import lists, plain
+from so8t.corpus.namepairs import ROLE_ENDS
+from tests.corpus import piisentences
 
 NAMES = pii.kinds(("name",))
 
@@ -71,3 +79,46 @@ def test_what_only_looks_like_a_name_stays(text: str) -> None:
 def test_a_second_pass_finds_nothing() -> None:
     once, _ = pii.remove("氏名：山田太郎、田中部長、佐藤さん、担当：鈴木、高橋", NAMES)
     assert pii.remove(once, NAMES) == (once, {})
+
+
+def plain_way(text: str) -> Iterator[Mention]:
+    """Of every place in a run, the long way: nothing is known of a run beforehand, and no place passed over."""
+    for run in names._RUN.finditer(text):
+        place, stop = run.span()
+        start = place
+        while start < stop:
+            segment, inside = plain(text[start:stop]), start > place
+            allowed = not inside or text[start - 1] in ROLE_ENDS or names._PREFIXES.fullmatch(text, place, start)
+            famous = any(segment[:size] in nonames.FAMOUS for size in (3, 4, 5, 6))
+            sizes = [size for size in (4, 3, 2, 1) if len(segment) >= size]
+            words = [segment[:size] for size in sizes if segment[:size] in lists().families]
+            families = tuple(word for word in words if names._may_be_family(word, inside))
+            here = names._Start(start - place, segment, families, False)
+            mention = names._at(text, place, stop, here, lists()) if allowed and not famous else None
+            if mention:
+                yield mention
+            start = mention.end if mention else start + 1
+
+
+def test_a_run_that_is_passed_over_holds_no_name() -> None:
+    made = [folded(line["text"]) for line in piisentences.lines(300)]
+    pieces = [
+        "小鳥遊",
+        "青葉",
+        "翔",
+        "様",
+        "さん",
+        "妻の",
+        "担当",
+        "山田",
+        "太郎",
+        "、",
+        " ",
+        "・",
+        "氏",
+        "くん",
+        "大木",
+    ]
+    mixed = ["".join(random.Random(seed).choices(pieces, k=2 + seed % 6)) for seed in range(300)]
+    for text in (*made, *mixed):
+        assert list(names.in_kanji(text)) == list(plain_way(text))
