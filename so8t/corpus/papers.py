@@ -1,4 +1,4 @@
-"""Numbers of papers and accounts, plates, dates of birth and coordinates, by the formats that their issuers document.
+"""Numbers of papers and accounts, plates and coordinates, by the formats that their issuers document.
 
 A number that many things could have (a passport's, an account's) counts only behind the word that says what it is.
 Formats: passports and their machine-readable lines by ICAO 9303, residence cards and driving licences by the
@@ -13,7 +13,6 @@ import re
 
 from stdnum import iban
 
-from so8t.corpus import nonames
 from so8t.corpus.findings import Kind, compiled, left_of, look
 
 _GAP = r"[^\d]{0,40}?"
@@ -72,7 +71,7 @@ BANK = compiled(
       (?![A-Za-z0-9])
     """
 )
-# --- plates, places, dates -------------------------------------------------------------------------------------
+# --- plates and places -------------------------------------------------------------------------------------------
 
 _OFFICES = (
     r"札幌|函館|旭川|室蘭|苫小牧|釧路|知床|帯広|北見|青森|弘前|八戸|岩手|盛岡|平泉|宮城|仙台|秋田"
@@ -104,39 +103,6 @@ COORDINATES = compiled(
     | (?<=!3d)(?P<value_maps>-?\d{{1,2}}\.\d{{3,}}!4d-?\d{{1,3}}\.\d{{3,}})
     """
 )
-_YEAR = r"(?:(?:西暦)?(?:19|20)\d{2}|(?:明治|大正|昭和|平成|令和|[MTSHR]|[明大昭平令](?=\d))\.?\s?(?:\d{1,2}|元))"
-_MONTHS = r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]*\.?"
-_DATE = (
-    rf"(?:(?:明治|大正|昭和|平成|令和)(?:\d{{1,2}}|元)年?[（(](?:19|20)\d{{2}}年?[)）]年?\d{{1,2}}月\d{{1,2}}日"
-    rf"|\d{{1,2}}[-/.]\d{{1,2}}[-/.](?:19|20)\d{{2}}"
-    rf"|(?:19|20)\d{{2}}年?[（(](?:明治|大正|昭和|平成|令和).{{1,4}}年?[)）]年?\d{{1,2}}月\d{{1,2}}日"
-    rf"|(?:明治|大正|昭和|平成|令和)"
-    rf"[元一二三四五六七八九十]{{1,3}}年[一二三四五六七八九十]{{1,2}}月[一二三四五六七八九十]{{1,3}}日"
-    rf"|{_MONTHS}\s?\d{{1,2}},?\s?(?:19|20)\d{{2}}|\d{{1,2}}\s?{_MONTHS}\s?(?:19|20)\d{{2}}"
-    rf"|{_YEAR}\s?年\s?\d{{1,2}}\s?月\s?(?:\d{{1,2}}\s?日|(?=生))|{_YEAR}\s?[-/.]\s?\d{{1,2}}\s?"
-    rf"[-/.]\s?\d{{1,2}}|(?:19|20)\d{{2}}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01]))(?!\d)"
-)
-BIRTH = compiled(
-    rf"""
-    (?:生年月日|誕生(?:年月)?日|出生(?:年月)?日|せいねんがっぴ|セイネンガッピ|バースデー|生まれた(?:日|の)|お?生まれ
-      |(?i:date[ _]of[ _]birth|birth[ _-]?(?:date|day)?|(?<![a-z])d\.?o\.?b(?![a-z])|(?<![a-z])born(?:[ ]on)?(?![a-z])))
-      {_IS}、?[\"']?\s?(?P<value>{_DATE})
-    | (?P<value_born>{_DATE})\s?[)）]?\s?(?:日?生まれ|生(?![産成命じ徒])|誕生|出生)
-    | (?P<value_short>\d{{2}}年\d{{1,2}}月\d{{1,2}}日)(?=生(?:まれ|[)）、。\s]|$))
-    | (?P<value_where>{_DATE})(?=(?:に|、)?(?:[一-鿿ァ-ヴー]{{1,10}}(?:で|に|として)?)?生まれ)
-    | (?P<value_age>{_DATE})(?=\s?[（(]?\s?(?:満|当時)?\s?\d{{1,3}}\s?[歳才])
-    | (?:生年月日|誕生日|出生日){_IS}、?(?P<value_day>\d{{1,2}}(?:月\d{{1,2}}日|/\d{{1,2}}))(?!\d)
-    | (?P<value_anniversary>\d{{1,2}}月\d{{1,2}}日)(?=(?:が|は|、)?(?:[^\d\n。]{{0,8}}の)?(?:お?誕生日|生まれ))
-    | 〔人名\d+〕\s?(?:[（(]〔人名\d+〕[)）])?\s?(?:さん|様|氏|くん|ちゃん)?\s?[（(,、/\s|;]\s?
-      (?:[男女](?:性|児)?\s?[、,・/\s]\s?)?(?P<value_beside>{_DATE})(?=\s?(?:[)）、,・/\s]|$|生|[（(]\d{{1,3}}[歳才]))
-    """
-)
-_ANY_DATE = (
-    rf"\d\s?月|[\d元]\s?[-/.]\s?\d|\d{{8}}|年[一二三四五六七八九十]{{1,2}}月|{_MONTHS}"  # each of these dates has one
-)
-_PUBLIC_BIRTH = re.compile(
-    r"(?:会社|法人|創立|設立|創業|開業|商品|製品|ブランド|サービス|菓子|武将|将軍|作家|歴史|偉人|文豪|俳人|画家|元総理|首相)"
-)
 
 
 def table(wanted: frozenset[str]) -> tuple[Kind, ...]:
@@ -166,12 +132,6 @@ def table(wanted: frozenset[str]) -> tuple[Kind, ...]:
     return tuple(row for row in rows if row.name in wanted)
 
 
-def birth() -> Kind:
-    """After the names: a date beside one is that of a birth."""
-    hint = look(r"生|誕|バースデー|がっぴ|ガッピ|\d\s?[歳才]|(?i:birth|d\.?o\.?b|born)|〔人名")
-    return Kind("birth_date", "〔生年月日〕", hint, BIRTH, _is_private, needs=look(_ANY_DATE), digits=False)
-
-
 def _is_residence_card(match: re.Match[str]) -> bool:
     return not _NOT_A_NUMBER_OF.search(left_of(match))
 
@@ -182,9 +142,3 @@ def _is_account(match: re.Match[str]) -> bool:
 
 def _is_place(match: re.Match[str]) -> bool:
     return all(abs(float(number)) <= 180 for number in re.findall(r"\d+\.\d{3,}", match[0]))
-
-
-def _is_private(match: re.Match[str]) -> bool:
-    """The birth of somebody in a history book, and of a firm, is not."""
-    sentence = re.split("[。\n]", match.string[: match.start()])[-1]
-    return not _PUBLIC_BIRTH.search(sentence) and not any(name in sentence for name in nonames.FAMOUS)

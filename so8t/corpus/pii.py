@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from stdnum import luhn
 from stdnum.jp import in_ as my_number
 
-from so8t.corpus import credentials, papers
+from so8t.corpus import births, credentials, papers
 from so8t.corpus.findings import Check, Kind, Span, compiled, digits_of, folded, has_digit, left_of, look
 
 if TYPE_CHECKING:
@@ -236,7 +236,7 @@ def kinds(names: Iterable[str], public_phones: tuple[str, ...] = (), internal: t
         ),
         Kind("phone", "〔電話番号〕", look(r"0\d|\+81|81-"), _PHONE, _is_phone(public_phones)),
     )
-    last = (papers.birth(),) if "birth_date" in wanted else ()
+    last = (births.kind(),) if "birth_date" in wanted else ()
     return Table(tuple(kind for kind in rows if kind.name in wanted), NAME in wanted, last)
 
 

@@ -43,9 +43,10 @@ def of_held_out(lines: Lines) -> pii.Table:
 
 def measured() -> dict[str, Any]:
     """What so8t/report/look/personal.json says."""
-    held, tuned = read("heldout"), [*piisentences.lines(), *read("tuned")]
+    held, second, tuned = read("heldout"), read("second"), [*piisentences.lines(), *read("tuned")]
     return {
         "held_out": told(len(held), personal.measure(held, of_held_out(held))),
+        "second": told(len(second), personal.measure(second, of_held_out(second))),
         "tuned": told(len(tuned), personal.measure(tuned, of_tuned())),
     }
 
