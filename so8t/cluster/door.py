@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -14,21 +14,18 @@ from so8t.engine.building import Ended
 from so8t.engine.ensure import ensure
 from so8t.engine.plan import Plan
 from so8t.engine.process import explain
-from so8t.engine.status import Session
 from so8t.errors import UserError
 from so8t.store.objects import MirrorError
 
 
-def lacking(session: Session, names: Sequence[str]) -> Iterator[str]:
-    """Why stages cannot be given to the cluster, asked before the first stage of a run is built."""
-    plan = session.plan
-    if any(not plan.runs_here(name) and not session.is_current(name) for name in names):
-        try:
-            _jobs(plan).check()
-            if plan.store.mirror is not None:
-                plan.store.mirror.fencing()  # refuses a store on which nodes could not agree who builds
-        except (UserError, MirrorError) as error:
-            yield str(error)
+def lacking(plan: Plan) -> Iterator[str]:
+    """Why stages cannot be given to the cluster, asked before the first one is built."""
+    try:
+        _jobs(plan).check()
+        if plan.store.mirror is not None:
+            plan.store.mirror.fencing()  # refuses a store on which nodes could not agree who builds
+    except (UserError, MirrorError) as error:
+        yield str(error)
 
 
 def build(plan: Plan, name: str, forced: bool = False) -> Ended:

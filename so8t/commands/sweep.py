@@ -52,7 +52,7 @@ class Sweep(TaskCommand):
         check_stages(self.task_list, stages)
         try:
             base = plans.load(current_graph().project, profile)
-            result = sweep.run(base, axes, stages, max(at_once, 1), say)
+            result = sweep.run(base, axes, stages, max(at_once, 1), say, current_graph().lacks)
         except UserError as error:
             raise InvalidCommand(str(error)) from error
         if json:

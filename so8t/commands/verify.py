@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from so8t.engine.backend import check_stages, current_graph
 from so8t.engine.plain import TaskCommand
+from so8t.engine.status import Session
 from so8t.engine.tasks import build
 from so8t.store import artifact
 
@@ -28,6 +29,9 @@ class Verify(TaskCommand):
         damaged = [name for name in pos_args or current_graph().plan.usual if not self._check(name)]
         if damaged and not heal:
             self.outstream.write(f"damaged: {', '.join(damaged)}; run doit to heal\n")
+            return 1
+        if damaged and (lacking := current_graph().lacks([(Session(current_graph().plan), damaged)])):
+            self.outstream.writelines(f"{line}\n" for line in (*lacking, "nothing was built"))
             return 1
         return max((build(name) for name in damaged), default=0)
 

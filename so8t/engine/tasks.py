@@ -31,12 +31,13 @@ from so8t.store.layout import MANIFEST
 
 # by the stages of a run: what to tell before one that takes long, and why it cannot come to its end
 Foresee = Callable[[Session, Sequence[str]], tuple[list[str], list[str]]]
+Run = tuple[Session, Sequence[str]]  # of a profile, the stages that are wanted
 
 
 class Cluster(Protocol):
     """The door to the nodes of a cluster; no graph needs it that builds all here."""
 
-    def lacking(self, session: Session, names: Sequence[str]) -> Iterator[str]: ...
+    def lacking(self, plan: Plan) -> Iterator[str]: ...
 
     def build(self, plan: Plan, name: str, forced: bool = False) -> Ended: ...
 
@@ -82,31 +83,35 @@ class Graph:
     @cached_property
     def lacking(self) -> list[str]:
         """What this run needs and the machine has not; asked before its first stage is built."""
-        return [*self._mistrust(), *self._unreachable(), *self.foreseen[1], *self.session.lacking(self._wanted())]
+        return self.lacks([(self.session, self._wanted())])
+
+    def lacks(self, runs: Sequence[Run]) -> list[str]:
+        """The same of several profiles with one profile.yaml, as a sweep makes them: its store and its cluster are
+        asked once."""
+        plan = runs[0][0].plan
+        own = (each for run in runs for each in (*self._ahead(run)[1], *run[0].lacking(run[1])))
+        return [*_mistrust(plan), *self._unreachable(runs), *own]
 
     @cached_property
     def foreseen(self) -> tuple[list[str], list[str]]:
         return self._foresee(self.session, self._wanted()) if self._foresee else ([], [])
 
+    def _ahead(self, run: Run) -> tuple[list[str], list[str]]:
+        return self.foreseen if run[0] is self.session or not self._foresee else self._foresee(*run)
+
     def _wanted(self) -> list[str]:
         named = [name for name in self.plan.rows if any(fnmatch(name, word) for word in sys.argv[1:])]
         return self.plan.above(named or self.plan.usual)
 
-    def _mistrust(self) -> Iterator[str]:
-        """Why results could not be signed and encrypted for the mirror, once they are there."""
-        mirror = self.plan.store.mirror
-        try:
-            if mirror is not None:
-                mirror.trust.sign(b"")
-            if mirror is not None and mirror.encryption is not None:
-                mirror.encryption.check()
-        except UserError as error:
-            yield str(error)
-
-    def _unreachable(self) -> Iterator[str]:
-        """Why the cluster that the profile sends stages to cannot be used."""
-        if self.cluster and any(not self.plan.runs_here(name) for name in self.plan.run):
-            yield from self.cluster().lacking(self.session, self._wanted())
+    def _unreachable(self, runs: Sequence[Run]) -> Iterator[str]:
+        """Why the cluster that the profile sends stages to cannot be used, if there is one to send."""
+        away = (
+            session.plan
+            for session, names in runs
+            if any(not session.plan.runs_here(name) and not session.is_current(name) for name in names)
+        )
+        if self.cluster and (plan := next(away, None)):
+            yield from self.cluster().lacking(plan)
 
     def config(self) -> dict[str, Any]:
         return {
@@ -146,6 +151,18 @@ class Graph:
         folder = self.plan.layout.folder(name)
         gives = () if self.session.artifact(name).dropped else self.plan.rows[name].gives
         return [self.plan.layout.shown(folder / given) for given in (*gives, MANIFEST)]
+
+
+def _mistrust(plan: Plan) -> Iterator[str]:
+    """Why results could not be signed and encrypted for the mirror, once they are there."""
+    mirror = plan.store.mirror
+    try:
+        if mirror is not None:
+            mirror.trust.sign(b"")
+        if mirror is not None and mirror.encryption is not None:
+            mirror.encryption.check()
+    except UserError as error:
+        yield str(error)
 
 
 class Current:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from so8t.engine import contents, profiles
@@ -29,8 +29,11 @@ from so8t.spec.profile import FOLDER, Profile
 from so8t.store import atomic
 from so8t.store.locks import held
 
+# by what is wanted of each profile: what this machine, the store and the cluster have not
+Lacks = Callable[[Sequence[tuple[Session, Sequence[str]]]], list[str]]
 
-def run(base: Plan, arguments: Sequence[str], stages: Sequence[str], at_once: int, say: Say) -> Result:
+
+def run(base: Plan, arguments: Sequence[str], stages: Sequence[str], at_once: int, say: Say, lacks: Lacks) -> Result:
     """Nothing is written before all values are known to be right, and nothing built before all is written."""
     along = axes.read(arguments)
     project, name = base.layout.project, base.layout.profile
@@ -39,7 +42,7 @@ def run(base: Plan, arguments: Sequence[str], stages: Sequence[str], at_once: in
         for member in members:
             write(project / FOLDER / member.name, member)
     made = [plans.load(project, member.name) for member in members]
-    _check_machine(made, stages)
+    _check_means(made, stages, lacks)
     stopped = profiles.build_all(made, stages, at_once, say)
     runs = Runs(base)
     return Result(name, along, tuple(_row(runs, one, plan, stopped) for one, plan in zip(members, made, strict=True)))
@@ -100,9 +103,9 @@ def write(folder: Path, member: Member) -> None:
     atomic.move(part, folder)
 
 
-def _check_machine(made: Sequence[Plan], stages: Sequence[str]) -> None:
+def _check_means(made: Sequence[Plan], stages: Sequence[str], lacks: Lacks) -> None:
     """Once a sweep: a run that cannot be finished is not begun."""
-    lacking = [each for plan in made for each in Session(plan).lacking(plan.above(stages or plan.usual))]
+    lacking = lacks([(Session(plan), plan.above(stages or plan.usual)) for plan in made])
     if lacking:
         raise UserError("\n".join([*dict.fromkeys(lacking), "nothing was built"]))
 

@@ -138,6 +138,18 @@ def test_a_public_address_ends_a_run_before_its_first_stage(house: House) -> Non
     )
 
 
+def test_what_is_damaged_is_not_healed_on_a_public_address_either(built: House) -> None:
+    house = built
+    house.write("specs/tiny/profile.yaml", AWAY.format(mirror=(house.path / "mirror").as_uri(), address="8.8.8.8"))
+    house.write("artifacts/tiny/doubled/doubled.txt", "0\n")
+
+    run = house.doit("verify", "--heal", "doubled")
+
+    assert run.code == 1
+    assert run.out.splitlines()[1].startswith("cluster.address: 8.8.8.8 is at 8.8.8.8, which is not a private address")
+    assert run.out.endswith("\nnothing was built\n")
+
+
 def test_personal_data_do_not_go_to_a_cluster_unless_the_profile_says_so(house: House) -> None:
     house.write("specs/tiny/profile.yaml", AWAY.format(mirror=(house.path / "mirror").as_uri(), address="localhost"))
     house.edit("stages/numbers.py", 'gives=("numbers.txt",)', 'gives=("numbers.txt",), private=True')

@@ -56,13 +56,23 @@ def test_each_combination_is_a_profile_and_one_that_misses_a_bound_stops_no_othe
 
 
 @pytest.mark.slow
-def test_what_this_machine_lacks_is_said_before_anything_is_built(project: House) -> None:
+def test_what_this_machine_and_the_cluster_lack_is_said_before_anything_is_built(project: House) -> None:
     project.write("specs/tiny/evaluation.yaml", "hands: 65\n")
+    project.write(
+        "specs/tiny/profile.yaml",
+        f"store: {{mirror: '{(project.path / 'mirror').as_uri()}', trusted: any}}\n"
+        "cluster: {address: '8.8.8.8'}\nrun: {thinking_sft: {where: cluster}}\n",
+    )
 
     run = project.doit("sweep", "tiny", "evaluation.seed=0..1")
 
     assert (run.code, run.ran) == (3, [])
-    assert run.err == "ERROR: evaluation: 64 hands are the most here\nnothing was built\n"
+    assert run.err == (
+        "ERROR: cluster.address: 8.8.8.8 is at 8.8.8.8, which is not a private address: whoever reaches a Ray head can "
+        "run anything on it, so it is used on this machine and in private networks alone; reach it through a VPN, or "
+        "through a tunnel (ssh -N -L 8265:localhost:8265 8.8.8.8) and name localhost\n"
+        "evaluation: 64 hands are the most here\nnothing was built\n"
+    )
 
 
 def refused(*arguments: str) -> str:
