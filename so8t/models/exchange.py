@@ -19,10 +19,12 @@ By = Literal["memory", "gloo", "nccl"]
 CACHE_LINE = 16  # float32 numbers: where a tensor begins can change the order of sums
 SLICE = 1 << 24  # float32 numbers of each lane that are gathered at once: 64 MiB
 LOOPBACK = {"linux": "lo", "darwin": "lo0"}
+INTERFACES = ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME")  # in the environment, on which network a group talks
 
 
 def choose(device: str, has_nccl: bool, grouped: bool = False) -> By:
-    """Memory is shared on a processor, unless it must be a group; GPUs speak NCCL, which Windows has not."""
+    """Memory is shared on a processor, unless it must be a group, as of several machines; GPUs speak NCCL, which
+    Windows has not."""
     if device != "cuda":
         return "gloo" if grouped else "memory"
     return "nccl" if has_nccl else "gloo"
@@ -35,7 +37,7 @@ def group(by: By, rank: int, world: int, meet: Path) -> Iterator[None]:
         yield
         return
     if loopback := LOOPBACK.get(sys.platform):
-        for name in ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"):
+        for name in INTERFACES:
             os.environ.setdefault(name, loopback)
     here: Any = torch.distributed
     store = here.FileStore(str(meet), world)  # a URL of a file would be read as it is written, without its spaces

@@ -151,7 +151,7 @@ def _spawned(rank: int, by: By) -> Helper:
     spawn = get_context("spawn")
     there, theirs = spawn.Pipe()
     process = spawn.Process(target=help_out, args=(theirs,), daemon=True)
-    with _on_a_gpu(rank) if by != "memory" else nullcontext():
+    with on_a_gpu(rank) if by != "memory" else nullcontext():
         process.start()
     theirs.close()
     return Helper(there, process)
@@ -166,13 +166,13 @@ class Helper:
     def send(self, what: Any) -> None:
         try:
             self._there.send(what)
-        except BrokenPipeError:
+        except OSError:
             raise self._ended() from None
 
     def receive(self) -> list[Any]:
         try:
             found: list[Any] = self._there.recv()
-        except (EOFError, ConnectionResetError):
+        except (EOFError, OSError):
             raise self._ended() from None
         return found
 
@@ -183,7 +183,7 @@ class Helper:
 
     def _ended(self) -> StageError:
         if self._process is None:
-            return StageError("lanes: a process that computed lanes ended; torchrun says how")
+            return StageError("lanes: a process that computed lanes ended, or its machine did; torchrun says how")
         self._process.join()
         return StageError(
             f"lanes: a process that computed lanes ended with {self._process.exitcode}; if nothing is said above, the "
@@ -201,7 +201,7 @@ class Helper:
 
 
 @contextmanager
-def _on_a_gpu(rank: int) -> Iterator[None]:
+def on_a_gpu(rank: int) -> Iterator[None]:
     """What is started inside sees its own GPU alone."""
     before = os.environ.get("CUDA_VISIBLE_DEVICES")
     os.environ["CUDA_VISIBLE_DEVICES"] = visible(rank, before)

@@ -172,9 +172,12 @@ def dealt(job: Job, learner: Any, recipe: Recipe, device: torch.device, folder: 
     is_shared_out = train.shard == "full" and count > 1
     base = ", the base divided among them" if is_shared_out else ""
     _say(job, f"{train.lanes} lanes in {count} {'process' if count == 1 else 'processes'}{base}")
-    by = exchange.choose(device.type, torch.distributed.is_nccl_available(), grouped=is_shared_out)
+    address = os.environ.get(torchrun.ADDRESS, "")  # where the processes are on several machines
+    grouped = is_shared_out or bool(address)
+    by = exchange.choose(device.type, torch.distributed.is_nccl_available(), grouped)
     learning, settings = lora.trainable(learner).values(), (job, recipe, folder, device.type, is_shared_out)
-    crew = partial(joined.call, Path(os.environ[torchrun.PLACE])) if torchrun.PLACE in os.environ else None
+    place = os.environ.get(torchrun.PLACE)
+    crew = partial(joined.call, Path(place), address=address) if place else None
     with Lanes(learning, train.lanes, count, folder / "lanes", _helper, settings, by, crew) as found:
         if is_shared_out:
             sharding.shard(learner, device)
@@ -203,9 +206,10 @@ def _processes(train: Train, device: torch.device) -> int:
         )
     gpus = torch.cuda.device_count() if device.type == "cuda" else 0
     count = together or lanes.processes(train.processes, train.lanes, train.threads, gpus)
-    if device.type == "cuda" and count > gpus:
+    here = int(os.environ.get(torchrun.HERE, count))
+    if device.type == "cuda" and here > gpus:
         raise StageError(
-            f"adapter: train.processes: {count} need a GPU each, and {gpus} {'is' if gpus == 1 else 'are'} visible: "
+            f"adapter: train.processes: {here} need a GPU each, and {gpus} {'is' if gpus == 1 else 'are'} visible: "
             "set processes: auto"
         )
     if device.type == "cuda" and train.shard == "full" and not torch.distributed.is_nccl_available():

@@ -49,6 +49,16 @@ def _memory() -> str:
     return f", {found.available / _GIB:.0f} of {found.total / _GIB:.0f} GiB of memory free"
 
 
+def interface(address: str) -> str | None:
+    """The network interface that has this address."""
+    try:
+        import psutil
+    except ImportError:
+        return None
+    there = psutil.net_if_addrs().items()
+    return next((name for name, found in there if any(each.address == address for each in found)), None)
+
+
 def torch() -> Torch | None:
     try:
         import torch as library
