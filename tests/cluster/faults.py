@@ -12,6 +12,7 @@ KINDS = {
     "head": "the head is started anew and knows no job",
     "cable": "the machine loses the store, and the head the machine",
     "slow": "all that a machine hears from the store comes late",
+    "busy": "the store answers that it is too busy",
 }
 
 
@@ -19,7 +20,7 @@ KINDS = {
 class Fault:
     kind: str
     after: float  # seconds since somebody was seen to build
-    lasting: float  # seconds, of a cable and a slow store
+    lasting: float  # seconds, of a cable and a store that is slow or busy
 
 
 def schedule(seed: int, count: int = 3) -> tuple[Fault, ...]:

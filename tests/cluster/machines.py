@@ -13,10 +13,8 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -30,36 +28,13 @@ from so8t.cluster.remote import Remote
 from so8t.engine import plan as plans
 from so8t.engine.ensure import ensure
 from so8t.errors import UserError
+from tests.cluster import story
+from tests.cluster.cables import Cable
+from tests.cluster.faults import Fault
+from tests.cluster.story import Build, lives
 
 NAMES = ("a", "b")
-TERM = 3.0  # seconds of a lease
-# a node whose leases end sooner, and that notes when it builds, on the one clock of all processes
-NODE = f"""
-import os, platform, sys, time
-from so8t.engine import fence
-from so8t.engine.ensure import Building
-from so8t.store import lease
-
-fence.fenced.__wrapped__.__defaults__ = (False, fence.interrupt, {TERM})
-lease._POLL = 0.1
-platform.node = lambda: "node-" + os.environ["MACHINE"]
-
-def note(what):
-    with open(os.environ["BUILDS"], "a") as builds:
-        builds.write(f"{{time.monotonic()}} {{os.getpid()}} {{what}}\\n")
-
-call = Building._call
-def noted(self, out):
-    note("begins")
-    try:
-        return call(self, out)
-    finally:
-        note("ends")
-Building._call = noted
-
-from so8t.cluster import node
-sys.exit(node.main())
-"""
+NODE = story.NODE.format(term=3.0, poll=0.1)  # seconds of a lease, and of waiting for it
 
 
 @dataclass(frozen=True)
@@ -124,7 +99,7 @@ def _job(place: Path) -> Job:
     if (place / "lost").exists():
         return Job(place.name, "FAILED", "its node is lost")
     pid = place / "pid"
-    is_over = pid.exists() and not _lives(int(pid.read_text()))  # asked first, for the code is its last word
+    is_over = pid.exists() and not lives(int(pid.read_text()))  # asked first, for the code is its last word
     with contextlib.suppress(FileNotFoundError):
         code = int((place / "code").read_text())
         return Job(place.name, "FAILED" if code else "SUCCEEDED", f"exit code {code}", code)
@@ -134,48 +109,15 @@ def _job(place: Path) -> Job:
 # ---- what goes wrong -----------------------------------------------------------------------------------------
 
 
-class Cable:
-    """All that a machine sends to the store and hears of it."""
-
-    def __init__(self, store: tuple[str, int]) -> None:
-        self._store, self.pulled, self.delay = store, False, 0.0
-        self._door = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._door.getsockname()[1]
-        threading.Thread(target=self._serve, daemon=True).start()
-
-    def close(self) -> None:
-        self.pulled = True
-        self._door.close()
-
-    def _serve(self) -> None:
-        while True:
-            try:
-                near, _ = self._door.accept()
-                far = socket.create_connection(self._store)
-            except OSError:
-                return  # the door is closed
-            for one, other in ((near, far), (far, near)):
-                threading.Thread(target=self._carry, args=(one, other), daemon=True).start()
-
-    def _carry(self, one: socket.socket, other: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            while data := one.recv(1 << 16):
-                time.sleep(self.delay)
-                if self.pulled:
-                    break
-                other.sendall(data)
-        for end in (one, other):
-            with contextlib.suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
-
-
 class World:
     """Both machines, their cables, the head, and a doit."""
+
+    patience = 120.0
 
     def __init__(self, folder: Path, store: str) -> None:
         host, _, port = store.removeprefix("http://").partition(":")
         self.folder, self.machines = folder, Machines(folder)
-        self.cables = {name: Cable((host, int(port))) for name in NAMES}
+        self.cables = {name: Cable((host, int(port)), folder / f"cable-{name}").start() for name in NAMES}
         self._lives = itertools.count()
         (folder / "ports.json").write_text(json.dumps({name: cable.port for name, cable in self.cables.items()}))
         self.new_head()
@@ -207,15 +149,15 @@ class World:
         self._doit.wait()
 
     def builder(self) -> tuple[int, str] | None:
-        """The process that builds now, and its machine."""
         ends = {pid: moment for pid, _, moment in self.builds()}
         running = [pid for pid, moment in ends.items() if moment is None]
         for place in self.folder.glob("jobs/*/*"):
             with contextlib.suppress(FileNotFoundError, ProcessLookupError):
                 leader = int((place / "pid").read_text())
                 for pid in running:
-                    if os.getsid(pid) == leader:
-                        return pid, (place / "machine").read_text()
+                    name = (place / "machine").read_text()
+                    if os.getsid(pid) == leader and not self.cables[name].has("pulled"):
+                        return pid, name
         return None
 
     def kill(self, pid: int, whole: bool) -> None:
@@ -225,32 +167,46 @@ class World:
             os.killpg(leader, signal.SIGSTOP)  # else the shell is quick enough to write a code
             os.kill(leader, signal.SIGKILL)
         os.kill(pid, signal.SIGKILL)
-        while _lives(pid):
+        while lives(pid):
             time.sleep(0.005)
-        with (self.folder / "builds").open("a") as builds:
-            builds.write(f"{time.monotonic()} {pid} ends\n")
+        story.note_end(self.folder / "builds", pid)
 
     def lose(self, name: str) -> None:
         """Its cable is pulled, and the head says that the machine is lost, and its jobs with it."""
-        self.cables[name].pulled = True
+        self.cables[name].set("pulled")
         (self.folder / f"gone-{name}").touch()
         for place in self.folder.glob("jobs/*/*"):
             if (place / "machine").read_text() == name and not (place / "code").exists():
                 (place / "lost").touch()
 
-    def mend(self, name: str) -> None:
-        self.cables[name].pulled = False
-        (self.folder / f"gone-{name}").unlink()
+    def strike(self, fault: Fault, pid: int, name: str) -> float | None:
+        if fault.kind == "driver":
+            self.kill_doit()
+            self.start_doit()
+        elif fault.kind in ("job", "node"):
+            self.kill(pid, whole=fault.kind == "node")
+            if fault.kind == "node":
+                shutil.rmtree(self.folder / f"cache-{name}")
+        elif fault.kind == "head":
+            (self.folder / "down").touch()
+            time.sleep(0.5)
+            self.new_head()
+            (self.folder / "down").unlink()
+        elif fault.kind == "cable":
+            self.lose(name)
+            return fault.lasting
+        else:
+            self.cables[name].set(fault.kind)
+            return fault.lasting
+        return None
 
-    def builds(self) -> list[tuple[int, float, float | None]]:
-        """Who built, from when to when, in the order in which they began."""
-        begun: dict[int, float] = {}
-        ends: dict[int, float] = {}
-        path = self.folder / "builds"
-        for line in path.read_text().splitlines() if path.exists() else ():
-            moment, pid, what = line.split()
-            (begun if what == "begins" else ends).setdefault(int(pid), float(moment))
-        return [(pid, moment, ends.get(pid)) for pid, moment in begun.items()]
+    def mend(self, kind: str, name: str) -> None:
+        self.cables[name].clear("pulled" if kind == "cable" else kind)
+        if kind == "cable":
+            (self.folder / f"gone-{name}").unlink()
+
+    def builds(self) -> list[Build]:
+        return story.builds(self.folder / "builds")
 
     def close(self) -> None:
         for place in self.folder.glob("jobs/*/*"):
@@ -261,14 +217,6 @@ class World:
             cable.close()
         if self._doit and self._doit.poll() is None:
             self.kill_doit()
-
-
-def _lives(pid: int) -> bool:
-    """A zombie does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 @contextlib.contextmanager
