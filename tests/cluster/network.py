@@ -59,10 +59,14 @@ class Network:
         name = ["unshare", "--uts", "sh", "-c", f'hostname {host} && exec "$@"', "sh"] if host else []
         return ["ip", "netns", "exec", self.names[which], *name]
 
+    is_pulled = False
+
     def pull(self) -> None:
+        self.is_pulled = True
         _ip("-n", self.names["b"], "link", "set", self._cable["b"], "down")
 
     def mend(self) -> None:
+        self.is_pulled = False
         _ip("-n", self.names["b"], "link", "set", self._cable["b"], "up")
 
     def pids(self, which: str) -> list[int]:
@@ -85,6 +89,14 @@ class Network:
             _ip("netns", "delete", name)
 
 
+def _host(pid: int) -> str:
+    """Of a process that lives."""
+    try:
+        return str(Path(f"/proc/{pid}/ns/uts").readlink())
+    except OSError:
+        return ""
+
+
 AWS = {
     "AWS_ENDPOINT_URL": f"http://{HEAD}:5555",
     "AWS_ACCESS_KEY_ID": "S3RVER",
@@ -92,6 +104,7 @@ AWS = {
     "AWS_DEFAULT_REGION": "us-east-1",
     "AWS_EC2_METADATA_DISABLED": "true",
 }
+_STAY = {"moto.server", "tests.cluster.cables", "doit", "so8t.engine.nursery", "so8t.engine.process"}
 _ROLES = {"c": "b"}  # a node that takes the place of another
 _BUCKET = """
 import sys
@@ -113,6 +126,7 @@ class Cluster:
     """Ray on `a`, its head, and on `b`: node-a and node-b, with a home of its own each."""
 
     settings: ClassVar[dict[str, str]] = {"address": HEAD}
+    store = 5555  # its port; AWS_ENDPOINT_URL names what leads there
 
     def __init__(self, folder: Path, log: Path) -> None:
         self.folder, self.log = folder, log
@@ -122,6 +136,7 @@ class Cluster:
         self._started: list[subprocess.Popen[bytes]] = []
         self._port = 6378
         self.head: subprocess.Popen[bytes] | None = None
+        self.nodes: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self) -> None:
         self._start_store()
@@ -130,7 +145,7 @@ class Cluster:
 
     def _start_store(self) -> None:
         """An S3 beside the head, which both nodes reach."""
-        command = [*self.network.into("a"), sys.executable, "-m", "moto.server", "-H", HEAD, "-p", "5555"]
+        command = [*self.network.into("a"), sys.executable, "-m", "moto.server", "-H", HEAD, "-p", str(self.store)]
         with (self.folder / "store.log").open("ab") as told:
             self._started.append(subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=told, stderr=told))
         self.wait(lambda: "answers" in self.run("a", _ANSWERS, f"http://{HEAD}:5555/"), "the store")
@@ -205,7 +220,21 @@ class Cluster:
         words = [f"--address={HEAD}:{self._port}", f"--node-ip-address={address}"]
         if which == "a":  # beside the head, whose agent has the usual port
             words.append("--dashboard-agent-listen-port=52366")
-        self._until_up(lambda: self._ray(which, *words, name=name), name)
+        self.nodes[name] = self._until_up(lambda: self._ray(which, *words, name=name), name)
+
+    def lose(self, name: str) -> None:
+        """All that runs on a node, which is known by the host's name that it has for itself."""
+        if name not in self.nodes or not (own := _host(self.nodes[name].pid)):
+            return
+        for _ in range(100):
+            there = [pid for which in "ab" for pid in self.network.pids(which) if _host(pid) == own]
+            if not there:
+                break
+            for pid in there:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            time.sleep(0.05)
+        self.nodes.pop(name).wait(timeout=30)
 
     def _is_up(self, name: str) -> bool:
         """Whether `ray start` has come to its end and waits."""
@@ -221,7 +250,7 @@ class Cluster:
         for pid in self.network.pids("a"):
             with contextlib.suppress(psutil.NoSuchProcess):
                 process = psutil.Process(pid)
-                if not {"moto.server", "doit", "so8t.engine.nursery", "so8t.engine.process"} & set(process.cmdline()):
+                if not _STAY & set(process.cmdline()):
                     process.kill()
         self.head.wait(timeout=30)
 
@@ -242,8 +271,8 @@ class Cluster:
 class There(House):
     """A house whose doit runs beside the head, and that sends stages to the nodes; all note in one log."""
 
-    def __init__(self, folder: Path, cluster: Cluster) -> None:
-        self.cluster = cluster
+    def __init__(self, folder: Path, cluster: Cluster, mirror: str = "") -> None:
+        self.cluster, self.mirror = cluster, mirror
         super().__init__(folder)
 
     @property
@@ -274,8 +303,8 @@ def started(cluster: _C) -> Iterator[_C]:
 @contextlib.contextmanager
 def project(cluster: Cluster, folder: Path, profile: str) -> Iterator[There]:
     """One of its own, with a store of its own; each asks for other values, and so for other keys."""
-    house = There(folder, cluster)
-    house.write("specs/tiny/profile.yaml", profile.format(mirror=cluster.bucket()))
+    house = There(folder, cluster, cluster.bucket())
+    house.write("specs/tiny/profile.yaml", profile.format(mirror=house.mirror))
     house.write("specs/tiny/numbers.yaml", f"path: numbers.txt\noffset: {len(house.noted())}\n")
     yield house
     for door in cluster.folder.glob("hold-*"):

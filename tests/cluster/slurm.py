@@ -62,7 +62,6 @@ class Slurm(Cluster):
         super().__init__(folder, log)
         self.place = Path("/tmp", f"so8t-slurm-{secrets.token_hex(4)}")  # a socket's path has 107 letters at most
         self.home = folder / "home"
-        self.nodes: dict[str, subprocess.Popen[bytes]] = {}
 
     @property
     def own(self) -> dict[str, str]:

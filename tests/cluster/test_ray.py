@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from tests.cluster.network import Cluster, There, project, started
+from tests.cluster.story import manifests
 from tests.house import DOIT, House
 from tests.whole.pico import Pico
 
@@ -40,10 +41,6 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 def there(cluster: Cluster, tmp_path: Path) -> Iterator[There]:
     with project(cluster, tmp_path / "project", PROFILE) as house:
         yield house
-
-
-def manifests(house: House) -> dict[str, bytes]:
-    return {path.parent.name: path.read_bytes() for path in (house.path / "artifacts/tiny").glob("*/manifest.json")}
 
 
 def undisturbed(house: There, folder: Path) -> dict[str, bytes]:

@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 from tests.cluster.network import Cluster, There, started
-from tests.cluster.test_ray import PROFILE, Story, jobs, manifests
+from tests.cluster.story import manifests
+from tests.cluster.test_ray import PROFILE, Story, jobs
 from tests.house import DOIT
 from tests.whole.pico import DATA, Pico
 from tests.whole.pico_models import Chain, changed

@@ -12,12 +12,12 @@ import pytest
 
 from tests.cluster.network import There, project, started
 from tests.cluster.slurm import Slurm
+from tests.cluster.story import manifests
 
 # the same contract, and so the same tests, with the fixtures of this file
 from tests.cluster.test_ray import (  # noqa: F401
     Story,
     jobs,
-    manifests,
     test_a_closed_terminal_leaves_the_job,
     test_a_killed_doit_finds_its_job_again_log_and_all,
     test_a_killed_job_is_tried_again,

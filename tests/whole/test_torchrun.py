@@ -154,6 +154,7 @@ def test_two_machines_train_to_the_bytes_of_one_process(two: Two, alone: dict[st
         ("b", "a", "lanes: a process that computed lanes ended, or its machine did; torchrun says how\n"),
         ("a", "b", "torchrun: the process that builds was killed: run doit again to go on\n"),
     ],
+    ids=["the one that helps", "the one that builds"],
 )
 def test_a_machine_that_dies_in_a_training_ends_the_other_and_one_process_goes_on(
     two: Two, alone: dict[str, str], lost: str, left: str, message: str
