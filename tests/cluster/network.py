@@ -134,7 +134,7 @@ class Cluster:
         self.network = Network()
         self.temporary = Path("/tmp", f"so8t-ray-{secrets.token_hex(4)}")  # a socket's path has 107 letters at most
         self._started: list[subprocess.Popen[bytes]] = []
-        self._port = 6378
+        self._port = 6378 + os.getpid() % 2000  # another run of these tests may have a head of its own
         self.head: subprocess.Popen[bytes] | None = None
         self.nodes: dict[str, subprocess.Popen[bytes]] = {}
 
