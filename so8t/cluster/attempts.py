@@ -126,6 +126,10 @@ def story(log: str) -> list[str]:
     return [line for line in log.splitlines() if not line.startswith(WORD) and not _RAYS.match(line)]
 
 
+def deaf(stage: str, seconds: float) -> str:
+    return f"{stage}: the cluster has not answered for {seconds:.0f} s: run doit again when it does"
+
+
 def silent(stage: str, id: str, seconds: float) -> str:
     return (
         f"{stage}: the cluster has not answered for {seconds:.0f} s; job {id} may go on all the same: run doit again "

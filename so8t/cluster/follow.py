@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 
 from so8t.cluster import attempts
 from so8t.cluster.attempts import Job
@@ -13,6 +15,34 @@ from so8t.errors import StageError
 
 _PAUSE = 1.0  # seconds between two questions
 _LOG_RATE = 100_000  # bytes of log a second at most: it comes whole each time
+
+T = TypeVar("T")
+
+
+def patiently(
+    ask: Callable[[], T],
+    stage: str,
+    silent: Callable[[float], str],
+    tell: Callable[[str], object],
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], object] = time.sleep,
+) -> T:
+    """The answer, however long the head gives none, within patience; then StageError with what `silent` says."""
+    since: float | None = None
+    while True:
+        try:
+            answer = ask()
+        except Unreachable as error:
+            if since is None:
+                since = clock()
+                tell(f"{stage}: the cluster does not answer ({error}); asking on")
+            if clock() - since >= attempts.PATIENCE:
+                raise StageError(silent(clock() - since)) from error
+            sleep(_PAUSE)
+            continue
+        if since is not None:
+            tell(f"{stage}: the cluster answers again")
+        return answer
 
 
 @dataclass
@@ -45,22 +75,8 @@ class Following:
             self.sleep(_PAUSE)
 
     def _asked(self) -> Job | None:
-        """However long the head does not answer, within patience."""
-        silent: float | None = None
-        while True:
-            try:
-                job = self.jobs.job(self.id)
-            except Unreachable as error:
-                if silent is None:
-                    silent = self.clock()
-                    self.tell(f"{self.stage}: the cluster does not answer ({error}); asking on")
-                if self.clock() - silent >= attempts.PATIENCE:
-                    raise StageError(attempts.silent(self.stage, self.id, self.clock() - silent)) from error
-                self.sleep(_PAUSE)
-                continue
-            if silent is not None:
-                self.tell(f"{self.stage}: the cluster answers again")
-            return job
+        silent = partial(attempts.silent, self.stage, self.id)
+        return patiently(lambda: self.jobs.job(self.id), self.stage, silent, self.tell, self.clock, self.sleep)
 
     def _wait_in_queue(self, reason: str) -> None:
         now = self.clock()

@@ -106,8 +106,8 @@ class Client:
                 return None
             if "already exists" in str(error):
                 raise Taken from None
-            if code.startswith("5") and method != "submit_job":  # a head that starts, or a node that is gone
-                raise Unreachable(f"status {code}") from error
+            if code.startswith("5"):  # a head that starts and has no agent yet, or a node that is gone
+                raise Unreachable(f"status {code}{_last(error, code)}") from error
             raise StageError(f"cluster: {self.place.url}: {_first(error)}") from error
 
 
@@ -174,6 +174,12 @@ def _cause(error: BaseException) -> str:
 
 def _first(error: Exception) -> str:
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
+def _last(error: Exception, code: str) -> str:
+    """What the head says of it, which is a traceback mostly."""
+    said = str(error).partition(f"status code {code}: ")[2].rstrip(". \n").splitlines()
+    return f": {said[-1].strip()}" if said else ""
 
 
 def _job(found: Any) -> Job:

@@ -6,12 +6,13 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from so8t.cluster import attempts, package
 from so8t.cluster import order as orders
 from so8t.cluster.attempts import Again, Done, Failed, Submit
-from so8t.cluster.follow import Following
+from so8t.cluster.follow import Following, patiently
 from so8t.cluster.jobs import Jobs, Parcel, Taken, Unreachable, Wants
 from so8t.cluster.order import Order
 from so8t.engine.made import Made
@@ -114,10 +115,7 @@ class Remote:
 
     def _attempt(self, tried: int) -> Done | Again | Failed:
         name = self.row.name
-        try:
-            id = self._job()
-        except Unreachable as error:
-            raise StageError(f"{name}: the cluster does not answer ({error}); run doit again") from error
+        id = patiently(self._job, name, partial(attempts.deaf, name), self.tell)
         following = Following(self.jobs, name, id, str(self._wants()), self.tell)
         try:
             job = following.to_the_end()
@@ -132,7 +130,7 @@ class Remote:
         return attempts.verdict(name, job, word, following.log, tried)
 
     def _job(self) -> str:
-        """The id of the job that makes the result: one that lives, or a new one."""
+        """The id of the job that makes the result: one that lives, or a new one, whose order may have been heard."""
         while True:
             step = attempts.choose(self.wanted.key, self.jobs.of(self.wanted.key))
             if not isinstance(step, Submit):

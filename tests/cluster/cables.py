@@ -49,9 +49,13 @@ class Cable:
         while True:
             try:
                 near, _ = self._door.accept()
-                far = socket.create_connection(self._store)
             except OSError:
                 return  # the door is closed
+            try:
+                far = socket.create_connection(self._store)
+            except OSError:  # the store is not there yet
+                near.close()
+                continue
             threading.Thread(target=self._carry, args=(near, far, True), daemon=True).start()
             threading.Thread(target=self._carry, args=(far, near, False), daemon=True).start()
 

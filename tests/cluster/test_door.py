@@ -5,12 +5,13 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Iterator
+from functools import partial
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
 
-from so8t.cluster import ray
+from so8t.cluster import attempts, follow, ray
 from so8t.cluster.address import Place
 from so8t.cluster.jobs import Unreachable
 from so8t.cluster.ray import Client
@@ -39,6 +40,11 @@ def answering(request: pytest.FixtureRequest) -> Iterator[int]:
             with_token = self.headers.get("Authorization") == "Bearer the token"
             self.send_response(request.param[with_token])
             self.end_headers()
+
+        def do_POST(self) -> None:
+            self.send_response(500)
+            self.end_headers()
+            self.wfile.write(b"Traceback:\n  line 1\nNo available agent to submit job, please try again later.\n")
 
         def log_message(self, *_: object) -> None:
             pass
@@ -94,6 +100,40 @@ def test_what_is_known_of_a_job(answering: int, found: str) -> None:
         said = f"{type(error).__name__}: {error}"
 
     assert said == found.format(place.url)
+
+
+@pytest.mark.parametrize("answering", [(401, 200)], indirect=True)
+def test_a_head_that_starts_and_takes_no_job_yet_is_asked_on(answering: int) -> None:
+    with pytest.raises(Unreachable) as refused:
+        Client(Place("http", "127.0.0.1", answering), "the token")._call("submit_job", entrypoint="true")
+
+    assert str(refused.value) == "status 500: No available agent to submit job, please try again later"
+
+
+def test_a_head_is_asked_for_five_minutes() -> None:
+    now, told, silent = 0.0, [], 3
+
+    def ask() -> str:
+        if now < silent:
+            raise Unreachable("status 500")
+        return "so8t-1"
+
+    def sleep(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+
+    def asked() -> str:
+        return follow.patiently(ask, "adapter", partial(attempts.deaf, "adapter"), told.append, lambda: now, sleep)
+
+    assert asked() == "so8t-1"
+    assert told == [
+        "adapter: the cluster does not answer (status 500); asking on",
+        "adapter: the cluster answers again",
+    ]
+    silent = 1000
+    with pytest.raises(StageError) as refused:
+        asked()
+    assert str(refused.value) == "adapter: the cluster has not answered for 300 s: run doit again when it does"
 
 
 def test_a_head_that_does_not_answer_is_told() -> None:
