@@ -16,9 +16,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import ClassVar, TypeVar
+from typing import Any, ClassVar
 
 import psutil
+import pytest
 
 from tests.house import DOIT, House
 
@@ -254,6 +255,9 @@ class Cluster:
                     process.kill()
         self.head.wait(timeout=30)
 
+    def calm(self) -> None:
+        """Between two tests."""
+
     @staticmethod
     def wait(until: Callable[[], bool], what: str, seconds: float = 90.0) -> None:
         deadline = time.monotonic() + seconds
@@ -288,24 +292,33 @@ class There(House):
         return [*self.cluster.network.into("a"), *DOIT]
 
 
-_C = TypeVar("_C", bound=Cluster)
+def cluster_of(kind: Callable[[Path, Path], Cluster]) -> Any:
+    """The fixture `cluster` of a file of tests."""
+
+    @pytest.fixture(scope="module")
+    def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+        folder = tmp_path_factory.mktemp("cluster")
+        made = kind(folder, folder / "log.txt")
+        try:
+            made.start()
+            yield made
+        finally:
+            made.close()
+
+    return cluster
 
 
-@contextlib.contextmanager
-def started(cluster: _C) -> Iterator[_C]:
-    try:
-        cluster.start()
-        yield cluster
-    finally:
-        cluster.close()
+def project_of(profile: str) -> Any:
+    """The fixture `there`: a project with a store of its own; each asks for other values, and so for other keys."""
 
+    @pytest.fixture
+    def there(cluster: Cluster, tmp_path: Path) -> Iterator[There]:
+        house = There(tmp_path / "project", cluster, cluster.bucket())
+        house.write("specs/tiny/profile.yaml", profile.format(mirror=house.mirror))
+        house.write("specs/tiny/numbers.yaml", f"path: numbers.txt\noffset: {len(house.noted())}\n")
+        yield house
+        for door in cluster.folder.glob("hold-*"):
+            door.unlink()
+        cluster.calm()
 
-@contextlib.contextmanager
-def project(cluster: Cluster, folder: Path, profile: str) -> Iterator[There]:
-    """One of its own, with a store of its own; each asks for other values, and so for other keys."""
-    house = There(folder, cluster, cluster.bucket())
-    house.write("specs/tiny/profile.yaml", profile.format(mirror=house.mirror))
-    house.write("specs/tiny/numbers.yaml", f"path: numbers.txt\noffset: {len(house.noted())}\n")
-    yield house
-    for door in cluster.folder.glob("hold-*"):
-        door.unlink()
+    return there

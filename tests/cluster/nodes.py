@@ -149,4 +149,3 @@ def nodes(cluster: Watched, house: There, folder: Path) -> Iterator[Nodes]:
         yield made
     finally:
         made.close()
-        cluster.calm()

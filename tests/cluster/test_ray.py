@@ -8,13 +8,12 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.cluster.network import Cluster, There, project, started
+from tests.cluster.network import Cluster, There, cluster_of, project_of
 from tests.cluster.story import manifests
 from tests.house import DOIT, House
 from tests.whole.pico import Pico
@@ -30,17 +29,7 @@ run:
 """
 
 
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    folder = tmp_path_factory.mktemp("cluster")
-    with started(Cluster(folder, folder / "log.txt")) as cluster:
-        yield cluster
-
-
-@pytest.fixture
-def there(cluster: Cluster, tmp_path: Path) -> Iterator[There]:
-    with project(cluster, tmp_path / "project", PROFILE) as house:
-        yield house
+cluster, there = cluster_of(Cluster), project_of(PROFILE)
 
 
 def undisturbed(house: There, folder: Path) -> dict[str, bytes]:

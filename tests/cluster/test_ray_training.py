@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.cluster.network import Cluster, There, started
+from tests.cluster.network import Cluster, There, cluster_of
 from tests.cluster.story import manifests
 from tests.cluster.test_ray import PROFILE, Story, jobs
 from tests.house import DOIT
@@ -39,11 +39,7 @@ print(*fs.find(base))
 """
 
 
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    folder = tmp_path_factory.mktemp("cluster")
-    with started(Cluster(folder, folder / "log.txt")) as cluster:
-        yield cluster
+cluster = cluster_of(Cluster)
 
 
 @pytest.fixture(scope="module")

@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.cluster.network import There, project, started
+from tests.cluster.network import There, cluster_of, project_of
 from tests.cluster.slurm import Slurm
 from tests.cluster.story import manifests
 
@@ -40,18 +39,7 @@ run:
 """
 
 
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slurm]:
-    folder = tmp_path_factory.mktemp("slurm")
-    with started(Slurm(folder, folder / "log.txt")) as cluster:
-        yield cluster
-
-
-@pytest.fixture
-def there(cluster: Slurm, tmp_path: Path) -> Iterator[There]:
-    with project(cluster, tmp_path / "project", PROFILE) as house:
-        yield house
-    cluster.calm()
+cluster, there = cluster_of(Slurm), project_of(PROFILE)
 
 
 def test_a_job_that_no_node_can_take_is_told_to_wait(there: There, tmp_path: Path) -> None:
