@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import orjson
 from pydantic import Field, model_validator
 
+from so8t.corpus import chosen
 from so8t.corpus.conversations import heldout
 from so8t.engine.stage import Inputs, Stage
 from so8t.errors import StageError
@@ -114,6 +115,7 @@ def build(inputs: Inputs, out: Path, spec: Spec) -> None:
     from so8t.watch.quiet import quiet
 
     with quiet():  # while they are imported, too
+        from so8t.evals import withheld
         from so8t.store.answers import Answers
         from so8t.train import run
         from so8t.watch import memory
@@ -128,13 +130,16 @@ def build(inputs: Inputs, out: Path, spec: Spec) -> None:
         with quiet(), memory.explained(spec.train, inputs.reads["adapter.quantise"]):
             run.train(_job(inputs, spec, out), out, partial(Watching, "preference", logs, spec.monitor.tensorboard))
         kinds = Counter(pair["kind"] for pair in found)
-        told = {"form": spec.form, "pairs": dict(sorted(kinds.items())), **_proof(inputs, out, spec, ask, touched)}
+        learned = {"pairs": dict(sorted(kinds.items())), **withheld.summed(found)}
+        told = {"form": spec.form, **learned, **_proof(inputs, out, spec, ask, touched)}
     option = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
     (out / "preference.json").write_bytes(orjson.dumps(told, option=option))
     (out / "asked.jsonl").unlink()
 
 
 def _pairs(inputs: Inputs, spec: Spec, ask: Any) -> list[Record]:
+    from so8t.evals import withheld
+
     sft = inputs["thinking_sft"]
     if spec.pairs == "given":
         learned = records.read(sft / "splits" / "train.jsonl")
@@ -145,7 +150,8 @@ def _pairs(inputs: Inputs, spec: Spec, ask: Any) -> list[Record]:
     asked = heldout(sft, (spec.derive.split,), spec.derive.conversations, "preference: derive.split")[spec.derive.split]
     answers = ask(inputs["adapter"], asked, spec.derive.split)
     thinks = declared.read(inputs["chat_format"]).thinking
-    found = list(failures.pairs(asked, answers, thinks, spec.derive.failures))
+    withhold = withheld.Withhold(chosen.table(inputs.reads), thinks)
+    found = [withheld.rejected(one, withhold) for one in failures.pairs(asked, answers, thinks, spec.derive.failures)]
     wanted = ", ".join(spec.derive.failures)
     if not found:
         raise StageError(
@@ -231,8 +237,11 @@ STAGE = Stage(
     build=build,
     takes=("base_model", *(f"adapter/{name}" for name in _ADAPTER), "thinking_sft/splits/", declared.TAKEN),
     gives=(*_ADAPTER, "training.json", "monitoring/", "pairs.jsonl", "preference.json"),
-    reads=("adapter.quantise", "adapter.precision", "adapter.lora", "adapter.gates"),
-    packages=("orjson", "torch", "transformers", "peft", "bitsandbytes", "accelerate", "safetensors"),
+    reads=("adapter.quantise", "adapter.precision", "adapter.lora", "adapter.gates", *chosen.FIELDS),
+    packages=(
+        *("orjson", "torch", "transformers", "peft", "bitsandbytes", "accelerate", "safetensors"),
+        *("japanese-personal-name-dataset", "python-stdnum"),
+    ),
     asked=lambda spec: spec.on,
     instead=tuple(f"adapter/{name}" for name in _ADAPTER),
     agrees=agrees,

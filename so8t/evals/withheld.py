@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from so8t.corpus import pii
 from so8t.formats.chat import Message
+from so8t.formats.records import Record
 from so8t.formats.thinking import ThinkingFormat
 
 
@@ -52,4 +53,18 @@ def counted(answers: Iterable[Kept | None]) -> dict[str, dict[str, int]]:
     total: Counter[str] = Counter()
     for one in answers:
         total.update(one.found if one else {})
+    return {"pii": dict(sorted(total.items()))} if total else {}
+
+
+def rejected(pair: Record, withhold: Withhold) -> Record:
+    """A pair whose worse answer is a model's own, as it is learned from and kept."""
+    kept = withhold(pair["rejected"], pair["prompt"])
+    return {**pair, "rejected": kept.text, **counted([kept])}
+
+
+def summed(pairs: Iterable[Record]) -> dict[str, dict[str, int]]:
+    """What their worse answers held, by kind; none where nothing was found."""
+    total: Counter[str] = Counter()
+    for pair in pairs:
+        total.update(pair.get("pii", {}))
     return {"pii": dict(sorted(total.items()))} if total else {}

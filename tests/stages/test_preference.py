@@ -12,6 +12,7 @@ import pytest
 from so8t.corpus import chosen
 from so8t.engine.stage import Inputs
 from so8t.errors import StageError
+from so8t.evals import withheld
 from so8t.formats import records
 from so8t.formats.thinking import TAGS, Final, Thinking, compose
 from so8t.train import run
@@ -22,7 +23,14 @@ from tests.train.conftest import Place, gates_for
 from tests.train.test_run import changed
 
 BETA = {"orpo": 1.0, "dpo": 0.1}
-READS = {"adapter.quantise": "none", "adapter.precision": "float32", "adapter.gates": {}, "adapter.lora": {}}
+SEARCHED = dict(zip(chosen.FIELDS, (["phone", "name"], [], []), strict=True))
+READS = {
+    "adapter.quantise": "none",
+    "adapter.precision": "float32",
+    "adapter.gates": {},
+    "adapter.lora": {},
+    **SEARCHED,
+}
 TRAIN = {"steps": 24, "batch": 5, "sequence": 256, "learning_rate": 4e-3, "threads": 1, "by_length": False}
 
 
@@ -52,7 +60,7 @@ def given(tmp_path_factory: pytest.TempPathFactory) -> Inputs:
 
 def _right(row: dict[str, Any]) -> dict[str, Any]:
     answer = compose(Thinking("件", "安全", "方針", Final(row["label"], 0.95, "理由", "はい。")), TAGS)
-    return {**row, "messages": [row["messages"][0], {"role": "assistant", "content": answer}]}
+    return _answered({**row, "messages": row["messages"][:1]}, answer)
 
 
 def spec(**values: Any) -> preference.Spec:
@@ -144,3 +152,36 @@ def test_given_pairs_are_the_records_with_a_worse_answer(tmp_path: Path) -> None
     records.write(splits / "train.jsonl", rows[1:])
     with pytest.raises(StageError, match="no record brings a rejected answer"):
         preference._pairs(inputs, spec(pairs="given"), None)
+
+
+def test_a_pair_is_learned_from_and_kept_without_personal_data(tmp_path: Path) -> None:
+    """Whether an answer failed is read in the whole of it; the person whom it names is not the prompt's 〔人名1〕."""
+    splits = tmp_path / "thinking_sft" / "splits"
+    splits.mkdir(parents=True)
+    formats.declare(tmp_path)
+    row = {"id": "r1", "label": "ALLOW", "messages": [{"role": "user", "content": "〔人名1〕様の担当は？"}]}
+    answers = [
+        compose(Thinking("件", "安全", "方針", Final(label, 0.95, "理由", said)), TAGS)
+        for label, said in (("ALLOW", "営業部です。"), ("DENY", "田中部長、090-1234-5678です。"))
+    ]
+    records.write(splits / "validation.jsonl", [_answered(row, answers[0])])
+    inputs = Inputs({name: tmp_path / name for name in ("adapter", "thinking_sft", "chat_format")}, reads=SEARCHED)
+
+    found = preference._pairs(inputs, spec(), lambda *_: answers[1:])
+
+    assert found == [
+        {
+            "id": "r1",
+            "kind": "over_refusal",
+            "label": "ALLOW",
+            "prompt": row["messages"],
+            "chosen": answers[0],
+            "rejected": answers[1].replace("田中", "〔人名2〕").replace("090-1234-5678", "〔電話番号〕"),
+            "pii": {"name": 1, "phone": 1},
+        }
+    ]
+    assert withheld.summed([*found, *found, {"id": "r2"}]) == {"pii": {"name": 2, "phone": 2}}
+
+
+def _answered(row: dict[str, Any], answer: str) -> dict[str, Any]:
+    return {**row, "messages": [*row["messages"], {"role": "assistant", "content": answer}]}
