@@ -10,7 +10,7 @@ import math
 import re
 from collections import Counter
 
-from so8t.corpus.findings import Kind, compiled, look
+from so8t.corpus.findings import Check, Kind, compiled, look
 
 _HEX = "[0-9a-f]"
 _TOKEN = compiled(
@@ -63,6 +63,10 @@ _ANNOUNCED = compiled(
       (?:["'「『]?(?P<value>[!-~]{4,}?)(?=["'」』\s、。,;)]|[^!-~]|$)|[「『](?P<value_quoted>[^「」『』\s]{4,64})[」』])
     """
 )
+_ANNOUNCES = (  # some part of every word above
+    "(?i:bearer|authorization|pass|pwd|pw|secret|key|token|pin|cv[vc])|://"
+    "|暗証|コード|パス|シークレット|キー|秘密鍵|トークン"
+)
 _NOT_A_SECRET = re.compile(
     r"[$<{*%\[(].*|.*\(.*|\.+|-+|x+|none|null|true|false|str|string|text|required|optional|env(?:iron)?\b.*"
     r"|os\.environ.*|process\.env.*",
@@ -114,9 +118,13 @@ def entropy(text: str) -> float:
     return -sum(count / len(text) * math.log2(count / len(text)) for count in Counter(text).values())
 
 
+def _secret(hint: str, pattern: re.Pattern[str], check: Check, needs: str) -> Kind:
+    return Kind("secret", "〔秘密情報〕", look(hint), pattern, check, look(needs), digits=False)
+
+
 def table() -> tuple[Kind, ...]:
     """Known formats before announced ones: a word before a token must not hide it."""
     return (
-        Kind("secret", "〔秘密情報〕", look(r"[!-~]{8}"), _TOKEN, _is_token, digits=False),
-        Kind("secret", "〔秘密情報〕", look(r"[!-~]{3}|[はがを:=]\s*[「『]"), _ANNOUNCED, _is_secret, digits=False),
+        _secret(r"[!-~]{8}", _TOKEN, _is_token, "[A-Za-z]|1//0"),
+        _secret(r"[!-~]{3}|[はがを:=]\s*[「『]", _ANNOUNCED, _is_secret, _ANNOUNCES),
     )

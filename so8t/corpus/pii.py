@@ -223,9 +223,9 @@ def kinds(names: Iterable[str], public_phones: tuple[str, ...] = (), internal: t
         *credentials.table(),
         Kind("email", "〔メール〕", look(r"[@★☆◎●]|[(\[](?:at?|アット)|アットマーク"), _MAIL, digits=False),
         Kind("ip", "〔IPアドレス〕", look(r"\d\.\d|:[0-9A-Fa-f]{0,4}:"), _IP, _is_ip),
-        Kind("card", "〔カード番号〕", _FOUR_DIGITS, _CARD, _is_card),
+        Kind("card", "〔カード番号〕", _FOUR_DIGITS, _CARD, _is_card, _digits(14)),
         *papers.table(wanted),
-        Kind("my_number", "〔マイナンバー〕", _FOUR_DIGITS, _MY_NUMBER, _is_my_number),
+        Kind("my_number", "〔マイナンバー〕", _FOUR_DIGITS, _MY_NUMBER, _is_my_number, _digits(12)),
         Kind(
             "address",
             "〔住所〕",
@@ -238,6 +238,11 @@ def kinds(names: Iterable[str], public_phones: tuple[str, ...] = (), internal: t
     )
     last = (births.kind(),) if "birth_date" in wanted else ()
     return Table(tuple(kind for kind in rows if kind.name in wanted), NAME in wanted, last)
+
+
+def _digits(count: int) -> re.Pattern[str]:
+    """So many of them in a row, or with little between them."""
+    return look(rf"(?:\d[-ー ・.]{{0,2}}){{{count - 1}}}\d")
 
 
 def _internal(pattern: str) -> Kind:
@@ -273,7 +278,7 @@ def replaced(text: str, form: str, table: Table, who: Persons | None = None) -> 
     found: dict[str, int] = {}
     digits = has_digit(form)  # no placeholder of the first kinds has one
     for kind in table.first:
-        if digits or not kind.digits:
+        if (digits or not kind.digits) and kind.hint.search(form):  # here, too: a call costs as much as a look
             text, form = _without(kind, text, form, found)
     if table.names:
         text, form = _without_names(text, form, found, who)
@@ -285,7 +290,7 @@ def replaced(text: str, form: str, table: Table, who: Persons | None = None) -> 
 def _without(kind: Kind, text: str, form: str, found: dict[str, int]) -> tuple[str, str]:
     while kind.may_be_in(form) and (spans := [span for span in kind.spans(form) if _is_new(form, *span)]):
         placeholders = [kind.placeholder] * len(spans)
-        text, form = _splice(text, spans, placeholders), _splice(form, spans, placeholders)
+        text, form = _spliced(text, form, spans, placeholders)
         found[kind.name] = found.get(kind.name, 0) + len(spans)
     return text, form
 
@@ -304,7 +309,7 @@ def _without_names(text: str, form: str, found: dict[str, int], who: Persons | N
     spans = [(mention.start, mention.end) for mention in mentions]
     placeholders = list(map((who or nobody()).placeholder, mentions))
     found[NAME] = len(mentions)
-    return _splice(text, spans, placeholders), _splice(form, spans, placeholders)
+    return _spliced(text, form, spans, placeholders)
 
 
 @lru_cache(maxsize=1)
@@ -314,6 +319,12 @@ def _rules_of_names() -> tuple[ModuleType, type[Persons]]:
     from so8t.corpus.persons import Persons
 
     return names, Persons
+
+
+def _spliced(text: str, form: str, spans: list[Span], placeholders: list[str]) -> tuple[str, str]:
+    """Both, and once if nothing was folded."""
+    changed = _splice(text, spans, placeholders)
+    return changed, changed if form is text else _splice(form, spans, placeholders)
 
 
 def _splice(text: str, spans: list[Span], placeholders: list[str]) -> str:

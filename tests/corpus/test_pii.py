@@ -202,6 +202,11 @@ def test_long_runs_do_not_blow_up() -> None:
 
 EVERY = pii.kinds(pii.KINDS, ("0120",), (r"EMP-\d{6}",))
 HARD = """\
+https://a:pw1234@host
+暗証番号は1234
+セキュリティーコード123
+APIキー=abcd1
+1//0123456789012345678901234567890123
 東京都港区芝公園四丁目二番八号
 横浜市中区本町一の二の三
 大阪市北区梅田三番地
