@@ -74,7 +74,8 @@ def bare(job: Any, work: Path) -> Cost:
         order = list(Order(data.rows.lengths, train.batch, train.steps, train.seed, train.by_length))
         started = now()
         for at in range(0, len(order), train.batch):
-            batch = collate([data.rows[number] for number in order[at : at + train.batch]], data.fill)
+            rows = [data.rows[number] for number in order[at : at + train.batch]]
+            batch = collate(rows, data.fill, train.pad_to_multiple_of)
             labels = batch["labels"][:, 1:]
             kept = (labels != IGNORED).any(0).nonzero().squeeze(-1)
             logits = model(input_ids=batch["input_ids"], logits_to_keep=kept, use_cache=False).logits

@@ -22,6 +22,7 @@ TRAINER = 130.0 * MIB  # with accelerate and bitsandbytes
 STREAMS = 80.0 * MIB  # buffers through which weights are read and written
 KERNELS = 1024 * 1.0 * MIB  # oneDNN keeps so many products of bfloat16, each with code for its own shape
 PER_STEP = 24  # products of one step, each with a shape that the step before did not have
+WIDTHS = 0.5  # of those that a row may have; none has the shortest and few the longest
 FEW = 10  # steps of an epoch of pairs that come of failures; the next epoch meets the same shapes
 ALLOCATOR = 1.35  # what glibc takes for tensors of changing sizes
 LEARNED = 0.6  # of a conversation's tokens
@@ -77,7 +78,8 @@ def adapter(base: Base, run: Training, steps: int | None) -> float:
     fixed = PYTHON + TRAINER + sum(found[name] for name in ("base", "LoRA and gates", "gradients", "moments"))
     kernels = 0.0
     if run.precision != "float32" or run.matmul != "highest":
-        kernels = KERNELS if steps is None else min(KERNELS, steps * PER_STEP * MIB)
+        widths = WIDTHS * run.sequence / run.unit
+        kernels = min(KERNELS, PER_STEP * MIB * (widths if steps is None else min(steps, widths)))
     return fixed + ALLOCATOR * (found["activations"] + LEARNED * found["logits"] + kernels)
 
 
@@ -91,9 +93,10 @@ def _preference(base: Base, values: Mapping[str, Mapping[str, Any]], given: Mapp
     train, precision = given["train"], values["adapter"]["precision"]
     run = replace(training(values, base), rows=2 * train["micro_batch"], sequence=train["sequence"])
     run = replace(run, checkpointing=train["gradient_checkpointing"], attention=train["attention"])
+    run = replace(run, matmul=train["matmul"], unit=train["pad_to_multiple_of"])
     asking = _answers(base, precision, given["batch"], given["longest"], 0)
     steps = FEW if given["pairs"] == "derived" else train["steps"]
-    return max(adapter(base, replace(run, matmul=train["matmul"]), steps), asking)
+    return max(adapter(base, run, steps), asking)
 
 
 def _base_model(base: Base, source: Mapping[str, Any]) -> float | None:

@@ -33,6 +33,7 @@ class Training:
     attention: str = "sdpa"
     optimizer: str = "auto"
     matmul: str = "highest"
+    unit: int = 1  # of which the tokens of a pass are a multiple
     lanes: int = 1
     devices: int = 1  # among which the lanes are dealt
     divided: bool = False  # the base, too
@@ -54,6 +55,7 @@ def training(values: Mapping[str, Any], gated: Any, base: Base, cards: int | Non
         attention=train["attention"],
         optimizer=train["optimizer"],
         matmul=train["matmul"],
+        unit=train["pad_to_multiple_of"],
         lanes=train["lanes"],
         devices=_devices(train, cards),
         divided=train["shard"] == "full",

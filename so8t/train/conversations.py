@@ -148,19 +148,23 @@ def pack(lengths: Sequence[int], room: int) -> list[list[int]]:
 
 
 def deal(
-    rows: Sequence[Sequence[tuple[numpy.ndarray, numpy.ndarray]]], lanes: int, micro_batch: int, fill: int
+    rows: Sequence[Sequence[tuple[numpy.ndarray, numpy.ndarray]]], lanes: int, micro_batch: int, fill: int, unit: int
 ) -> list[list[dict[str, Tensor]]]:
     """A step's rows in lanes, each in passes through the model."""
     share = len(rows) // lanes
     passes = range(0, share, micro_batch)
     return [
-        [collate(rows[lane + at : lane + at + micro_batch], fill) for at in passes]
+        [collate(rows[lane + at : lane + at + micro_batch], fill, unit) for at in passes]
         for lane in range(0, len(rows), share)
     ]
 
 
-def collate(rows: Sequence[Sequence[tuple[numpy.ndarray, numpy.ndarray]]], fill: int) -> dict[str, Tensor]:
+def collate(
+    rows: Sequence[Sequence[tuple[numpy.ndarray, numpy.ndarray]]], fill: int, unit: int = 1
+) -> dict[str, Tensor]:
     """One batch: ids, labels, and `sequence`, each token's conversation in its row from 1 on, 0 at padding.
+
+    Its width is that of the widest row, rounded up to a multiple of `unit`.
 
     Padding is on the right, where causal attention never looks back from: a batch needs no mask.  Only packed rows
     bring positions, which begin again with each conversation, and from which transformers makes the mask.
@@ -168,7 +172,8 @@ def collate(rows: Sequence[Sequence[tuple[numpy.ndarray, numpy.ndarray]]], fill:
     import numpy
     import torch
 
-    width = max(sum(len(ids) for ids, _ in row) for row in rows)
+    widest = max(sum(len(ids) for ids, _ in row) for row in rows)
+    width = -(-widest // unit) * unit
     shape = (len(rows), width)
     table = {
         "input_ids": numpy.full(shape, fill, numpy.int64),

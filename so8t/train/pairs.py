@@ -64,10 +64,10 @@ class PairRows:
         return number, chosen, rejected
 
 
-def together(rows: Sequence[tuple[int, Sided, Sided]], fill: int) -> dict[str, Tensor]:
+def together(rows: Sequence[tuple[int, Sided, Sided]], fill: int, unit: int) -> dict[str, Tensor]:
     """One batch: all that was chosen, then all that was rejected, and the numbers of the pairs."""
     sides = [*(chosen for _, chosen, _ in rows), *(rejected for _, _, rejected in rows)]
-    return {**collate([[side] for side in sides], fill), "pair": torch.tensor([number for number, _, _ in rows])}
+    return {**collate([[side] for side in sides], fill, unit), "pair": torch.tensor([number for number, _, _ in rows])}
 
 
 def likelihoods(made: Pass, labels: Tensor) -> tuple[Tensor, Tensor]:

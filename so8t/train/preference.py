@@ -36,7 +36,7 @@ class PairTrainer(GatedTrainer):
         self._before = self._reference() if preference.form == "dpo" else torch.zeros(0)
 
     def batch(self, rows: Sequence[Any]) -> dict[str, Tensor]:
-        return pairs.together(rows, self.recipe.fill)
+        return pairs.together(rows, self.recipe.fill, self.recipe.train.pad_to_multiple_of)
 
     def totals(self, passes: Sequence[Mapping[str, Tensor]]) -> losses.Totals:
         """What is learned counts on the chosen side alone: the other is compared, never imitated."""

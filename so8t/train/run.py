@@ -27,7 +27,7 @@ from so8t.models.numerics import deterministic
 from so8t.store.atomic import move, sync
 from so8t.train import callbacks, checkpoints, fused, lora, losses, optimizer, series, sharding, splits
 from so8t.train.checkpoints import Stop
-from so8t.train.conversations import Conversations, Rows, collate
+from so8t.train.conversations import Conversations, Rows
 from so8t.train.job import Job, Result
 from so8t.train.pairs import PairRows
 from so8t.train.preference import PairTrainer
@@ -271,7 +271,7 @@ def validation_loss(trainer: GatedTrainer, held_out: Conversations) -> float:
         with attach.computed_once(trainer.learner), trainer.compute_loss_context_manager():
             for start in range(0, len(numbers), size):
                 rows = [[held_out[number]] for number in numbers[start : start + size]]
-                batch = trainer._prepare_inputs(collate(rows, trainer.recipe.fill))
+                batch = trainer._prepare_inputs(trainer.batch(rows))
                 trainer.beside(batch, learns=False)
                 whole = losses.totals([batch])
                 total += float(losses.task_loss(losses.forward(trainer.learner, batch), whole)) * float(whole.learned)

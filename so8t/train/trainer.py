@@ -98,7 +98,9 @@ class GatedTrainer(Trainer):
         self._first = True
         self._staging: Path | None = None
         train, fill = recipe.train, recipe.fill
-        whole_steps: Any = partial(deal, lanes=train.lanes, micro_batch=train.micro_batch, fill=fill)
+        whole_steps: Any = partial(
+            deal, lanes=train.lanes, micro_batch=train.micro_batch, fill=fill, unit=train.pad_to_multiple_of
+        )
         super().__init__(
             model=model,
             args=_arguments(recipe, folder),
@@ -111,7 +113,7 @@ class GatedTrainer(Trainer):
     # ---- rows
 
     def batch(self, rows: Sequence[Any]) -> dict[str, Tensor]:
-        return collate(rows, self.recipe.fill)
+        return collate(rows, self.recipe.fill, self.recipe.train.pad_to_multiple_of)
 
     def totals(self, passes: Sequence[Mapping[str, Tensor]]) -> losses.Totals:
         return losses.totals(passes)

@@ -18,7 +18,7 @@ from so8t.formats.chat import PHI3
 from so8t.formats.encoding import Encoded, Encoder
 from so8t.formats.thinking import FORMATS, TAGS, Final, Thinking, ThinkingFormat, compose
 from so8t.train import losses
-from so8t.train.conversations import Conversations, Counts, Rows, collate, pack, read, write
+from so8t.train.conversations import Conversations, Counts, Rows, collate, deal, pack, read, write
 from tests.formats import untrained
 from tests.gate.families import FAMILIES, model
 
@@ -118,6 +118,18 @@ def test_a_batch_pads_on_the_right_and_counts_conversations(tmp_path: Path) -> N
     assert batch["sequence"].tolist() == [[1, 1, 1, 2, 2], [1, 1, 1, 1, 0]]
     assert batch["position_ids"].tolist() == [[0, 1, 2, 0, 1], [0, 1, 2, 3, 4]]
     assert "position_ids" not in collate([[conversations[0]], [conversations[2]]], fill=0)
+
+
+def test_a_batch_is_as_wide_as_the_next_multiple(tmp_path: Path) -> None:
+    conversations = written(tmp_path, [3, 2, 4])
+
+    batch = collate([[conversations[0], conversations[1]], [conversations[2]]], fill=7, unit=4)
+
+    assert batch["input_ids"].tolist() == [[3, 4, 5, 10, 11, 7, 7, 7], [17, 18, 19, 20, 7, 7, 7, 7]]
+    assert batch["labels"][:, 5:].eq(-100).all() and batch["sequence"][:, 5:].eq(0).all()
+    assert collate([[conversations[2]]], fill=7, unit=4)["input_ids"].tolist() == [[17, 18, 19, 20]]
+    lanes = deal([[conversations[2]], [conversations[0]]], lanes=2, micro_batch=1, fill=7, unit=3)
+    assert [lane[0]["input_ids"].tolist() for lane in lanes] == [[[17, 18, 19, 20, 7, 7]], [[3, 4, 5]]]
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -271,6 +271,10 @@ def test_float16_is_refused_in_lanes() -> None:
         ({"batch": 8, "micro_batch": 4, "lanes": 4}, "batch 8 is not a multiple of micro_batch 4 in each of 4 lanes"),
         ({"batch": 8, "lanes": 4, "processes": 3}, "lanes: 4 do not divide among 3 processes"),
         ({"batch": 8, "processes": 2}, "lanes: 1 do not divide among 2 processes"),
+        (
+            {"sequence": 250, "pad_to_multiple_of": 16},
+            "sequence 250 is not a multiple of pad_to_multiple_of 16: take 240 or 256",
+        ),
     ],
 )
 def test_what_does_not_divide_is_refused(values: dict[str, Any], message: str) -> None:

@@ -83,6 +83,29 @@ def test_micro_batches_sum_to_the_loss_of_the_whole_step(packed: bool, tmp_path:
         torch.testing.assert_close(one, other, rtol=2e-6, atol=0)
 
 
+@pytest.mark.parametrize("packed", [False, True])
+def test_padding_to_a_multiple_changes_no_loss_and_no_gradient(packed: bool, tmp_path: Path) -> None:
+    """Whatever stands at padding: nothing is learned there, and no token looks there."""
+    conversations = written(tmp_path, [9, 5, 12, 7])
+    rows = [[conversations[0], conversations[1]], [conversations[2]]] if packed else [[c] for c in each(conversations)]
+    made = model("phi3")
+    open_up(attach.attach(made, "all"))
+
+    def step(fill: int, unit: int) -> list[Tensor]:
+        batch = collate(rows, fill, unit)
+        whole, passed = losses.totals([batch]), losses.forward(made, batch)
+        task = losses.task_loss(passed, whole)
+        bent = losses.pet_loss(passed, batch["sequence"], whole, "l2", 1.0)
+        return [task, bent, *torch.autograd.grad(task + bent, list(made.parameters()))]
+
+    plain, padded, otherwise = step(0, 1), step(0, 16), step(96, 16)
+
+    assert len(plain) > 20 and all(part.abs().sum() > 0 for part in plain)
+    for one, other in zip(plain, padded, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
+    assert all(torch.equal(one, other) for one, other in zip(padded, otherwise, strict=True))
+
+
 def test_only_learned_positions_reach_the_vocabulary(tmp_path: Path) -> None:
     conversations = written(tmp_path, [9, 5])
     made = model("phi3")

@@ -130,7 +130,9 @@ def test_untrained_it_is_the_base_bit_for_bit(wide: Place, quantise: Any) -> Non
     assert len(gates) == 2
 
 
-@pytest.mark.parametrize("change", [{"micro_batch": 1}, {"micro_batch": 4}, {"gradient_checkpointing": True}])
+@pytest.mark.parametrize(
+    "change", [{"micro_batch": 1}, {"micro_batch": 4}, {"pad_to_multiple_of": 32}, {"gradient_checkpointing": True}]
+)
 def test_how_it_works_changes_nothing_but_roundings(place: Place, tmp_path: Path, change: dict[str, Any]) -> None:
     steady = replace(place.job(), lora=Lora(r=4, alpha=8))  # dropout draws for a row of its own size
     run.train(steady, tmp_path / "one")

@@ -110,6 +110,7 @@ STALE: dict[str, list[tuple[str, dict[str, Any], Any]]] = {
         ("train.sequence", OWN, 64),
         ("train.packing", OWN, True),
         ("train.by_length", OWN, False),
+        ("train.pad_to_multiple_of", OWN, 2),
         ("train.learning_rate", OWN, 0.1),
         ("train.schedule", OWN, "linear"),
         ("train.warmup", OWN, 0.5),
