@@ -122,6 +122,11 @@ _THING = (
 _OF_A_THING = re.compile(rf"{_THING}(?:の(?=お?誕生)|[はがも]、?(?=[\d西明大昭平令]))")
 
 
+_SIGNED = re.compile(
+    r"(?:承認|確認|作成|更新|受付|記入|提出|署名|検印|処理|対応|返信|投稿|登録|起票)者?日?\s?[:=]?\s?$"
+)
+
+
 def kind() -> Kind:
     """After the names: a date beside one is that of a birth."""
     return Kind("birth_date", "〔生年月日〕", _HINT, BIRTH, _is_private, needs=_ANY_DATE, digits=False)
@@ -132,5 +137,7 @@ def _is_private(match: re.Match[str]) -> bool:
     start, end = match.span()
     before, after = (re.split("[。\n]", part) for part in (match.string[:start], match.string[end : end + 24]))
     sentence = f"{before[-1]}{match[0]}{after[0]}"
+    if match["value_beside"] and _SIGNED.search(before[-1]):
+        return False
     public = _PUBLIC.search(sentence) or _OF_A_THING.search(sentence)
     return not public and not any(name in sentence for name in nonames.FAMOUS)

@@ -10,7 +10,8 @@ import re
 _LINE = re.compile(r"(?:^|\n)[ \t]*$")
 _BULLET = re.compile(r"(?:^|\n)[ \t]*[・\-*●○◯■□▪◆◇▶>][ \t]?$")
 _OPEN = re.compile(
-    r"(?:^|[\n。、!?！？「『（()）:>・,.\]】]|[ ]|で|と|に|から|昨日|今日|明日|今度|先週|今朝|さっき|この前|こないだ)$"
+    r"(?:^|[\n。、!?！？「『（()）:>・,.\]】]|[ →⇒]|で|と|に|から"
+    r"|昨日|今日|明日|今度|先週|今朝|さっき|この前|こないだ)$"
 )
 _CLOSED = re.compile(
     r"(?:まで|ます|ました|ませ|です|敬具|草々|かしこ|早々|以上|願い|[（(][旧新正副主現前][)）])[。.、!！]?[ ]?$"
@@ -52,7 +53,7 @@ _FAMILIAR = re.compile(
     r"|に(?:言|聞|伝|会|貸|借|渡|電話|連絡|頼|怒|謝|あげ)|が(?:言|来|帰|熱|風邪|泣|怒|笑|生まれ|寝|起き|好き|迎え|待)"
     r"|も(?:来|行|誘|呼)|の(?:誕生日|家|お母さん|お父さん|番号|スマホ|携帯|部屋|写真|彼氏|彼女|友達|結婚)"
     r"|って(?:誰|いつ|まだ|もう|今|本当|優し|怖|面白|結婚|彼)|は(?:元気|来|行|まだ|もう|今|帰)"
-    r"|[、,](?:これ|ちょっと|今|もう|早く|起き|宿題|お金|明日|今日)|が遅刻|が休|が遅れ)"
+    r"|[、,](?:これ|ちょっと|今|もう|早く|起き|宿題|お金|明日|今日)|が遅刻|が休|が遅れ|って呼)"
 )
 _GIVEN_LASTS = frozenset(
     "咲織絵佳紗沙依穂音羽人平馬己子美香奈斗介輔郎也彦樹之夫雄男恵代江里莉菜花希乃朗太哉翔二一三平助吾司志"
@@ -61,6 +62,15 @@ _GIVEN_LASTS = frozenset(
 
 _SAYS_WHO = re.compile("でございます")
 _CALLED = re.compile("[、,!?]")
+_NUMBERED = re.compile(r"(?:^|\n)[ \t]*(?:\d{1,2}[.)]|[①-⑳])[ ]?$")
+_I_AM = re.compile(r"(?:私|わたし|俺|おれ|僕|ぼく|あたし|うち)(?:は|、|の(?:名前|苗字|名字)は)$")
+_AM = re.compile(r"(?:です(?!か)|だ(?!っ?たら)|といい|と言い|と申|って(?:いい|言い|いう|言う))")
+_SAYS_SOMETHING = re.compile(
+    r"[ ][^\n:=|]{3,80}(?:です|ます|ました|でしょうか|ません|ください|たい|した|する|ない|ある|か)[。?？]"
+)
+_COLON = re.compile(r"[ ]?:[ ]?(?=[^\s\d/:])")
+_CALLED_SO = re.compile(r"(?:って|と)呼[んびばぶ]|だけど、|なんだけど")
+_GREETS = re.compile("です(?:[〜~!♪☆]|。?$)")
 _BOTH = (  # what stands before the name, and what behind it
     (_LINE, _SIGNS),
     (_CLOSED, _ENDS_TEXT),
@@ -71,6 +81,12 @@ _BOTH = (  # what stands before the name, and what behind it
     (_KIND_OF_PERSON, _BECOMES),
     (_BULLET, _COLUMN),
     (_CALL, _CALLED),
+    (_NUMBERED, _ENDS_TEXT),
+    (_I_AM, _AM),
+    (_LINE, _SAYS_SOMETHING),
+    (_DATED, _COLUMN),
+    (_OPEN, _COLON),
+    (_OPEN, _CALLED_SO),
     (_OPEN, _ASSIGNED),
     (_OPEN, _BESIDE),
     (_OPEN, _ACTS),
@@ -89,7 +105,9 @@ def friend(text: str, start: int, end: int) -> bool:
 
 def given(text: str, start: int, end: int) -> bool:
     """Of a given name alone, among friends; only one that ends as names do and few other words."""
-    return text[end - 1] in _GIVEN_LASTS and friend(text, start, end)
+    if text[end - 1] not in _GIVEN_LASTS:
+        return False
+    return friend(text, start, end) or bool(_GREETS.match(text, end) and _LINE.search(text, 0, start))
 
 
 _OPEN_TO_FRIENDS = re.compile(

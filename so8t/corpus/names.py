@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from so8t.corpus import namelabels, nameswritten, nonames
-from so8t.corpus.mentions import HONORIFIC, Mention
+from so8t.corpus.mentions import HONORIFIC, TITLE, Mention
 from so8t.corpus.namealone import is_clear, spoken, titled
 from so8t.corpus.namelists import KANJI, Lists, lists, plain
 from so8t.corpus.namepairs import BEFORE_RARE, ROLE_ENDS, given_or_rare, may_be_given_or_rare, with_given
@@ -31,11 +31,16 @@ _WORK = re.compile(
 _PREFIXES = re.compile(
     "(?:今度|昨日|今日|明日|本日|先日|今朝|昨夜|今夜|今回|次回|当日|毎日|以前|最近|先週|来週|今週"
     "|先月|来月|今月|前回|一応|多分|絶対|結局|実際|現在|午前|午後|早速|至急|旧姓|本名|故|元|前"
-    "|新婦|新郎)"
+    "|新婦|新郎|被告|原告|(?:被)?相続人|申立人|代理人|被害者)"
 )
 _LETTER = re.compile(f"[{KANJI}ァ-ヴーぁ-ん]")
 _KANJI_OR_KATAKANA = re.compile(f"[{KANJI}ァ-ヴー]")
 _RUN = re.compile(f"[{KANJI}]+(?:ノ[{KANJI}]+)?")
+
+_JOINED = re.compile(
+    rf"(?:{TITLE.pattern})?[ ]?(?:と|、|,|・|/|&)[ ]?(?P<name>[{KANJI}]{{2,5}})"
+    r"(?=[でがはにのもを。、と,・/\n)）]|$|両名)"
+)
 
 
 def find(text: str) -> list[Mention]:
@@ -45,7 +50,7 @@ def find(text: str) -> list[Mention]:
         return found
     found.sort(key=lambda mention: (mention.start, -mention.end))
     kept = _apart(found)
-    again = list(_again(text, kept))
+    again = [*_again(text, kept), *_beside(text, kept)]
     return _apart(sorted([*kept, *again], key=lambda mention: mention.start)) if again else kept
 
 
@@ -69,6 +74,26 @@ def _again(text: str, found: list[Mention]) -> Iterator[Mention]:
             if alone and not any(one.start < end and start < one.end for one in found):
                 yield Mention(start, end, family, given)
             start = text.find(word, end)
+
+
+def _beside(text: str, found: list[Mention]) -> Iterator[Mention]:
+    """A family name, or one with a given name, that と, a comma or a point joins to somebody."""
+    known = lists()
+    for one in found:
+        place = one.end
+        while (joined := _JOINED.match(text, place)) and (parts := _joined(plain(joined["name"]), known)):
+            yield Mention(*joined.span("name"), *parts)
+            place = joined.end()
+
+
+def _joined(word: str, known: Lists) -> tuple[str, str] | None:
+    if word in known.usual_families and is_clear(word):
+        return word, ""
+    for size in (3, 2):
+        family, given = word[:size], word[size:]
+        if family in known.usual_families and given in known.givens and word not in nonames.FAMOUS:
+            return family, given
+    return None
 
 
 def in_kanji(text: str) -> Iterator[Mention]:
@@ -113,7 +138,11 @@ def _start(segment: str, offset: int, known: Lists) -> _Start | None:
     if any(segment[:size] in nonames.FAMOUS for size in (5, 4, 3, 6)):
         return None
     words = (segment[:size] for size in (4, 3, 2, 1) if len(segment) >= size)
-    families = tuple(word for word in words if word in known.families and _may_be_family(word, offset > 0))
+    families = tuple(
+        word
+        for word in words
+        if (word in known.families or word in nonames.SINGLE_FAMILIES) and _may_be_family(word, offset > 0)
+    )
     if offset and not families:
         return None
     return _Start(offset, segment, families, not families and not may_be_given_or_rare(segment, known))
@@ -144,4 +173,5 @@ def _is_public(text: str, mention: Mention) -> bool:
         or (_FIRM.search(head) and not HONORIFIC.match(text, mention.end))
         or text[mention.start : mention.end] in nonames.FAMOUS
         or text[mention.start : mention.end] in nonames.COMPANIES
+        or text[mention.start : mention.end + 1] in nonames.COMPANIES
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from so8t.corpus import namecontext, nonames
+from so8t.corpus import namealone, namecontext, nonames
 from so8t.corpus.beginnings import finding
 from so8t.corpus.mentions import HONORIFIC, TITLE, Mention
 from so8t.corpus.namelabels import kana_parts, latin_parts
@@ -41,6 +41,13 @@ _NICKNAME = re.compile(f"(?<![{KANJI}])[{KANJI}](?<![赤兄姉爺婆嫁孫娘母
 _FRIEND = re.compile(
     r"(?:^|[^ぁ-んァ-ヴー一-鿿A-Za-z])([ァ-ヴー]{2,5}|[ぁ-ん]{3,5}?)(?=[がもはのにと、,]|って|から(?:電話|連絡|メール|LINE))(?<![ー])"
 )
+_RELATIVE = re.compile(
+    "(?:お(?:じ|ば|にい|ねえ|じい|ばあ|兄|姉)|にい|ねえ|兄|姉|叔父|叔母|伯父|伯母)(?:さん|ちゃん)(?!の(?:よう|こと))"
+)
+_BORDER = re.compile(r"(?:^|[^ぁ-んァ-ヴー一-鿿]|[のはとにがもで、])$")
+_SPEAKER = re.compile(r"(?m)^[ ]?(?!カナ|メイ|セイ|メモ|マル)([ァ-ヴー]{2,4})[ ]?[:「](?=[^\n])")
+_NICK = re.compile(r"(?:^|[\n\] ])<(?P<name>[a-z]{4,})>(?=[ ][ぁ-んァ-ヴ一-鿿])")
+_STAFF = re.compile(r"(?<=[ァ-ヴー一-鿿]の)([ぁ-ん]{2,5})(?=です(?!か)|と申|っていい|といい)")
 _LATIN = re.compile("[A-Za-z]{3}")
 _PASSENGER = re.compile(r"(?<![A-Za-z/])(?P<name>[A-Z]{3,}/[A-Z]{2,}(?:[ ](?:MR|MS|MRS|MISS|MSTR))?)(?![A-Za-z/])")
 _SAN = re.compile(
@@ -52,7 +59,9 @@ _LATIN_TITLED = re.compile(
 )
 
 _latin_pairs, _addressed = finding(_LATIN_PAIR), finding(_ADDRESSED)
-_LATIN_ALONE = tuple(map(finding, (_LATIN_SAYS, _SALUTED, _INITIAL, _LOWER_PAIR, _MENTIONED, _SAN, _LATIN_TITLED)))
+_LATIN_ALONE = tuple(
+    map(finding, (_LATIN_SAYS, _SALUTED, _INITIAL, _LOWER_PAIR, _NICK, _MENTIONED, _SAN, _LATIN_TITLED))
+)
 
 
 def in_kana(text: str) -> Iterator[Mention]:
@@ -69,6 +78,9 @@ def in_kana(text: str) -> Iterator[Mention]:
     for match in _NICKNAME.finditer(text) if "ちゃん" in text else ():
         yield Mention(*match.span(), match[0], "")
     yield from _friends(text, known)
+    yield from _relatives(text, known)
+    yield from _speakers(text, known)
+    yield from _staff(text, known)
     for match in _KATAKANA_SAYS.finditer(text) if katakana else ():
         if (family := hiragana(match["name"])) in known.families:
             yield Mention(*match.span("name"), family, "")
@@ -85,6 +97,37 @@ def _friends(text: str, known: Lists) -> Iterator[Mention]:
         given = hiragana(match[1])
         if given in known.givens and match[1] not in nonames.FLOWERS and namecontext.friend(text, *match.span(1)):
             yield Mention(*match.span(1), "", given)
+
+
+def _relatives(text: str, known: Lists) -> Iterator[Mention]:
+    """あやねえちゃん, けんたおじさん, 陽子叔母さん."""
+    for match in _RELATIVE.finditer(text):
+        for size in (4, 3, 2):
+            start = match.start() - size
+            given = hiragana(text[max(0, start) : match.start()])
+            if (
+                start >= 0
+                and given in known.givens
+                and given not in nonames.KANA_WORDS
+                and _BORDER.search(text[:start])
+            ):
+                yield Mention(start, match.start(), "", given)
+                break
+
+
+def _speakers(text: str, known: Lists) -> Iterator[Mention]:
+    """A given name in katakana before what somebody says."""
+    for match in _SPEAKER.finditer(text) if ":" in text or "「" in text else ():
+        if hiragana(match[1]) in known.givens and match[1] not in nonames.FLOWERS:
+            yield Mention(*match.span(1), "", hiragana(match[1]))
+
+
+def _staff(text: str, known: Lists) -> Iterator[Mention]:
+    """スタッフのあやかです."""
+    for match in _STAFF.finditer(text) if "の" in text else ():
+        is_name = match[1] in known.givens and match[1] not in nonames.FLOWERS | nonames.KANA_WORDS
+        if is_name and namealone.led(text, match.start()):
+            yield Mention(*match.span(), "", match[1])
 
 
 def _hiragana_titled(text: str, known: Lists) -> Iterator[Mention]:

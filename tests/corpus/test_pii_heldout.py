@@ -49,7 +49,7 @@ TODAY = {  # covered whole, there, found, wrong
     "internal": (12, 12, 12, 0),
     "ip": (11, 11, 11, 0),
     "my_number": (7, 7, 7, 0),
-    "name": (98, 117, 104, 4),
+    "name": (103, 117, 109, 4),
     "passport": (9, 9, 9, 0),
     "pension": (6, 7, 6, 0),
     "phone": (17, 17, 17, 0),
@@ -61,7 +61,7 @@ SECOND_TODAY = {  # covered whole, there, found, wrong
     "address": (1, 1, 1, 0),
     "birth_date": (54, 64, 57, 3),
     "email": (3, 3, 3, 0),
-    "name": (143, 229, 152, 6),
+    "name": (154, 229, 163, 5),
     "phone": (1, 1, 1, 0),
 }
 
