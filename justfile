@@ -34,7 +34,7 @@ test *arguments:
 # What needs patience: 100 kills at random moments.
 [linux]
 soak *arguments:
-    .ci/slurm && {{ python }} -m pytest -m "soak and not gpu" {{ arguments }}
+    .ci/slurm && .ci/nginx && {{ python }} -m pytest -m "soak and not gpu" {{ arguments }}
 
 # What needs patience: 100 kills at random moments.
 [macos, windows]

@@ -14,6 +14,7 @@ _META = re.compile(rb"<meta[^>]{0,200}charset\s*=\s*[\"']?([A-Za-z0-9_.:-]+)", r
 _XML = re.compile(rb"^\s*<\?xml[^>]{0,200}encoding\s*=\s*[\"']([A-Za-z0-9_.:-]+)", re.IGNORECASE)
 _HEADER = re.compile(r"charset\s*=\s*[\"']?([A-Za-z0-9_.:-]+)", re.IGNORECASE)
 _SHORTEST = "50"  # characters of a main text; trafilatura's 250 are meant for letters, and a short page lost its shape
+_WORDS = ("abbr", "b", "code", "em", "i", "kbd", "mark", "samp", "small", "span", "strong", "tt", "var")
 _HEAD = 1 << 12  # where browsers look for a meta tag, four times over
 
 
@@ -36,12 +37,26 @@ def extract(body: bytes, content_type: str = "", url: str | None = None, encodin
     config["DEFAULT"]["MIN_EXTRACTED_SIZE"] = _SHORTEST
     charset = Charset(encoding, "the spec says so") if encoding else charset_of(body, content_type)
     written = body.decode(charset.name, "replace")  # as browsers do
+    if (tree := trafilatura.load_html(written)) is None:
+        return Page("", "", charset)
+    _unmarked(tree)
     document: Any = trafilatura.bare_extraction(
-        written, url=url, include_comments=False, with_metadata=True, config=config
+        tree, url=url, include_comments=False, with_metadata=True, config=config
     )
     if document is None:
         return Page("", "", charset)
     return Page((document.text or "").strip(), (document.title or "").strip(), charset)
+
+
+def _unmarked(tree: Any) -> None:
+    """Take marks away from words within a sentence: trafilatura drops `<span class="guimenu">` as it does a menu, and
+    much of what stands beside `<em><code>`; its plain text has no marks in any case.
+    """
+    for word in list(tree.iterdescendants(*_WORDS)):
+        before = word.getprevious()
+        beside = (word.tail, word.getparent().text if before is None else before.tail)
+        if any(text and text.strip() for text in beside):
+            word.drop_tag()
 
 
 def decoded(body: bytes, content_type: str) -> str:

@@ -26,7 +26,7 @@ _USUAL = (("http", "80"), ("https", "443"))
 _SESSIONS = re.compile(r"phpsessid|jsessionid|aspsessionid.*|session_?id|sid|utm_.*|fbclid|gclid", re.IGNORECASE)
 _IN_PATH = re.compile(r";jsessionid=[^/;]*", re.IGNORECASE)
 _NOT_PAGES = re.compile(
-    r"\.(?:7z|avi|bmp|bz2|css|docx?|exe|gif|gz|ico|iso|jpe?g|js|json|m4a|mov|mp[34]|ogg|pdf|png|pptx?|rar|svg|tar|tiff?"
+    r"\.(?:7z|avi|bmp|bz2|css|docx?|exe|gif|gz|ico|iso|jpe?g|js|json|m4a|mov|mp[34]|ogg|pdf|png|pptx?|rar|svg|tar|tiff?|txt"
     r"|wav|webm|webp|woff2?|xlsx?|zip|zst)$",
     re.IGNORECASE,
 )

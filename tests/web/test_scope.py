@@ -50,6 +50,7 @@ def test_two_spellings_of_a_page_are_one(one: str, other: str) -> None:
     [
         ("/a/b/a/b", ""),
         ("/a/b/a/b/a", "a path that repeats itself"),
+        ("/robots.txt", "the name of a file that is not a page"),
         ("/a.PDF", "the name of a file that is not a page"),
         ("/" + "a" * 2000, "longer than 2,000 characters"),
     ],
