@@ -130,6 +130,9 @@ class Spec(SpecModel):
     at_once: int = execution(8, ge=1, le=64)
     """How many hosts are asked at the same time, each by one request at a time."""
 
+    http2: bool = execution(False)
+    """HTTP/2 with sites that offer it over HTTPS, by Scrapy's handler on httpx, which it calls experimental."""
+
     @field_validator("sources")
     @classmethod
     def _names_differ(cls, sources: tuple[Site, ...]) -> tuple[Site, ...]:
@@ -163,7 +166,7 @@ def build(inputs: Inputs, out: Path, spec: Spec) -> None:
         found[0].run(spec.at_once)
 
     user_agent = f"{spec.agent}/1.0 (+{spec.contact})"
-    scrapydoor.crawl(work, user_agent, spec.timeout, spec.max_page, spec.at_once)
+    scrapydoor.crawl(work, user_agent, spec.timeout, spec.max_page, spec.at_once, spec.http2)
     _write(found[0], archive, out)
 
 

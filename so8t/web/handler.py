@@ -1,14 +1,19 @@
-"""Scrapy's handler of HTTP/1.1 with a bound that it lacks: headers that do not end.
+"""Scrapy's handlers with the bounds that they lack: headers that do not end, and the time of a whole answer.
 
 Scrapy bounds the body before and after decompression, Twisted the length of a line and of what follows chunks.
 """
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
+from scrapy import Request
+from scrapy.core.downloader.handlers._httpx import HttpxDownloadHandler
 from scrapy.core.downloader.handlers.http11 import HTTP11DownloadHandler
 from scrapy.crawler import Crawler
+from scrapy.exceptions import DownloadFailedError, DownloadTimeoutError
+from scrapy.http import Response
 from twisted.python.failure import Failure
 from twisted.web._newclient import HEADER, STATUS
 
@@ -33,6 +38,21 @@ class BoundedHandler(HTTP11DownloadHandler):
                 return _bounded(super().buildProtocol(addr))
 
         self._pool._factory = Factory
+
+
+class NegotiatingHandler(HttpxDownloadHandler):
+    """HTTP/2 with sites that offer it, else HTTP/1.1: Scrapy bounds each read of an answer, and this the whole one."""
+
+    async def download_request(self, request: Request) -> Response:
+        timeout = request.meta["download_timeout"]
+        try:
+            return await asyncio.wait_for(super().download_request(request), timeout)
+        except asyncio.TimeoutError as error:
+            raise DownloadTimeoutError(f"Getting {request.url} took longer than {timeout} seconds.") from error
+        except DownloadFailedError as error:
+            if "Receive buffer too long" in str(error):  # h11: 100 KiB of headers; h2 has its own 64 KiB
+                raise EndlessHeaders(ENDLESS) from error
+            raise
 
 
 def _bounded(protocol: Any) -> Any:

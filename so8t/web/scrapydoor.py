@@ -34,15 +34,20 @@ _OURS = {  # robots.txt, pauses, redirects and second tries are so8t's: Scrapy k
 }
 
 
-def crawl(work: Callable[[Get], None], user_agent: str, timeout: float, max_page: int, workers: int) -> None:
+def crawl(
+    work: Callable[[Get], None], user_agent: str, timeout: float, max_page: int, workers: int, http2: bool = False
+) -> None:
     """Run `work` with a function that asks; once in a process, for Twisted's reactor cannot be started again."""
     try:
         import scrapy
         from scrapy.crawler import AsyncCrawlerProcess
 
-        from so8t.web.handler import BoundedHandler
+        from so8t.web.handler import BoundedHandler, NegotiatingHandler
+
+        if http2:
+            import h2.connection  # noqa: F401  # without it Scrapy would ask no site over HTTPS, and not say why
     except ImportError as error:
-        raise MissingExtra("scrapy", "web", "crawl") from error
+        raise MissingExtra("h2" if error.name in ("h2", "h2.connection") else "scrapy", "web", "crawl") from error
     certificates.prepare()
     failed = list[BaseException]()
 
@@ -84,7 +89,8 @@ def crawl(work: Callable[[Get], None], user_agent: str, timeout: float, max_page
 
     settings = {
         **_OURS,
-        "DOWNLOAD_HANDLERS": {"http": BoundedHandler, "https": BoundedHandler},
+        "DOWNLOAD_HANDLERS": {"http": BoundedHandler, "https": NegotiatingHandler if http2 else BoundedHandler},
+        "HTTPX_HTTP2_ENABLED": http2,
         "USER_AGENT": user_agent,
         "DOWNLOAD_TIMEOUT": timeout,
         "DOWNLOAD_MAXSIZE": max_page,

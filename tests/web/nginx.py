@@ -33,7 +33,7 @@ http {{
   gzip on; gzip_types text/plain application/xml;
   limit_req_zone $binary_remote_addr zone=each:1m rate={rate}r/s; limit_req_status 429;
   server {{
-    listen {address}:{port} ssl{http2}; ssl_certificate {pem}; ssl_certificate_key {pem};
+    listen {address}:{port} ssl http2; ssl_certificate {pem}; ssl_certificate_key {pem};
     root {folder}/root; autoindex on; limit_req zone=each;
   }}
 }}
@@ -62,7 +62,7 @@ class Nginx:
 
 @contextmanager
 def nginx(folder: Path, files: Mapping[str, str], authority: Authority, address: str, rate: int) -> Iterator[Nginx]:
-    """Over HTTPS and HTTP/1.1; `rate` is the requests in a second above which it answers 429."""
+    """Over HTTPS, by HTTP/2 and HTTP/1.1; `rate` is the requests in a second above which it answers 429."""
     (folder / "root").mkdir(parents=True)
     for name in MANUALS:
         shutil.copytree(UNPACKED / "usr" / "share" / "doc" / name, folder / "root" / name, symlinks=True)
@@ -73,7 +73,7 @@ def nginx(folder: Path, files: Mapping[str, str], authority: Authority, address:
         port = free.getsockname()[1]
     authority.server(address)
     said = {"folder": folder, "unpacked": UNPACKED, "rate": rate, "address": address, "port": port}
-    conf = _CONF.format(**said, http2="", pem=authority.folder / f"{address}.30.pem")
+    conf = _CONF.format(**said, pem=authority.folder / f"{address}.30.pem")
     (folder / "nginx.conf").write_text(conf, "utf-8")
     words = [UNPACKED / "usr" / "sbin" / "nginx", "-e", folder / "error.log", "-p", folder, "-c", folder / "nginx.conf"]
     process = subprocess.Popen(list(map(str, words)))

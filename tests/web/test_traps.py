@@ -23,7 +23,7 @@ pytestmark = pytest.mark.soak
 class Crawled:
     """One crawl of all sites: a stranger that nobody may ask, the library, one that leads there, open and closed."""
 
-    def __init__(self, folder: Path, authority: Authority | None) -> None:
+    def __init__(self, folder: Path, authority: Authority | None, http2: bool) -> None:
         self.folder = folder
         address = iter(range(2, 100))
         with ExitStack() as stack:
@@ -47,17 +47,23 @@ class Crawled:
             others = [each.origin + "/" for each in (*self.closed.values(), *self.open.values())] + [nobody + "/"]
             sources = [{**common, "name": "図書館", "seeds": seeds, "hosts": hosts}]
             sources += [{**common, "name": "ほか", "seeds": others}]
-            given = {"agent": AGENT, "contact": "mailto:crawler@example.jp", "pause": 0.02, "timeout": LATE}
+            given = {
+                "agent": AGENT,
+                "contact": "mailto:crawler@example.jp",
+                "pause": 0.02,
+                "timeout": LATE,
+                "http2": http2,
+            }
             crawl(folder, {**given, "max_page": 1 << 20, "sources": sources})
 
 
-@pytest.fixture(scope="module", params=["http", "https"])
+@pytest.fixture(scope="module", params=["http", "https", "http2"])
 def crawled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder = tmp_path_factory.mktemp(request.param)
     ours = Authority(folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SSL_CERT_FILE", str(ours.path))
-        yield Crawled(folder, ours if request.param == "https" else None)
+        yield Crawled(folder, ours if request.param != "http" else None, request.param == "http2")
 
 
 def test_not_one_request_is_forbidden_and_none_comes_twice_but_where_a_site_says_so(crawled: Crawled) -> None:

@@ -309,6 +309,7 @@ CURRENT: dict[str, list[tuple[str, dict[str, Any], Any]]] = {
         ("timeout", CRAWL, 9.0),
         ("pause", CRAWL, 9.0),
         ("at_once", CRAWL, 9),
+        ("http2", CRAWL, True),
     ],
     "report": [],
     "ollama": [("replace", OWN, True), ("host", OWN, "127.0.0.1:9"), ("seconds", OWN, 9.0)],
