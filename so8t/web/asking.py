@@ -9,11 +9,11 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 from urllib.parse import urljoin, urlsplit
 
 from so8t.web import signals
-from so8t.web.robots import Answer, answered
+from so8t.web.robots import Answer, Verdict, answered
 from so8t.web.signals import AI_TXT_PATH, REFUSALS, TDMREP_PATH, VOCABULARIES, Signal
 
 Outcome = Literal["no", "as before", "gone", "not asked"]
@@ -42,6 +42,13 @@ class Reply:
     @property
     def is_page(self) -> bool:
         return "html" in self.header("content-type").lower()
+
+
+class Known(NamedTuple):
+    """What became of a URL, and in which words."""
+
+    outcome: Outcome
+    said: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -121,21 +128,25 @@ class Asker:
             at = urljoin(at, reply.leads_to)
         return Finding(url, "not asked", ("redirects without end",))
 
-    def _known(self, url: str) -> tuple[Outcome, tuple[str, ...]] | None:
-        """What is known without asking for the page."""
+    def _known(self, url: str) -> Known | None:
+        return self.judged(self._site(url), url)[2]
+
+    def judged(self, site: Site, url: str) -> tuple[Verdict, list[Signal], Known | None]:
+        """The rule for the URL, what its site says of it, and what is known by these without asking for the page."""
         path = target(url)
-        site = self._site(url)
-        if site.closed:
-            return "not asked", (site.closed,)
-        verdict = site.robots.verdict(self.agent, path)
-        if not verdict.allowed:
-            return "no", (f"robots.txt:{verdict.line}: {verdict.rule}",)
+        verdict, known = site.robots.verdict(self.agent, path), None
         said = [
             *signals.of_robots(site.robots.rules, self.agent, path),
             *(signals.of_tdmrep(site.tdmrep, path) if site.tdmrep else []),
             *signals.of_ai_txt(site.ai_txt, self.agent, path),
         ]
-        return ("no", refused) if (refused := self.refused(said)) else None
+        if site.closed:
+            known = Known("not asked", (site.closed,))
+        elif not verdict.allowed:
+            known = Known("no", (f"robots.txt:{verdict.line}: {verdict.rule}",))
+        elif refused := self.refused(said):
+            known = Known("no", refused)
+        return verdict, said, known
 
     def _site(self, url: str) -> Site:
         parts = urlsplit(url)
@@ -181,21 +192,28 @@ class Asker:
         finally:
             self.pace.asked(parts.netloc)
 
-    def _of_page(self, reply: Reply) -> tuple[Outcome, tuple[str, ...]]:
-        if reply.status in (404, 410):
-            return "gone", (f"answered {reply.status}",)
-        if reply.status in REFUSING:
-            return "no", (f"answered {reply.status}",)
-        if reply.status is None or not 200 <= reply.status < 300:
-            return "not asked", (reply.said or f"answered {reply.status}",)
+    def _of_page(self, reply: Reply) -> Known:
+        if known := without_page(reply):
+            return known
         said = signals.of_headers(reply.headers, self.agent, self.refusals)
         if reply.is_page:
             said += signals.of_page(text(reply.body), self.agent, self.refusals)
-        return ("no", refused) if (refused := self.refused(said)) else ("as before", ())
+        return Known("no", refused) if (refused := self.refused(said)) else Known("as before", ())
 
     def refused(self, said: Iterable[Signal]) -> tuple[str, ...]:
         """What says no, in the vocabularies that count."""
         return nos(signal for signal in said if signal.vocabulary in self.vocabularies)
+
+
+def without_page(reply: Reply) -> Known | None:
+    """What an answer says that holds no page; None if it may hold one."""
+    if reply.status in (404, 410):
+        return Known("gone", (f"answered {reply.status}",))
+    if reply.status in REFUSING:
+        return Known("no", (f"answered {reply.status}",))
+    if reply.status is None or not 200 <= reply.status < 300:
+        return Known("not asked", (reply.said or f"answered {reply.status}",))
+    return None
 
 
 def target(url: str) -> str:

@@ -16,7 +16,7 @@ from typing import Any, Literal
 from urllib.parse import urljoin, urlsplit
 
 from so8t.web import links, signals
-from so8t.web.asking import HOPS, REFUSING, Reply, Site, target, text
+from so8t.web.asking import HOPS, Reply, Site, text, without_page
 from so8t.web.polite import Polite
 from so8t.web.robots import Verdict
 from so8t.web.scope import ANOTHER_HOST, TRUSTS, Scope, identity, plain
@@ -138,12 +138,9 @@ class Collector:
 
     def visit(self, item: Item) -> None:
         site = self.asker.site(item.url)
-        verdict = site.robots.verdict(self.asker.agent, target(item.url))
-        said = self._of_site(site, item.url)
-        if closed := _closed(site, verdict):
-            self._note(item, *closed)
-        elif refused := self.asker.refused(said):
-            self._note(item, "no", *refused)
+        verdict, said, known = self.asker.judged(site, item.url)
+        if known:
+            self._note(item, known.outcome, *known.said)
         elif item.kind != "page":
             self._fetch(item, site, verdict, said)
         elif full := self._reserve(item):
@@ -180,19 +177,11 @@ class Collector:
         reply = self.asker.page(item.url)
         if reply.leads_to:
             return self._moved(item, urljoin(item.url, reply.leads_to))
-        if reply.status is None or not 200 <= reply.status < 300:
-            return self._note(item, *_outcome(reply))
+        if known := without_page(reply):
+            return self._note(item, known.outcome, *known.said)
         if item.kind != "page":
             return self._listed(item, reply)
         return self._page(item, site, verdict, said, reply)
-
-    def _of_site(self, site: Site, url: str) -> list[Signal]:
-        path = target(url)
-        return [
-            *signals.of_robots(site.robots.rules, self.asker.agent, path),
-            *(signals.of_tdmrep(site.tdmrep, path) if site.tdmrep else []),
-            *(signals.of_ai_txt(site.ai_txt, self.asker.agent, path) if site.ai_txt else []),
-        ]
 
     def _moved(self, item: Item, to: str) -> None:
         if item.hops >= HOPS:
@@ -275,21 +264,3 @@ class Collector:
         row = {"outcome": outcome, "url": item.url, "name": item.scope.name, "said": [each[:300] for each in said]}
         with self._changed:
             self.rows.append(row)
-
-
-def _closed(site: Site, verdict: Verdict) -> list[str]:
-    """Why robots.txt closes the URL, as outcome and words; nothing if it may be asked for."""
-    if site.closed:
-        return ["not asked", site.closed]
-    if not verdict.allowed:
-        return ["no", f"robots.txt:{verdict.line}: {verdict.rule}"]
-    return []
-
-
-def _outcome(reply: Reply) -> tuple[str, str]:
-    """What an answer without a page says."""
-    if reply.status in REFUSING:
-        return "no", f"answered {reply.status}"
-    if reply.status in (404, 410):
-        return "gone", f"answered {reply.status}"
-    return "not asked", reply.said or f"answered {reply.status}"

@@ -154,12 +154,6 @@ def parse(body: bytes) -> Rules:
     return Rules(strict, lenient, tuple(dict.fromkeys((*common, *meant))), sitemaps)
 
 
-def product(user_agent: str) -> str:
-    """The product token that a User-Agent header begins with."""
-    found = _TOKEN_AND_DIGITS.match(user_agent.strip())
-    return found[0] if found else ""
-
-
 def _is_robots(body: bytes, content_type: str) -> bool:
     keys = {key for line in _lines(body) if (key := _as_meant(line))}
     if _MARKUP.search(content_type) or body.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"<":

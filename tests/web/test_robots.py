@@ -317,11 +317,6 @@ def test_a_file_of_a_mebibyte_is_read_and_a_line_cut_there_opens_nothing() -> No
     assert not parse(cut).verdict("bot", "/").allowed
 
 
-def test_the_product_token_of_a_user_agent() -> None:
-    assert robots.product("example-bot/1.2 (+https://example.jp/bot; bot@example.jp)") == "example-bot"
-    assert robots.product("(none)") == ""
-
-
 def test_only_an_agent_that_a_robots_txt_can_name_is_taken() -> None:
     """VerifyValidUserAgentsToObey."""
     taken = list[str]()
