@@ -13,8 +13,11 @@ _SMALL = re.compile(r"[ ]?(?:くん|クン|ちゃん|チャン|君(?![主臨]))"
 ROLE_ENDS = frozenset("部課係室長当社任員者師職科局店班役士授督手名事記録会")
 _KIN = re.compile(
     r"(?:妻|夫|[母父]親?|息子|娘|[長次三]男|[長次三]女|兄|弟|姉|妹|祖父|祖母|孫|甥|姪|彼氏|彼女|友人"
-    r"|友達|親友|いとこ|同級生|主人|旦那|家内|嫁|婿|義[父母兄姉弟妹]|叔[父母]|伯[父母]|子ども|子供|うちの子)の?(?:名前は)?[、・「]?$"
+    r"|友達|親友|いとこ|同級生"
+    r"|主人|旦那|家内|元カノ|元カレ|おば|おじ|うち|嫁|婿|義[父母兄姉弟妹]|叔[父母]|伯[父母]|子ども|子供"
+    r"|うちの子)の?(?:名前は)?[、・「 ]?$"
 )
+_KIN_OF = re.compile(f"(?:{_KIN.pattern[:-1]})(?<=[の ])$")
 _GIVEN_ENDS = frozenset("子美香奈斗介輔郎也彦樹之夫雄男恵代江里莉菜花希乃朗太哉翔")
 _HIRAGANA_GIVENS = nonames.words(
     """
@@ -148,7 +151,7 @@ def given_or_rare(text: str, start: int, segment: str, known: Lists) -> Mention 
         if len(word) < size or word in nonames.NOUNS:
             continue
         if word in known.givens and (size > 1 or word in nonames.SINGLE_GIVENS):
-            if size > 1 and ENDS.match(text, end) and _KIN.search(text, max(0, start - 8), start):
+            if ENDS.match(text, end) and (_KIN if size > 1 else _KIN_OF).search(text, max(0, start - 8), start):
                 return Mention(start, end, "", word)
             if HONORIFIC.match(text, end) and (
                 size > 1 or _SMALL.match(text, end) or _KIN.search(text, max(0, start - 8), start)

@@ -64,7 +64,7 @@ Patterns do not find the names of persons.
 | email | 2 |
 
 How well so8t finds them, measured on other texts than these: 384 Japanese ones were written by hand before any rule \
-was tuned, 4,066 are those that the rules were tuned on.
+was tuned, 4,245 are those that the rules were tuned on.
 In parentheses intervals of 95 %; an identifier of `internal` is found as well as its pattern is written.
 
 | kind | held out | found whole | findings that are right | found whole, tuned on | findings that are right, tuned on |
@@ -234,8 +234,8 @@ def test_how_well_personal_data_is_found_is_told_of_the_kinds_that_are_looked_fo
         ]
 
     assert rows("secret", "name") == [
-        "| name | 117 | 0.88 (0.81 to 0.93) | 0.96 (0.91 to 0.99) | 0.98 (0.97 to 0.98) | 1.00 (1.00 to 1.00) |",
+        "| name | 117 | 0.88 (0.81 to 0.93) | 0.96 (0.91 to 0.99) | 0.97 (0.96 to 0.98) | 1.00 (1.00 to 1.00) |",
         "| secret | 32 | 0.91 (0.76 to 0.97) | 1.00 (0.88 to 1.00) | 1.00 (0.98 to 1.00) | 1.00 (0.98 to 1.00) |",
-        "| name | 229 | 0.67 (0.61 to 0.73) | 0.97 (0.93 to 0.99) |",
+        "| name | 229 | 0.68 (0.62 to 0.74) | 0.97 (0.93 to 0.99) |",
     ]
     assert rows("email") == rows() == []
