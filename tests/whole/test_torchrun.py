@@ -86,8 +86,8 @@ class Two(Chain):
 
     network: Network
 
-    def train_in(self, processes: int | str) -> None:
-        train = {**MODELS["adapter"]["train"], **LANES, "processes": processes}
+    def train_in(self, processes: int | str, shard: str = "none") -> None:
+        train = {**MODELS["adapter"]["train"], **LANES, "processes": processes, "shard": shard}
         self.write({"adapter": {**MODELS["adapter"], "train": train}})
 
     def torchrun(self, which: str, number: int, name: str) -> subprocess.Popen[str]:
@@ -139,11 +139,13 @@ def alone(two: Two) -> Iterator[dict[str, str]]:
 
 
 @pytest.mark.soak
-def test_two_machines_train_to_the_bytes_of_one_process(two: Two, alone: dict[str, str]) -> None:
-    running = two.both("peace")
+@pytest.mark.parametrize(("shard", "base"), [("none", ""), ("full", ", the base divided among them")])
+def test_two_machines_train_to_the_bytes_of_one_process(two: Two, alone: dict[str, str], shard: str, base: str) -> None:
+    two.train_in("auto", shard)
+    running = two.both(shard)
 
-    assert [each.wait(300) for each in running] == [0, 0], two.said("peace", "a") + two.said("peace", "b")
-    assert "adapter: 2 lanes in 2 processes\n" in two.said("peace", "a")
+    assert [each.wait(300) for each in running] == [0, 0], two.said(shard, "a") + two.said(shard, "b")
+    assert f"adapter: 2 lanes in 2 processes{base}\n" in two.said(shard, "a")
     assert two.digests("adapter") == alone
 
 
