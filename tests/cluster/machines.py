@@ -95,6 +95,14 @@ class Machines(Jobs):
         return life
 
 
+def _machine(place: Path) -> str:
+    """Empty for a job that is being handed in, and will be given to one that is there."""
+    try:
+        return (place / "machine").read_text()
+    except FileNotFoundError:
+        return ""
+
+
 def _job(place: Path) -> Job:
     if (place / "lost").exists():
         return Job(place.name, "FAILED", "its node is lost")
@@ -176,7 +184,7 @@ class World:
         self.cables[name].set("pulled")
         (self.folder / f"gone-{name}").touch()
         for place in self.folder.glob("jobs/*/*"):
-            if (place / "machine").read_text() == name and not (place / "code").exists():
+            if _machine(place) == name and not (place / "code").exists():
                 (place / "lost").touch()
 
     def strike(self, fault: Fault, pid: int, name: str) -> float | None:
