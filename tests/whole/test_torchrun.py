@@ -142,10 +142,12 @@ def alone(two: Two) -> Iterator[dict[str, str]]:
 @pytest.mark.parametrize(("shard", "base"), [("none", ""), ("full", ", the base divided among them")])
 def test_two_machines_train_to_the_bytes_of_one_process(two: Two, alone: dict[str, str], shard: str, base: str) -> None:
     two.train_in("auto", shard)
-    running = two.both(shard)
+    running = two.both(f"shard-{shard}")  # torchrun calls a run without a name `none`
 
-    assert [each.wait(300) for each in running] == [0, 0], two.said(shard, "a") + two.said(shard, "b")
-    assert f"adapter: 2 lanes in 2 processes{base}\n" in two.said(shard, "a")
+    ends = [each.wait(300) for each in running]
+    said = two.said(f"shard-{shard}", "a")
+    assert ends == [0, 0], said + two.said(f"shard-{shard}", "b")
+    assert f"adapter: 2 lanes in 2 processes{base}\n" in said
     assert two.digests("adapter") == alone
 
 
