@@ -96,7 +96,7 @@ LETTERS = {
 }
 # module of the project, stages that are built again
 CODE = [
-    ("so8t/corpus/pii.py", "ctsep"),
+    ("so8t/corpus/pii.py", "ctdsep"),
     ("so8t/corpus/rules.py", "lse"),
     ("so8t/formats/thinking.py", "tbhadsmkgfepo"),
     ("so8t/formats/layouts.py", "tbhadsmkgfepo"),
