@@ -116,7 +116,7 @@ def given(text: str, start: int, end: int) -> bool:
     """Of a given name alone, among friends; only one that ends as names do and few other words."""
     if text[end - 1] not in _GIVEN_LASTS:
         return False
-    return friend(text, start, end) or bool(_GREETS.match(text, end) and _LINE.search(text, 0, start))
+    return friend(text, start, end) or bool(_GREETS.match(text, end) and _LINE.search(text, max(0, start - 40), start))
 
 
 _OPEN_TO_FRIENDS = re.compile(

@@ -78,10 +78,12 @@ def _again(text: str, found: list[Mention]) -> Iterator[Mention]:
 
 def _beside(text: str, found: list[Mention]) -> Iterator[Mention]:
     """A family name, or one with a given name, that と, a comma or a point joins to somebody."""
-    known = lists()
+    known, starts = lists(), {one.start for one in found}
     for one in found:
         place = one.end
-        while (joined := _JOINED.match(text, place)) and (parts := _joined(plain(joined["name"]), known)):
+        while (joined := _JOINED.match(text, place)) and joined.start("name") not in starts:
+            if not (parts := _joined(plain(joined["name"]), known)):
+                break
             yield Mention(*joined.span("name"), *parts)
             place = joined.end()
 

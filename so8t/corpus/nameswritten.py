@@ -109,7 +109,7 @@ def _relatives(text: str, known: Lists) -> Iterator[Mention]:
                 start >= 0
                 and given in known.givens
                 and given not in nonames.KANA_WORDS
-                and _BORDER.search(text[:start])
+                and _BORDER.search(text, max(0, start - 1), start)
             ):
                 yield Mention(start, match.start(), "", given)
                 break
