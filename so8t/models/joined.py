@@ -30,11 +30,11 @@ _LIVELY = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 6, "TCP_USER_
 
 
 def call(folder: Path, processes: int, by: By, address: str = "") -> list[Helper]:
-    """All but this process, in the order of their numbers.  Only who can read the project's files knows the key."""
+    """All but this process, in the order of their numbers.  Nobody else than this user's processes reads the key."""
     key = bytes(current_process().authkey)  # with which tensors are asked for, too
     file = next(path for number in count() if not (path := folder / f"call-{number}.json").exists())
     with _door(address, key) as (where, accept):
-        write_atomic(file, json.dumps({"address": where, "key": key.hex()}).encode())
+        write_atomic(file, json.dumps({"address": where, "key": key.hex()}).encode(), mode=0o600)
         met = [accept() for _ in range(1, processes)]
     ranks = {there.recv(): there for there in met}
     return [Helper(ranks[rank]) for rank in range(1, processes)]

@@ -9,11 +9,12 @@ import threading
 from pathlib import Path
 
 
-def write_atomic(path: Path, data: bytes) -> None:
+def write_atomic(path: Path, data: bytes, mode: int = 0o666) -> None:
+    """`mode` is what others may do with it, as far as the umask lets them."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = _part(path)
     try:
-        with part.open("wb") as out:
+        with open(part, "wb", opener=lambda name, flags: os.open(name, flags, mode)) as out:
             out.write(data)
             out.flush()
             os.fsync(out.fileno())

@@ -45,7 +45,7 @@ def test_a_tiny_base_in_full() -> None:
 
 def test_the_values_come_from_the_specs() -> None:
     train = {"micro_batch": 2, "sequence": 512, "gradient_checkpointing": True, "attention": "eager"}
-    train |= {"lanes": 1, "processes": "auto", "shard": "none"}
+    train |= {"lanes": 1, "processes": "auto", "shard": "none", "pad_to_multiple_of": 1}
     values: dict[str, Any] = {
         "quantise": "nf4",
         "precision": "float16",
@@ -68,11 +68,12 @@ def test_a_base_is_divided_among_the_devices_that_the_lanes_take(
 ) -> None:
     train = {"micro_batch": 2, "sequence": 512, "gradient_checkpointing": True, "attention": "eager"}
     train |= {"lanes": 4, "processes": processes, "shard": "full", "optimizer": "auto", "matmul": "high"}
+    train |= {"pad_to_multiple_of": 8}
     values = {"quantise": "nf4", "precision": "bfloat16", "lora": {"r": 16}, "gates": {"train": True}, "train": train}
 
     found = vram.training(values, "intermediate", PHI, cards)
 
-    assert (found.lanes, found.devices, found.divided) == (4, devices, True)
+    assert (found.lanes, found.devices, found.divided, found.unit) == (4, devices, True, 8)
 
 
 def test_phi35_in_full_on_two_devices() -> None:

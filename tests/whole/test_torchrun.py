@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import threading
@@ -290,6 +291,8 @@ def test_who_is_called_computes_its_lanes(monkeypatch: pytest.MonkeyPatch, tmp_p
         joined.join(tmp_path / f"call-{number}.json", 1)
         training.join()
 
+    if os.name == "posix":  # who reads the key can send this process what it runs
+        assert stat.S_IMODE((tmp_path / "call-0.json").stat().st_mode) == 0o600
     assert found == [[3.0] * 3] * 2
     assert seen == ["5", "5"]
     assert os.environ["CUDA_VISIBLE_DEVICES"] == "4,5"
