@@ -50,10 +50,7 @@ class Withhold:
 
 def counted(answers: Iterable[Kept | None]) -> dict[str, dict[str, int]]:
     """As a figure of many answers, by kind; none where nothing was found."""
-    total: Counter[str] = Counter()
-    for one in answers:
-        total.update(one.found if one else {})
-    return {"pii": dict(sorted(total.items()))} if total else {}
+    return _summed(one.found for one in answers if one)
 
 
 def rejected(pair: Record, withhold: Withhold) -> Record:
@@ -64,7 +61,11 @@ def rejected(pair: Record, withhold: Withhold) -> Record:
 
 def summed(pairs: Iterable[Record]) -> dict[str, dict[str, int]]:
     """What their worse answers held, by kind; none where nothing was found."""
+    return _summed(pair.get("pii", {}) for pair in pairs)
+
+
+def _summed(found: Iterable[Mapping[str, int]]) -> dict[str, dict[str, int]]:
     total: Counter[str] = Counter()
-    for pair in pairs:
-        total.update(pair.get("pii", {}))
+    for one in found:
+        total.update(one)
     return {"pii": dict(sorted(total.items()))} if total else {}

@@ -84,8 +84,8 @@ class Train(SpecModel):
     by_length: bool = True
     """Whether rows of like length make a batch, to pad less."""
     pad_to_multiple_of: int = Field(1, ge=1)
-    """Tokens of which a batch's width is a multiple.  For each width a processor writes code when matmul is medium, so
-    8 or 16 make training quicker and smaller there; padding teaches nothing, but changes the last bits."""
+    """Tokens of which a batch's width is a multiple.  For each width a processor writes code when matmul is medium, and
+    keeps it, so 8 takes less memory there and hardly less time; padding teaches nothing, but changes the last bits."""
     learning_rate: float = Field(2e-4, gt=0, le=1)
     """The highest learning rate of the low-rank part, after warm-up."""
     schedule: Literal["cosine", "linear", "constant"] = "cosine"

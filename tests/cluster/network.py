@@ -75,19 +75,24 @@ class Network:
 
     def empty(self, which: str) -> None:
         """Everything that runs there is killed; nothing else can be in a namespace of ours."""
-        for _ in range(100):
-            found = self.pids(which)
-            if not found:
-                return
-            for pid in found:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-            time.sleep(0.05)
+        _kill_all(lambda: self.pids(which))
 
     def close(self) -> None:
         for which, name in self.names.items():
             self.empty(which)
             _ip("netns", "delete", name)
+
+
+def _kill_all(alive: Callable[[], list[int]]) -> None:
+    """Also those that they start meanwhile."""
+    for _ in range(100):
+        found = alive()
+        if not found:
+            return
+        for pid in found:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.05)
 
 
 def _host(pid: int) -> str:
@@ -227,14 +232,7 @@ class Cluster:
         """All that runs on a node, which is known by the host's name that it has for itself."""
         if name not in self.nodes or not (own := _host(self.nodes[name].pid)):
             return
-        for _ in range(100):
-            there = [pid for which in "ab" for pid in self.network.pids(which) if _host(pid) == own]
-            if not there:
-                break
-            for pid in there:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-            time.sleep(0.05)
+        _kill_all(lambda: [pid for which in "ab" for pid in self.network.pids(which) if _host(pid) == own])
         self.nodes.pop(name).wait(timeout=30)
 
     def _is_up(self, name: str) -> bool:
