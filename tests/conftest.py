@@ -82,7 +82,7 @@ def house(tmp_path: Path) -> House:
 def built_house(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The toy project, built once; `built` is a copy of it."""
     first = House(tmp_path_factory.mktemp("built"))
-    run = first.doit()
+    run = first.cold()
     ran = ["numbers", "doubled", "total", "card", "parity", "parity of 1", "parity of 2", "parity of 3"]
     assert (run.code, run.ran) == (0, ran), run.err
     return first.path

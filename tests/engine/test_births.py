@@ -38,7 +38,7 @@ def test_stages_share_one_import_of_what_they_need_and_nothing_else(house: House
     tell(house, "numbers")
     tell(house, "doubled", "total", packages='"torch",')
 
-    run = house.doit("total")
+    run = house.cold("total")
 
     assert run.code == 0, run.err
     numbers, doubled, total = (born(house, stage) for stage in ("numbers", "doubled", "total"))
@@ -68,13 +68,13 @@ def test_what_the_store_has_waits_for_no_import(house: House) -> None:
     tell(house, "numbers", packages='"torch",')
     imported = house.path / "imported"
 
-    assert house.doit("numbers").code == 0
+    assert house.cold("numbers").code == 0
     assert imported.exists()
     house.edit("specs/tiny/numbers.yaml", "offset: 0", "offset: 1")
-    assert house.doit("numbers").ran == ["numbers"]
+    assert house.cold("numbers").ran == ["numbers"]
     imported.unlink()
     house.edit("specs/tiny/numbers.yaml", "offset: 1", "offset: 0")
-    run = house.doit("numbers")
+    run = house.cold("numbers")
 
     assert (run.code, run.ran, imported.exists()) == (0, [], False)
     assert re.findall(r"\S+: restored", run.err) == ["numbers: restored"]
@@ -90,7 +90,7 @@ def test_a_package_replaced_during_the_run_is_imported_anew(house: House) -> Non
         "    (folder / 'METADATA').write_text('Name: torch\\nVersion: 99\\n')\n",
     )
 
-    run = house.doit("total")
+    run = house.cold("total")
 
     assert run.code == 0, run.err
     assert (born(house, "doubled")["torch"], born(house, "doubled")["main"]) == (True, "so8t.engine.nursery")
@@ -100,7 +100,7 @@ def test_a_package_replaced_during_the_run_is_imported_anew(house: House) -> Non
 def test_a_nursery_that_is_killed_takes_no_result_along(house: House) -> None:
     house.edit("stages/numbers.py", 'log.linger("numbers")', "import os, signal; os.kill(os.getppid(), signal.SIGKILL)")
 
-    run = house.doit("total")
+    run = house.cold("total")
 
     assert (run.code, run.ran) == (0, ["numbers", "doubled", "total"])
 
@@ -109,6 +109,6 @@ def test_what_a_fork_cannot_import_the_stage_says(house: House) -> None:
     house.write("torch.py", "raise OSError('libcudart.so.99: cannot open shared object file')\n")
     tell(house, "numbers", packages='"torch",')
 
-    run = house.doit("numbers")
+    run = house.cold("numbers")
 
     assert (run.code, born(house, "numbers")["main"]) == (0, "so8t.engine.process")

@@ -1,9 +1,10 @@
-"""A process that trains a job again and again in children, and kills each at a seeded random moment.
+"""A process that trains jobs again and again in children, and kills each at a seeded random moment.
 
-    python -m tests.train.killed JOB.pickle SEED KILLS FOLDER
+    python -m tests.train.killed ORDERS.pickle
 
+An order is a job, a folder, a seed and a number of kills.
 Children are forks, so that torch is imported once.  Each run is killed until it comes through; then the next begins.
-It prints a line for each run: how often it was killed, and the digest of what it left.
+It prints a line for each run: the number of its order, how often it was killed, and the digest of what it left.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import signal
 import sys
 import time
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
 
 from so8t.models import loading
@@ -60,22 +62,28 @@ def ended(child: int, seconds: float) -> bool:
     return status == 0
 
 
-def main(job_file: str, seed: str, kills: str, folder: str) -> None:
-    job = pickle.loads(Path(job_file).read_bytes())
+def main(orders: str) -> None:
     importlib.import_module("so8t.plots.throughput")
-    loading.load(job.base, "float32", job.quantise)  # what libraries read once is read for all children
-    gc.freeze()  # else each child looks for garbage in it
-    dice, left, number = random.Random(seed), int(kills), 0
+    for place, (job, folder, seed, kills) in enumerate(pickle.loads(Path(orders).read_bytes())):
+        loading.load(job.base, "float32", job.quantise)  # what libraries read once is read for all children
+        gc.freeze()  # else each child looks for garbage in it
+        for killed, left in runs(job, folder, seed, kills):
+            print(place, killed, left, flush=True)
+
+
+def runs(job: Job, folder: Path, seed: int, kills: int) -> Iterator[tuple[int, str]]:
+    """How often each was killed, and what it left; the first is left in peace."""
+    dice, number = random.Random(str(seed)), 0
     began = time.monotonic()
-    assert ended(start(job, Path(folder) / "whole"), 600)
+    assert ended(start(job, folder / "whole"), 600)
     whole = time.monotonic() - began
-    print(0, digest(Path(folder) / "whole"), flush=True)
-    while left > 0:
-        out, killed = Path(folder) / str(number), 0
-        while not ended(start(job, out), dice.uniform(0, whole) if left > killed else 600):
+    yield 0, digest(folder / "whole")
+    while kills > 0:
+        out, killed = folder / str(number), 0
+        while not ended(start(job, out), dice.uniform(0, whole) if kills > killed else 600):
             killed += 1
-        print(killed, digest(out), flush=True)
-        left, number = left - killed, number + 1
+        yield killed, digest(out)
+        kills, number = kills - killed, number + 1
 
 
 if __name__ == "__main__":

@@ -188,7 +188,7 @@ def test_stopped_and_continued_it_ends_the_same(place: Place, begun: Path, writt
 def test_twenty_kills_change_no_byte(place: Place, begun: Path, written: Path, tmp_path: Path, form: str) -> None:
     job = replace(tuned(place, begun, written, form, steps=10), checkpoints=Checkpoints(steps=2, keep=2))
 
-    runs = after_kills(job, tmp_path, seed=21, kills=20)
+    (runs,) = after_kills((job, tmp_path, 21, 20))
 
     assert sum(killed for killed, _ in runs) >= 20
     assert len({digest for _, digest in runs}) == 1

@@ -28,18 +28,23 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def after_kills(job: Job, folder: Path, seed: int, kills: int) -> list[tuple[int, str]]:
-    (folder / "job").write_bytes(pickle.dumps(job))
-    arguments = [str(folder / "job"), str(seed), str(kills), str(folder)]
+Order = tuple[Job, Path, int, int]  # a job, where it is trained, a seed, and how many kills
+
+
+def after_kills(*orders: Order) -> list[list[tuple[int, str]]]:
+    """For each order its runs: how often each was killed, and the digest of what it left."""
+    place = orders[0][1] / "orders"
+    place.write_bytes(pickle.dumps(orders))
     done = subprocess.run(
-        [sys.executable, "-m", "tests.train.killed", *arguments],
+        [sys.executable, "-m", "tests.train.killed", str(place)],
         cwd=ROOT,
         env={**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    return [(int(killed), digest) for killed, digest in map(str.split, done.stdout.splitlines())]
+    runs = [line.split() for line in done.stdout.splitlines()]
+    return [[(int(killed), left) for of, killed, left in runs if int(of) == each] for each in range(len(orders))]
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="forks and SIGKILL; Windows resumes in test_stopped_and_continued")
@@ -48,11 +53,11 @@ def after_kills(job: Job, folder: Path, seed: int, kills: int) -> list[tuple[int
 )
 def test_kills_at_random_moments_change_no_byte(place: Place, tmp_path: Path, plain: int, quantised: int) -> None:
     job = changed(place.job(validation=Validation(every=5, conversations=4, publish="best")), steps=10, packing=False)
-
-    runs = after_kills(replace(job, checkpoints=Checkpoints(steps=2, keep=2)), tmp_path, seed=11, kills=plain)
-    (tmp_path / "int8").mkdir()
+    job = replace(job, checkpoints=Checkpoints(steps=2, keep=2))
     int8 = changed(place.job(quantise="int8"), gradient_checkpointing=True, packing=True, optimizer="adamw8bit")
-    others = after_kills(changed(int8, steps=10), tmp_path / "int8", seed=12, kills=quantised)
+    int8 = changed(int8, steps=10)
+
+    runs, others = after_kills((job, tmp_path, 11, plain), (int8, tmp_path / "int8", 12, quantised))
 
     assert sum(killed for killed, _ in runs) >= plain and sum(killed for killed, _ in others) >= quantised
     assert len({digest for _, digest in runs}) == 1

@@ -16,6 +16,7 @@ from typing import Any
 from so8t.store import artifact
 from so8t.store.layout import Layout
 from stages import STAGES
+from tests import warm
 from tests.house import DOIT
 from tests.whole.pico import Pico
 
@@ -72,17 +73,20 @@ class Chain(Pico):
     def env(self) -> dict[str, str]:
         return self._env
 
-    def start(self, *args: str) -> subprocess.Popen[str]:
+    def start(self, *args: str, cold: bool = not warm.IS_POSSIBLE) -> subprocess.Popen[str] | warm.Doit:
+        """In a process group of its own; forked, unless it is to be one that Python starts, as a user's."""
+        if not cold:
+            return warm.Doit(args, self.path, self.env, of="models")
         pipe = subprocess.PIPE
         return subprocess.Popen(
             [*DOIT, *args], cwd=self.path, env=self.env, text=True, encoding="utf-8", start_new_session=True,
             stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe,
         )  # fmt: skip
 
-    def doit(self, *args: str) -> Said:
-        doing = self.start(*args)
+    def doit(self, *args: str, cold: bool = not warm.IS_POSSIBLE) -> Said:
+        doing = self.start(*args, cold=cold)
         out, err = doing.communicate(timeout=300)
-        return Said(doing.returncode, out, err)
+        return Said(doing.wait(), out, err)
 
     def doit_with(self, edits: Mapping[str, Any], *args: str) -> Said:
         """With other values in some specs, which stay."""
@@ -96,7 +100,7 @@ class Chain(Pico):
         while not any(map(reached, self.work(stage))):
             assert doing.poll() is None, f"{stage} ended before it was killed: {doing.communicate()}"
             assert time.monotonic() < deadline, f"{stage} never came so far"
-            time.sleep(0.002)
+            time.sleep(0.005)
         time.sleep(later)
         os.killpg(doing.pid, signal.SIGKILL)
         _, err = doing.communicate(timeout=60)

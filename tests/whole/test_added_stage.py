@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.house import DOIT
-from tests.whole.test_docs import Reader, fresh_copy
+from tests.whole.test_docs import Reader
+from tests.whole.tiny import fresh_copy
 
 STAGE = '''"""tallied: how many records each class has."""
 

@@ -20,6 +20,7 @@ import pytest
 from so8t.store import artifact
 from so8t.store.layout import Layout
 from stages import STAGES
+from tests import warm
 from tests.house import DOIT
 from tests.whole.pico import Pico
 
@@ -46,7 +47,9 @@ def builds(project: Path) -> Counter[str]:
     return Counter(entry["stage"] for entry in map(json.loads, lines) if entry["outcome"] == "built")
 
 
-def start(project: Path) -> subprocess.Popen[bytes]:
+def start(project: Path) -> subprocess.Popen[bytes] | warm.Doit:
+    if warm.IS_POSSIBLE:
+        return warm.Doit(["thinking_sft"], project, os.environ, of="data")
     quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     return subprocess.Popen([*DOIT, "thinking_sft"], cwd=project, start_new_session=True, **quiet)
 
@@ -65,7 +68,7 @@ def kill_in(project: Path, before: Sequence[str], moment: float) -> int:
         time.sleep(0.005)
     try:
         return doing.wait(timeout=moment)
-    except subprocess.TimeoutExpired:
+    except (subprocess.TimeoutExpired, TimeoutError):
         os.killpg(doing.pid, signal.SIGKILL)
         return doing.wait()
 

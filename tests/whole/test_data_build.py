@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -16,7 +14,7 @@ import pytest
 from so8t.corpus import neardup, pii
 from so8t.formats import chat, records, thinking
 from so8t.formats.records import LABELS, Record
-from tests.house import DOIT
+from tests.whole import tiny
 
 pytestmark = pytest.mark.slow
 
@@ -29,7 +27,7 @@ class Build:
     """The artifacts of the data stages, read once."""
 
     folder: Path
-    stderr: str
+    said: str
 
     def read(self, name: str) -> list[Record]:
         return list(records.read(self.folder / name))
@@ -39,17 +37,9 @@ class Build:
 
 
 @pytest.fixture(scope="session")
-def build(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Build:
-    """A copy of the checkout without artifacts, built by the user's own command."""
-    copy = tmp_path_factory.mktemp("checkout")
-    for name in ("so8t", "stages", "specs"):
-        shutil.copytree(root / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(root / "dodo.py", copy / "dodo.py")
-    ran = subprocess.run(
-        [*DOIT, "thinking_sft"], cwd=copy, capture_output=True, text=True, encoding="utf-8", timeout=120
-    )
-    assert ran.returncode == 0, ran.stderr + ran.stdout
-    return Build(copy / "artifacts" / "tiny", ran.stderr)
+def build(tmp_path_factory: pytest.TempPathFactory) -> Build:
+    project, said = tiny.built(tmp_path_factory.getbasetemp())
+    return Build(project / "artifacts" / "tiny", said)
 
 
 @pytest.fixture(scope="session")
@@ -164,10 +154,10 @@ class TestTheTinyBuild:
         assert patterns["test_known"] <= patterns["train"]
 
     def test_what_is_printed_counts_every_stage(self, build: Build) -> None:
-        assert "raw: 2,592 records from 3 sources, 0 lines quarantined" in build.stderr
-        assert "cleaned: 2592 in, 2592 out, dropped {}" in build.stderr
-        assert "labelled: 2592 records: 2592 given" in build.stderr
-        assert "thinking_sft: 2592 in, 2592 out, dropped none" in build.stderr
+        assert "raw: 2,592 records from 3 sources, 0 lines quarantined" in build.said
+        assert "cleaned: 2592 in, 2592 out, dropped {}" in build.said
+        assert "labelled: 2592 records: 2592 given" in build.said
+        assert "thinking_sft: 2592 in, 2592 out, dropped none" in build.said
 
 
 def text(record: Record) -> str:

@@ -27,8 +27,10 @@ from pathlib import Path
 import pytest
 
 from stages import STAGES
+from tests import warm
 from tests.conftest import ROOT
 from tests.house import DOIT
+from tests.whole import tiny
 from tests.whole.test_spec_table import leaves
 
 PYTHON = ".venv/bin/python"
@@ -101,12 +103,13 @@ def prose(page: str) -> str:
 class Reader:
     """Somebody who follows a page to the letter."""
 
-    def __init__(self, project: Path) -> None:
+    def __init__(self, project: Path, output: str = "", cold: bool = not warm.IS_POSSIBLE) -> None:
         self.project = project
-        self.output = ""
+        self.output = output
+        self.cold = cold  # each doit in a process that Python starts, as a reader's
 
-    def follow(self, page: str) -> None:
-        for block in blocks(page):
+    def follow(self, page: str, first: int = 0, last: int | None = None) -> None:
+        for block in blocks(page)[first:last]:
             where = f"{page}:{block.line}"
             if block.kind == "sh":
                 self.output = "\n".join(self._run(line, where) for line in block.text.splitlines())
@@ -130,13 +133,22 @@ class Reader:
         found = re.fullmatch(r"(doit.*?)(?:\s+# exit code (\d))?", line)
         assert found, f"{where}: not a doit command: {line}"
         environment = {**os.environ, "PYTHONIOENCODING": "utf-8", "PYTHONUNBUFFERED": "1"}
+        code, said = self._doit(shlex.split(found[1])[1:], environment)
+        assert code == int(found[2] or 0), f"{where}: {line}\n{said}"
+        return said.strip("\n")
+
+    def _doit(self, arguments: list[str], environment: dict[str, str]) -> tuple[int, str]:
+        """Its exit code, and all that it wrote."""
+        if not self.cold:
+            doing = warm.Doit(arguments, self.project, environment, of="data", merged=True)
+            said, _ = doing.communicate(timeout=120)
+            return doing.wait(), said
         ran = subprocess.run(
-            [*DOIT, *shlex.split(found[1])[1:]],
+            [*DOIT, *arguments],
             cwd=self.project, env=environment, encoding="utf-8", timeout=120,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
-        assert ran.returncode == int(found[2] or 0), f"{where}: {line}\n{ran.stdout}"
-        return ran.stdout.strip("\n")
+        return ran.returncode, ran.stdout
 
     def _edit(self, block: Block, where: str) -> None:
         lines = [(line[:1], line[1:]) for line in block.text.splitlines()]
@@ -173,41 +185,35 @@ def shortened(said: list[str], shown: list[str]) -> list[str]:
     return [f"{start}..." if start and line.startswith(start) else line for line, start in pairs]
 
 
-@pytest.fixture
-def fresh(tmp_path: Path) -> Path:
-    return fresh_copy(tmp_path / "project")
+@dataclass(frozen=True)
+class Begun:
+    """A project in which the README's first command ran, what it said, and how many blocks lie before its end."""
 
-
-def fresh_copy(project: Path) -> Path:
-    """The checkout as a newcomer has it; so8t itself is the one that is installed."""
-    for name in ("stages", "specs", "docs"):
-        shutil.copytree(ROOT / name, project / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("dodo.py", "pyproject.toml", "README.md", "constraints.txt", "justfile"):
-        shutil.copy(ROOT / name, project / name)
-    for name in ("so8t", "tests", "benchmarks"):  # for lists of folders; empty, so that nothing is imported from here
-        (project / name).mkdir()
-    return project
+    project: Path
+    output: str
+    read: int
 
 
 @pytest.fixture(scope="module")
-def built_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    project = fresh_copy(tmp_path_factory.mktemp("docs") / "project")
-    subprocess.run([*DOIT, "thinking_sft"], cwd=project, check=True, capture_output=True, timeout=120)
-    return project
+def begun(tmp_path_factory: pytest.TempPathFactory) -> Begun:
+    project, said = tiny.built(tmp_path_factory.getbasetemp())
+    read = [block.text for block in blocks("README.md")].index(tiny.COMMAND) + 1
+    return Begun(project, said.strip("\n"), read)
 
 
 # ---- what runs -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.slow
-def test_the_readme_can_be_followed_from_nothing(fresh: Path) -> None:
-    Reader(fresh).follow("README.md")
+def test_the_readme_can_be_followed_from_nothing(begun: Begun, tmp_path: Path) -> None:
+    shutil.copytree(begun.project, tmp_path / "project")
+    Reader(tmp_path / "project", begun.output, cold=True).follow("README.md", first=begun.read)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", FOLLOWED)
-def test_the_page_can_be_followed_after_the_readmes_command(built_once: Path, tmp_path: Path, page: str) -> None:
-    shutil.copytree(built_once, tmp_path / "project")
+def test_the_page_can_be_followed_after_the_readmes_command(begun: Begun, tmp_path: Path, page: str) -> None:
+    shutil.copytree(begun.project, tmp_path / "project")
     Reader(tmp_path / "project").follow(page)
 
 

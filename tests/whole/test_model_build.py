@@ -68,7 +68,7 @@ class Killed:
 
 def straight(folder: Path, root: Path) -> Straight:
     chain = Chain(folder, root, {"PYTHONHASHSEED": "1", "TZ": "Asia/Tokyo"})
-    first, digests = chain.doit(), chain.digests()
+    first, digests = chain.doit(cold=True), chain.digests()
     seed = chain.doit_with(changed("adapter", "train.seed", 1), "merged_model")
     seed_digests, seed_why = chain.digests(), why(chain)
     impossible = chain.doit_with({**MODELS, **changed("baked_model", "parity.bounds", IMPOSSIBLE)})

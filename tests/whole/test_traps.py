@@ -153,7 +153,7 @@ def test_12_an_undeclared_file_fails_the_stage(house: House) -> None:
 def test_13_a_stage_meets_no_forked_parent(house: House) -> None:
     house.edit("stages/card.py", 'log.linger("card")', "import sys; log.note(str('doit' in sys.modules))")
 
-    assert house.doit("-n", "2", "card").ran[-1] == "False"
+    assert house.cold("-n", "2", "card").ran[-1] == "False"
 
 
 @pytest.mark.parametrize("args", [("-n", "2"), ()])
