@@ -67,42 +67,54 @@ _ASKED = (
     r"(?:(?:誕生日|生年月日|生まれ)[^\n。]{0,8}(?:いつ|何日|何月|何年|教えて|お願い|聞か|伺|よろしい)|いつ(?:の)?生まれ)"
     r"[^\n]{0,12}[\n→](?:〔人名\d+〕|[^\d\n]){0,8}?"
 )
-_BORN = r"(?:(?:の?[生産]まれ|うまれ|生れ)(?!変|かわ|つき|故郷|て[初始は]))"
+_BORN = r"(?:(?:の?お?[生産]まれ|うまれ|生れ)(?!変|かわ|つき|故郷|て[初始は]))"
 _WEEKDAY = r"(?:[（(][月火水木金土日][)）])?"
 _FULL_STOP = r"(?=$|[^一-鿿ぁ-んァ-ヶー]|[のでだ男女])"  # behind 生, which begins many words
 _KIN = r"(?:娘|息子|[長次三]男|[長次三]女|孫|子|赤ちゃん|弟|妹|姪|甥|双子)"
 _WHERE = (
     r"(?:(?:午前|午後)?\d{1,2}時(?:\d{1,2}分|半)?)?(?:に|、|,)?\s?"
     r"(?:[一-鿿ァ-ヴー・]{1,12}(?:において|にて|で|に|として)?、?"
-    rf"|[^。\n]{{0,14}}(?:っ子|[男女子])(?:として|に)|{_KIN}が)?"
+    rf"|[^。\n]{{0,14}}(?:っ子|[男女子])(?:として|に)|{_KIN}が|、?[^。\n\d]{{0,16}}[にで]|、?[^。\n\d]{{0,16}}[にで]、?(?:私は|わたしは|あなたは))?"
 )
 _AGE = r"\s?[（(]?\s?(?:満|当時)?\s?\d{1,3}\s?[歳才](?!以上|未満|以下|から|まで|児|の部|時|で(?!す))"
+_CAME = rf"(?:{_BORN}|出生|(?:ご|お)?誕生(?:し|いた|さ|な))"
+_PARTY = r"(?:誕生日(?!ケーキ|クーポン|割|特典|プラン)|誕生会|誕プレ|たんじょうび|バースデー|🎂)"
+_SAID_OF = r"(?!\s?(?:まで|から|以降|締|必着|頃?に(?![な生産う])|の(?:予約|会|集|午[前後]|\d)|[、はに]?\s?\d{1,2}時|[(（][^()（）\n]{0,3}[)）]\s?\d{1,2}[時:]))"
+_CALLED = r"(?:さん|さま|様|氏|くん|君|ちゃん|先生)?"
 _FEAST = r"(?!会|パーティ|プレゼント|ケーキ|クーポン|祝|旅行|特典|割|前|の[前次翌])"
 
 BIRTH = compiled(
     rf"""
-    (?=[生出誕おたい産うせセバ〔\d'明大昭平令西㍾㍽㍼㍻㋿元一二三四五六七八九十A-Za-z]) (?:
+    (?=[生出誕おたい産うせセバ🎂〔\d'明大昭平令西㍾㍽㍼㍻㋿元一二三四五六七八九十A-Za-z]) (?:
       {_LABEL}{_IS}(?P<value>{_DATE}|{_OF_A_FORM}|{_DAY}(?!まで|から|以降|に(?![な生産う])))
+    | {_LABEL}{_IS}(?P<value_of_month>{_YEAR}\s?年\s?\d{{1,2}}月(?!\s?\d))
+    | {_BORN}(?:まし)?た[。!?♪☆\s]{{0,3}}(?P<value_news>{_DATE})
     | {_PAPER}{_BOX}*?(?P<value_boxed>{_DATE}|{_OF_A_FORM})
     | (?:{_PAPER}|誕生日){_FAR}(?P<value_far>{_DATE})(?!まで|付)
+    | (?<!〔){_PAPER}[^\d\n日付限締切]{{0,24}}(?P<value_further>{_DATE})(?!まで|付)
+    | {_PARTY}[^\d\n日限締]{{0,24}}(?P<value_party>{_DAY}|(?<!めでとうございます。){_DATE}){_SAID_OF}
+    | {_PARTY}[^\n]{{0,100}}?(?:
+        〔人名\d+〕{_CALLED}(?:\s?\d{{1,3}}[歳才])?[^\d\n。、/〔]{{0,3}}[（(:、,\s]?\s?(?P<value_guest>{_DATE}|{_DAY})(?=\s?(?:[)）、,・/\s。]|$))
+      | (?P<value_host>{_DATE}|{_DAY})\s?[はが]?\s?〔人名\d+〕)
+    | (?<![一-鿿ぁ-ん])生[ 　]{{1,3}}(?P<value_form>{_DATE})
     | {_ASKED}(?P<value_asked>{_DATE}|{_DAY})
     | (?P<value_born>{_DATE}|{_SHORT}){_WEEKDAY}\s?[)）]?\s?
       (?:日?{_BORN}|日?生{_FULL_STOP}|誕生(?:日{_FEAST}|(?!日))|出生)
-    | (?P<value_where>{_DATE})(?={_WHERE}(?:{_BORN}|出生)|[、,]?\s?[一-鿿]{{2,8}}出身)
+    | (?P<value_where>{_DATE})(?={_WHERE}{_CAME}|[、,]?\s?[一-鿿]{{2,8}}出身)
     | (?P<value_month>{_YEAR}\s?年\s?\d{{1,2}}月)(?={_WHERE}{_BORN})
     | (?P<value_age>{_DATE})(?={_AGE}|\s?[（(]お?(?:誕生日|生年月日)[)）])
     | (?P<value_day>{_DAY}|(?<![\d/.])\d{{1,2}}\.\d{{1,2}}(?={_BORN}))
       (?=(?:が|は|って|、|に)?\s?(?:(?:(?:[^\d\n。、]|〔人名\d+〕|\d{{1,3}}[歳才]){{0,8}}[のが])?お?誕生日{_FEAST}
         |(?:{_KIN}が)?{_BORN})
         |で満?(?:\d{{1,3}}|[一二三四五六七八九]?十[一二三四五六七八九]?)[歳才]に)
-    | 〔生年月日〕(?:では?なくて?|じゃなくて?|から|→)、?\s?(?P<value_right>{_DATE}|{_DAY})
-    | 〔人名\d+〕\s?(?:[（(]〔人名\d+〕[)）])?\s?(?:さん|様|氏|くん|ちゃん)?\s?[（(,、/\s|;]\s?
-      (?:[男女](?:性|児)?\s?[、,・/\s]\s?)?(?P<value_beside>{_DATE})(?=\s?(?:[)）、,・/\s]|$|生|[（(]\d{{1,3}}[歳才]))
+    | 〔生年月日〕(?:では?なくて?|じゃなくて?|から|→|\s?[正誤旧新]\s?[:=])、?\s?(?P<value_right>{_DATE}|{_DAY})
+    | 〔人名\d+〕\s?(?:[（(]〔人名\d+〕[)）])?\s?{_CALLED}\s?[（(,、/\s|;]\s?
+      (?:(?:[男女](?:性|児)?|[MF])\s?[、,・/\s]\s?)?(?P<value_beside>{_DATE})(?=\s?(?:[)）、,・/\s]|$|生|[（(]\d{{1,3}}[歳才]))
     )
     """
 )
 _HINT = look(
-    r"生\s?年|誕生|まれ|[生産]れ|出[生身]|[\d日)）]\s?日?生|バースデー|がっぴ|ガッピ|たんじょう|[\d十]\s?[歳才]|〔人名"
+    r"生\s?年|誕生|まれ|[生産]れ|出[生身]|[\d日)）]\s?日?生|バースデー|がっぴ|ガッピ|たんじょう|誕プレ|🎂|生[ 　]|[\d十]\s?[歳才]|〔人名"
     r"|(?i:birth|d\.?o\.?b|born|b-?day|gappi)"
 )
 _ANY_DATE = look(  # each of these dates has one of them
@@ -122,6 +134,7 @@ _THING = (
 _OF_A_THING = re.compile(rf"{_THING}(?:の(?=お?誕生)|[はがも]、?(?=[\d西明大昭平令]))")
 
 
+_ON_PAPER = re.compile(_PAPER)  # of a firm nobody says so
 _SIGNED = re.compile(
     r"(?:承認|確認|作成|更新|受付|記入|提出|署名|検印|処理|対応|返信|投稿|登録|起票)者?日?\s?[:=]?\s?$"
 )
@@ -139,5 +152,5 @@ def _is_private(match: re.Match[str]) -> bool:
     sentence = f"{before[-1]}{match[0]}{after[0]}"
     if match["value_beside"] and _SIGNED.search(before[-1]):
         return False
-    public = _PUBLIC.search(sentence) or _OF_A_THING.search(sentence)
+    public = (_PUBLIC.search(sentence) or _OF_A_THING.search(sentence)) and not _ON_PAPER.match(match[0])
     return not public and not any(name in sentence for name in nonames.FAMOUS)

@@ -1,7 +1,8 @@
 """Names of persons in Japanese text: where they stand, and what of each is the family name and what the given one.
 
 A name counts by what stands around it (an honorific, a role, a label, a speaker's mark), or as a pair of a known
-family name and a known given name between borders.  A family name alone is also a place, a firm or a thing.
+family name and a known given name between borders.  A family name alone is also a place, a firm or a thing: where no
+rule speaks, a sum over the word and its surroundings decides (see `bare.scoring`).
 Historical and fictional persons stay, and so does a name that a role of public life precedes.
 """
 
@@ -13,6 +14,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from so8t.corpus import namelabels, nameswritten, nonames
+from so8t.corpus.bare import scoring
 from so8t.corpus.mentions import HONORIFIC, TITLE, Mention
 from so8t.corpus.namealone import is_clear, spoken, titled
 from so8t.corpus.namelists import KANJI, Lists, lists, plain
@@ -45,18 +47,25 @@ _JOINED = re.compile(
 
 def find(text: str) -> list[Mention]:
     """Every name, in order and without overlap; the text must be folded (see `findings.folded`)."""
+    found = by_rules(text)
+    bare = [one for one in scoring.find(text, found) if not _is_public(text, one)]
+    return _and_again(text, _apart([*found, *bare])) if bare else found
+
+
+def by_rules(text: str) -> list[Mention]:
+    """Those that have something beside them, or both parts."""
     found = [*namelabels.labelled(text), *in_kanji(text), *nameswritten.in_kana(text), *nameswritten.in_latin(text)]
-    if not found:
-        return found
-    found.sort(key=lambda mention: (mention.start, -mention.end))
-    kept = _apart(found)
-    again = [*_again(text, kept), *_beside(text, kept)]
-    return _apart(sorted([*kept, *again], key=lambda mention: mention.start)) if again else kept
+    return _and_again(text, _apart(found)) if found else found
+
+
+def _and_again(text: str, found: list[Mention]) -> list[Mention]:
+    again = [*_again(text, found), *_beside(text, found)]
+    return _apart([*found, *again]) if again else found
 
 
 def _apart(found: list[Mention]) -> list[Mention]:
     kept: list[Mention] = []
-    for mention in found:
+    for mention in sorted(found, key=lambda one: (one.start, -one.end)):
         if not kept or mention.start >= kept[-1].end:
             kept.append(mention)
     return kept

@@ -1,0 +1,116 @@
+"""Which of the places where a name might stand hold one: a sum of whole numbers over the word and what stands around it.
+
+A logistic regression, written by `tools/bare.py`; whole numbers, so that every machine takes the same sum.
+The rules of `names` speak first; this voice adds what has nothing beside it that a rule could name.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from so8t.corpus.bare import candidates
+from so8t.corpus.bare.candidates import Candidate
+from so8t.corpus.mentions import Mention
+from so8t.corpus.namelists import plain
+
+WEIGHTS = Path(__file__).parent / "weights.json"
+UNIT = 1_000  # of a weight
+_MARGIN = 4  # characters of context on each side
+_BEFORE, _BEHIND = "^" * _MARGIN, "$" * _MARGIN
+_JOINS = frozenset(" 、,・/&とやに\n|;")
+
+
+@dataclass(frozen=True)
+class Weights:
+    """`least`: the sum from which on a candidate is a name."""
+
+    bias: int
+    least: int
+    marks: Mapping[str, int]
+
+
+@lru_cache(maxsize=1)
+def weights() -> Weights:
+    return Weights(**json.loads(WEIGHTS.read_text("utf-8")))
+
+
+def find(text: str, taken: Sequence[Mention]) -> list[Mention]:
+    """The likeliest first, as long as they overlap neither each other nor what is taken; of a folded text."""
+    least = weights().least
+    likely = [one for one in scored(text) if one[0] >= least]
+    found: list[Mention] = []
+    for _, start, one in sorted(likely, key=lambda each: (-each[0], each[1], -each[2].size)):
+        end = start + one.size
+        free = not any(start < other.end and other.start < end for other in (*taken, *found))
+        if free and text.rfind("〔", 0, start) <= text.rfind("〕", 0, start):
+            found.append(Mention(start, end, one.family, one.given))
+    return found
+
+
+def scored(text: str) -> Iterator[tuple[int, int, Candidate]]:
+    """Every candidate with its sum and where it begins."""
+    told = weights()
+    known = told.marks.get
+    for start, one, around in with_context(text):
+        yield told.bias + _of_word(one) + sum([known(mark, 0) for mark in around]), start, one
+
+
+@lru_cache(maxsize=1 << 16)
+def _of_word(one: Candidate) -> int:
+    known = weights().marks
+    return sum(known.get(mark, 0) for mark in one.marks)
+
+
+def with_context(text: str) -> Iterator[tuple[int, Candidate, list[str]]]:
+    """Every candidate, where it begins, and the marks of what stands around it."""
+    here = [(run + one.offset, one) for run, one in candidates.candidates(plain(text))]
+    if not here:
+        return
+    padded = _BEFORE + text + _BEHIND
+    begins: dict[int, set[str]] = {}
+    ends: dict[int, set[str]] = {}
+    for start, one in here:
+        begins.setdefault(start, set()).add(one.kind)
+        ends.setdefault(start + one.size, set()).add(one.kind)
+    for start, one in here:
+        end, kind = start + one.size, one.kind
+        around = _around(padded, start + _MARGIN, end + _MARGIN, kind)
+        if start and text[start - 1] in _JOINS:
+            around += [f"{kind}<{other}" for other in ends.get(start - 1, "0")]
+        if text[end : end + 1] in _JOINS:
+            around += [f"{kind}>{other}" for other in begins.get(end + 1, "0")]
+        yield start, one, around
+
+
+def _around(text: str, start: int, end: int, kind: str) -> list[str]:
+    """Of a text with a margin: the characters before and behind, one to four, alone, by kind, and both sides together."""
+    before, behind = text[start - _MARGIN : start], text[end : end + _MARGIN]
+    b1, b2, b3, a1, a2, a3 = before[3:], before[2:], before[1:], behind[0], behind[:2], behind[:3]
+    c1, c2 = _script(b1), _script(a1)
+    return [
+        "L" + b1, "L" + b2, "L" + b3, "L" + before, "R" + a1, "R" + a2, "R" + a3, "R" + behind,
+        kind + "L" + b1, kind + "L" + b2, kind + "L" + b3, kind + "R" + a1, kind + "R" + a2, kind + "R" + a3,
+        f"{kind}B{b1}_{a1}", f"B{b1}_{a2}", f"B{b2}_{a1}",
+        f"{kind}c{c1}{c2}", f"{kind}c{_script(before[2])}{c1}_{c2}{_script(behind[1])}",
+    ]  # fmt: skip
+
+
+@lru_cache(maxsize=1 << 13)
+def _script(character: str) -> str:
+    if character in "^$":
+        return character
+    if "一" <= character <= "鿿" or character in "々〆ヶヵ":
+        return "k"
+    if "ぁ" <= character <= "ん":
+        return "h"
+    if "ァ" <= character <= "ヴ" or character == "ー":
+        return "t"
+    if character.isdigit():
+        return "d"
+    if character == "\n":
+        return "n"
+    return "a" if character.isascii() and character.isalpha() else "p"
