@@ -16,7 +16,7 @@ _TABLE = files("so8t.report") / "look" / "personal.json"
 
 @lru_cache
 def measured() -> dict[str, Any]:
-    """Three parts, `held_out`, `second` and `tuned`: their texts; of each kind spans, findings, recall, precision."""
+    """Parts `held_out`, `second`, `third`, `tuned`: their texts; of each kind spans, findings, recall, precision."""
     found: dict[str, Any] = json.loads(_TABLE.read_text("utf-8"))
     return found
 
@@ -39,21 +39,26 @@ def lines(card: Card) -> Iterator[str]:
         )
         head = ("found whole", "findings that are right")
         yield from table(("kind", "held out", *head, *(f"{name}, tuned on" for name in head)), rows)
-        yield from _second(kinds, told["second"])
+        yield from _later(kinds, told)
 
 
-def _second(kinds: Sequence[str], part: Mapping[str, Any]) -> Iterator[str]:
-    """Of the part that was written later and holds few kinds: those that the rest of its figures is about."""
-    shown = [(kind, part["kinds"][kind]) for kind in ("name", "birth_date") if kind in kinds]
-    if shown:
+def _later(kinds: Sequence[str], told: Mapping[str, Any]) -> Iterator[str]:
+    """Of the parts that were written later, for two kinds alone."""
+    rows = [
+        (f"{kind}, {name} part", str(one["spans"]), *_shares(one))
+        for name in ("second", "third")
+        for kind in ("name", "birth_date")
+        if kind in kinds and (one := told[name]["kinds"][kind])
+    ]
+    if rows:
         yield from (
             "",
-            f"A second part that is held out, {part['texts']:,} texts written later for names and dates of birth, is "
-            "harder: typing errors, missing particles, mixed scripts, line breaks.",
+            "Two more parts are held out for names and dates of birth: a second of "
+            f"{told['second']['texts']:,} texts with typing errors, missing particles and mixed scripts, and a third "
+            f"of {told['third']['texts']:,} by an author who has never seen a rule.",
             "",
         )
-        head = ("kind", "held out, second part", "found whole", "findings that are right")
-        yield from table(head, [(kind, str(one["spans"]), *_shares(one)) for kind, one in shown])
+        yield from table(("kind", "held out", "found whole", "findings that are right"), rows)
 
 
 def _shares(one: Mapping[str, Any]) -> Iterator[str]:

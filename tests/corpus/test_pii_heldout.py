@@ -1,4 +1,4 @@
-"""Today's rules on sentences that were written by hand before anybody tuned a rule on them."""
+"""Today's rules, and the voice about bare names, on sentences that were written before anybody tuned a rule on them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from so8t.evals import personal
 from so8t.report import personal as reported
 from tests.corpus import piisets
 
-LINES, SECOND = piisets.read("heldout"), piisets.read("second")
+LINES, SECOND, THIRD = (piisets.read(name) for name in ("heldout", "second", "third"))
 TABLE = piisets.of_held_out(LINES)
 COUNTS = {
     "address": 17,
@@ -37,6 +37,7 @@ COUNTS = {
     "secret": 32,
 }
 SECOND_COUNTS = {"name": 229, "birth_date": 64, "email": 3, "phone": 1, "address": 1}
+THIRD_COUNTS = {"name": 350, "birth_date": 23}
 TODAY = {  # covered whole, there, found, wrong
     "address": (15, 17, 17, 0),
     "bank_account": (10, 10, 9, 0),
@@ -49,7 +50,7 @@ TODAY = {  # covered whole, there, found, wrong
     "internal": (12, 12, 12, 0),
     "ip": (11, 11, 11, 0),
     "my_number": (7, 7, 7, 0),
-    "name": (103, 117, 109, 4),
+    "name": (114, 117, 129, 12),
     "passport": (9, 9, 9, 0),
     "pension": (6, 7, 6, 0),
     "phone": (17, 17, 17, 0),
@@ -59,17 +60,20 @@ TODAY = {  # covered whole, there, found, wrong
 }
 SECOND_TODAY = {  # covered whole, there, found, wrong
     "address": (1, 1, 1, 0),
-    "birth_date": (54, 64, 57, 3),
+    "birth_date": (57, 64, 60, 3),
     "email": (3, 3, 3, 0),
-    "name": (156, 229, 165, 5),
+    "name": (211, 229, 236, 20),
     "phone": (1, 1, 1, 0),
 }
+THIRD_TODAY = {"name": (322, 350, 347, 20), "birth_date": (20, 23, 20, 0)}
 
 
 def test_the_sets_have_so_many_spans_of_each_kind() -> None:
     assert counted(LINES) == (384, 130, 384, COUNTS)
     assert counted(SECOND) == (246, 56, 246, SECOND_COUNTS)
-    assert not {line["text"] for line in LINES} & {line["text"] for line in SECOND}
+    assert counted(THIRD) == (320, 82, 320, THIRD_COUNTS)
+    texts = [{line["text"] for line in part} for part in (LINES, SECOND, THIRD)]
+    assert len(set().union(*texts)) == sum(map(len, texts))
 
 
 def counted(lines: piisets.Lines) -> tuple[int, int, int, dict[str, int]]:
@@ -78,7 +82,7 @@ def counted(lines: piisets.Lines) -> tuple[int, int, int, dict[str, int]]:
     return len(lines), sum(not line["spans"] for line in lines), len({line["text"] for line in lines}), dict(counts)
 
 
-@pytest.mark.parametrize("lines", [LINES, SECOND], ids=["first", "second"])
+@pytest.mark.parametrize("lines", [LINES, SECOND, THIRD], ids=["first", "second", "third"])
 def test_spans_lie_in_their_text_and_do_not_overlap(lines: piisets.Lines) -> None:
     for line in lines:
         places = [place for start, end, _ in line["spans"] for place in (start, end)]
@@ -93,9 +97,21 @@ def test_numbers_with_a_check_digit_have_the_right_one() -> None:
             assert kind not in checks or checks[kind](digits), line["id"]
 
 
-def test_what_the_rules_find_today() -> None:
+def test_what_is_found_today() -> None:
     found, second = personal.measure(LINES, TABLE), personal.measure(SECOND, piisets.of_held_out(SECOND))
+    third = personal.measure(THIRD, piisets.of_held_out(THIRD))
     assert {kind: astuple(figures) for kind, figures in found.items()} == TODAY
     assert {kind: astuple(figures) for kind, figures in second.items()} == SECOND_TODAY
+    assert {kind: astuple(third[kind]) for kind in THIRD_COUNTS} == THIRD_TODAY
     assert reported.measured()["held_out"] == piisets.told(len(LINES), found)
     assert reported.measured()["second"] == piisets.told(len(SECOND), second)
+    assert reported.measured()["third"] == piisets.told(len(THIRD), {kind: third[kind] for kind in THIRD_COUNTS})
+
+
+@pytest.mark.parametrize("part", ["held_out", "second", "third"])
+def test_of_every_kind_85_of_100_are_found_whole_and_as_many_findings_are_right(part: str) -> None:
+    """The bar of the first part is for every kind, of the later ones for the two that they were written for."""
+    kinds = reported.measured()[part]["kinds"]
+    asked = kinds if part == "held_out" else ("name", "birth_date")
+
+    assert [kind for kind in asked if min(kinds[kind]["recall"][0], kinds[kind]["precision"][0]) < 0.85] == []

@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
 
 from so8t.corpus import nonames
 from so8t.corpus.bare.words import UNKNOWN, words
@@ -19,10 +19,11 @@ from so8t.corpus.namelists import KANJI, hiragana, latin, lists
 from so8t.corpus.namepairs import ROLE_ENDS
 
 _RUN = re.compile(
-    f"(?P<mixed>(?<![ぁ-んァ-ヴー])(?:[ァ-ヴ]{{1,3}}|[ぁ-ん]{{2}})[子江代枝美吉恵世](?![{KANJI}](?<!様)))"
+    f"(?P<mixed>(?:(?<![ァ-ヴー])[ァ-ヴ]{{1,3}}|(?<![ぁ-ん])[ぁ-ん]{{2}})[子江代枝美吉恵世](?![{KANJI}](?<!様)))"
     f"|(?P<kanji>[{KANJI}]+(?:[ノツ][{KANJI}]+)?)|(?P<hiragana>[ぁ-んー]{{2,}})"
     "|(?P<katakana>[ァ-ヴー]{2,}(?:[・=][ァ-ヴー]{2,})*)|(?P<half>[ｦ-ﾟ]{2,})"
-    r"|(?P<latin>(?<![A-Za-z0-9._/#-])[A-Za-z][a-zà-ÿA-Z]{1,11}(?:[ ][A-Z][a-zà-ÿA-Z-]{1,11}){0,2}(?![A-Za-z0-9@_/-]|\.[A-Za-z]))"
+    r"|(?P<latin>(?<![A-Za-z0-9._/#-])[A-Za-z][a-zà-ÿA-Z]{1,11}(?:[ ][A-Z][a-zà-ÿA-Z-]{1,11}){0,2}"
+    r"(?![A-Za-z0-9@_/-]|\.[A-Za-z]))"
 )
 _KANJI_BEHIND = re.compile(f"[ ・]([{KANJI}]{{1,3}}?)(?![{KANJI}](?!{RANKS})(?<![様氏君殿嬢]))")
 _KANA_BEHIND = re.compile("([ ・]?)(?:([ぁ-ん]{2,5})|([ァ-ヴー]{2,6}))")
@@ -31,6 +32,7 @@ _SAME_BEHIND = {
     "katakana": re.compile("[ ・]([ァ-ヴー]{2,6})(?![ァ-ヴー])"),
     "half": re.compile("[ ･]([ｦ-ﾟ]{2,8})"),
 }
+_SPACES = frozenset(" ・･")
 _TITLE = re.compile(rf"(?:様|氏|君|殿|嬢|宅|(?:{RANKS})(?:代理|補佐)?)+")
 _KIN = frozenset("妻夫父母弟妹兄姉男女孫息娘子甥姪")
 _PARTICLES = "のはとにがもでをへやねよえあうかな"
@@ -39,7 +41,8 @@ _DEAR = re.compile("[ぁ-ん]{1,2}(?:っちゃん|っくん|ーちゃん|ーく�
 _CALLED = re.compile("ちゃ|くん|さん|さま|たん|やん|っち|先")
 
 
-class Candidate(NamedTuple):
+@dataclass(frozen=True, eq=False, slots=True)
+class Candidate:
     """Of a run: where the name begins in it, how long it is, of which kind, its marks, and its parts.
 
     Kinds: F a family name, P both names, G a given name, all three in kanji; H in hiragana, T in katakana, U in
@@ -60,12 +63,11 @@ def candidates(text: str) -> Iterator[tuple[int, Candidate]]:
         start, written, script = run.start(), run[0], str(run.lastgroup)
         for one in of_run(script, written):
             yield start, one
-        behind = text[run.end() : run.end() + 9]
         if script == "kanji":
-            for one in with_behind(written, behind):
+            for one in with_behind(written, text[run.end() : run.end() + 9]):
                 yield start, one
-        elif behind[:1] in (" ", "・", "･") and script in _SAME_BEHIND:
-            for one in with_same(script, written, behind):
+        elif text[run.end() : run.end() + 1] in _SPACES and script in _SAME_BEHIND:
+            for one in with_same(script, written, text[run.end() : run.end() + 9]):
                 yield start, one
 
 
@@ -105,7 +107,9 @@ def _beside(run: str, start: int, end: int) -> tuple[str, ...]:
 
 
 def _stands_alone(run: str, offset: int) -> bool:
-    """Of a name of one character: it is the run, or begins it before a title, or ends it behind a role or a relation."""
+    """Of a name of one character: it is the run, or begins it before a title, or ends it behind a role or kin."""
+    if run[offset] in nonames.TITLED_ONLY:
+        return False
     begins = offset == 0 or run[offset - 1] in _KIN or run[offset - 1] in ROLE_ENDS
     ends = offset + 1 == len(run) or _TITLE.fullmatch(run, offset + 1) is not None
     return begins and ends
@@ -258,6 +262,8 @@ def _hiragana_what(run: str, word: str, end: int, free: bool) -> str:
 
 
 def _of_katakana(run: str) -> Iterator[Candidate]:
+    if run in nonames.KATAKANA_WORDS:
+        return
     known, read = words(), hiragana(run)
     parts = re.split("[・=]", read)
     if read in known.kana_givens:
@@ -267,10 +273,12 @@ def _of_katakana(run: str) -> Iterator[Candidate]:
     elif len(parts) > 1:
         what = "TT" if any(one in known.kana_givens or one in known.kana_families for one in parts) else "UU"
     else:
-        pair = any(read[:at] in known.kana_families and read[at:] in known.kana_givens for at in range(2, len(read) - 1))
+        pair = any(
+            read[:at] in known.kana_families and read[at:] in known.kana_givens for at in range(2, len(read) - 1)
+        )
         what = "TP" if pair else "U"
     kind = what[0]
-    if what in ("U", "UU", "TP") and any(_letters(one) for one in (run, *re.split("[・=]", run))):
+    if what in ("U", "UU", "TP") and any(map(_letters, (run, *re.split("[・=]", run)))):
         return
     marks = (
         what,
@@ -294,12 +302,9 @@ def _of_half(run: str) -> Iterator[Candidate]:
 def _of_latin(run: str) -> Iterator[Candidate]:
     known, parts = lists(), [latin(one) for one in run.split(" ")]
     listed = [one in known.given_romans or one in known.family_romans for one in parts]
-    if len(parts) > 1:
-        what = "AA" if any(listed) else "AM"
-    else:
-        what = "A" if listed[0] and len(parts[0]) > 2 else "AU"
-    if not any(listed) and not run.istitle():
+    if not any(listed) and (len(parts) > 1 or not run.istitle()):
         return
+    what = "AA" if len(parts) > 1 else "A" if listed[0] and len(parts[0]) > 2 else "AU"
     marks = (what, f"{what}{run.islower()}{run.isupper()}", f"{what}{min(len(run), 10)}", f"A={run.lower()}")
     yield Candidate(0, len(run), "A", marks, "", latin(run.replace(" ", "")))
 
@@ -307,7 +312,13 @@ def _of_latin(run: str) -> Iterator[Candidate]:
 def _of_mixed(run: str) -> Iterator[Candidate]:
     """ヤス子, ふさ子."""
     read = hiragana(run[:-1])
-    marks = ("M", f"M{run[-1]}", f"M{len(run)}{run[0] >= 'ァ'}", f"M{_letters(read)}{read in words().kana_givens}", f"M={run}")
+    marks = (
+        "M",
+        f"M{run[-1]}",
+        f"M{len(run)}{run[0] >= 'ァ'}",
+        f"M{_letters(read)}{read in words().kana_givens}",
+        f"M={run}",
+    )
     yield Candidate(0, len(run), "H", marks, "", run)
 
 

@@ -1,4 +1,4 @@
-"""Which of the places where a name might stand hold one: a sum of whole numbers over the word and what stands around it.
+"""Which of the places where a name might stand hold one: a sum of whole numbers over the word and what is around it.
 
 A logistic regression, written by `tools/bare.py`; whole numbers, so that every machine takes the same sum.
 The rules of `names` speak first; this voice adds what has nothing beside it that a rule could name.
@@ -7,6 +7,7 @@ The rules of `names` speak first; this voice adds what has nothing beside it tha
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,6 +22,16 @@ WEIGHTS = Path(__file__).parent / "weights.json"
 UNIT = 1_000  # of a weight
 _MARGIN = 4  # characters of context on each side
 _BEFORE, _BEHIND = "^" * _MARGIN, "$" * _MARGIN
+_SCRIPTS = {
+    "^": re.compile(r"\^"),
+    "$": re.compile(r"\$"),
+    "k": re.compile("[一-鿿々〆ヶヵ]"),
+    "h": re.compile("[ぁ-ん]"),
+    "t": re.compile("[ァ-ヴー]"),
+    "d": re.compile(r"\d"),
+    "n": re.compile("\n"),
+    "a": re.compile("[A-Za-z]"),
+}
 _JOINS = frozenset(" 、,・/&とやに\n|;")
 
 
@@ -56,7 +67,7 @@ def scored(text: str) -> Iterator[tuple[int, int, Candidate]]:
     told = weights()
     known = told.marks.get
     for start, one, around in with_context(text):
-        yield told.bias + _of_word(one) + sum([known(mark, 0) for mark in around]), start, one
+        yield told.bias + _of_word(one) + sum(filter(None, map(known, around))), start, one
 
 
 @lru_cache(maxsize=1 << 16)
@@ -87,7 +98,7 @@ def with_context(text: str) -> Iterator[tuple[int, Candidate, list[str]]]:
 
 
 def _around(text: str, start: int, end: int, kind: str) -> list[str]:
-    """Of a text with a margin: the characters before and behind, one to four, alone, by kind, and both sides together."""
+    """Of a text with a margin: one to four characters before and behind, alone, by kind, and both sides together."""
     before, behind = text[start - _MARGIN : start], text[end : end + _MARGIN]
     b1, b2, b3, a1, a2, a3 = before[3:], before[2:], before[1:], behind[0], behind[:2], behind[:3]
     c1, c2 = _script(b1), _script(a1)
@@ -101,16 +112,4 @@ def _around(text: str, start: int, end: int, kind: str) -> list[str]:
 
 @lru_cache(maxsize=1 << 13)
 def _script(character: str) -> str:
-    if character in "^$":
-        return character
-    if "一" <= character <= "鿿" or character in "々〆ヶヵ":
-        return "k"
-    if "ぁ" <= character <= "ん":
-        return "h"
-    if "ァ" <= character <= "ヴ" or character == "ー":
-        return "t"
-    if character.isdigit():
-        return "d"
-    if character == "\n":
-        return "n"
-    return "a" if character.isascii() and character.isalpha() else "p"
+    return next((letter for letter, pattern in _SCRIPTS.items() if pattern.match(character)), "p")
