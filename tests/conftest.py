@@ -10,10 +10,12 @@ import shutil
 import signal
 import sys
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 
 import pytest
 
+from so8t.engine import reading
 from so8t.store import s3 as store_s3
 from tests import buckets
 from tests.house import House
@@ -26,6 +28,7 @@ sys.dont_write_bytecode = False
 
 # A worker a core: two threads each would wait for each other, spinning.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("GOMP_SPINCOUNT", "3000")  # as so8t.engine.births sets it for stages
 
 # What a shell starts in the background ignores Ctrl-C, and so would all that tests start.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
@@ -71,6 +74,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def unsynced(monkeypatch: pytest.MonkeyPatch) -> None:
     """Disks are not waited for, in this process: for tests of what is built, not of what a power cut leaves."""
     monkeypatch.setattr(os, "fsync", lambda handle: None)
+
+
+_code_of = cache(reading.code_of)
+
+
+@pytest.fixture
+def still(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The code of a project is looked at once: for tests that edit its specs alone, in this process, and often."""
+    monkeypatch.setattr(reading, "code_of", lambda project, module, known=None: _code_of(project, module))
+    monkeypatch.setattr(reading, "drop_stale_bytecode", lambda project: None)
 
 
 @pytest.fixture

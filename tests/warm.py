@@ -36,7 +36,9 @@ from so8t.engine import births, nursery, reading
 IS_POSSIBLE = births.HAS_NURSERY
 ROOT = Path(__file__).resolve().parent.parent
 IMPORTED = ("doit.doit_cmd", "doit.cmd_run", "doit.cmd_list", "filelock", "so8t.commands.why")
-DATA = ("sklearn.feature_extraction.text", "sklearn.linear_model")
+_SKLEARN = ("sklearn.feature_extraction.text", "sklearn.linear_model")
+_MATPLOTLIB = ("matplotlib.figure", "matplotlib.backends.backend_agg")
+AHEAD = {"": (), "data": _SKLEARN, "models": (*_SKLEARN, *_MATPLOTLIB)}
 _LONGEST = 1 << 18  # bytes of a request: arguments and an environment
 
 
@@ -112,7 +114,7 @@ def _server(of: str) -> str:
 
 
 def serve(of: str) -> None:
-    for name in (*IMPORTED, *DATA) if of else IMPORTED:
+    for name in (*IMPORTED, *AHEAD[of]):
         importlib.import_module(name)
     if of:
         _look_at_stages()
@@ -121,6 +123,7 @@ def serve(of: str) -> None:
     gc.collect()
     gc.freeze()
     signal.signal(signal.SIGCHLD, _reap)
+    os.fsync = lambda handle: None  # for tests of what is built, not of what a power cut leaves
     name = f"so8t-warm-{os.getpid()}"
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listening:
         listening.bind(f"\0{name}")

@@ -35,7 +35,7 @@ def convert(root: Path, **spec: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     inputs = Inputs({name: root / name for name in ("baked_model", "thinking_sft", "chat_format", "gguf", "modelfile")})
     for name in ("gguf", "modelfile"):
         inputs[name].mkdir()
-    gguf.build(inputs, inputs["gguf"], gguf.Spec(types=("f16",), bounds={"f16": LOOSE}, **spec))
+    gguf.build(inputs, inputs["gguf"], gguf.Spec(types=("f16",), bounds={"f16": LOOSE}, threads=1, **spec))
     modelfile.build(inputs, inputs["modelfile"], modelfile.Spec())
     parity: dict[str, Any] = json.loads((inputs["gguf"] / "parity.json").read_bytes())
     check: dict[str, Any] = json.loads((inputs["modelfile"] / "check.json").read_bytes())

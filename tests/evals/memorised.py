@@ -64,7 +64,7 @@ def artifacts(root: Path, types: Sequence[str] = ("f16", "q8_0")) -> Inputs:
     ]
     records.write(folders["adapter_scores"] / "samples.jsonl", lines)
     folders["gguf"].mkdir()
-    spec = gguf.Spec(name="by-heart", types=tuple(types), bounds={"q8_0": LOOSE})
+    spec = gguf.Spec(name="by-heart", types=tuple(types), bounds={"q8_0": LOOSE}, threads=1)
     gguf.build(Inputs(folders), folders["gguf"], spec)
     return Inputs(folders, reads=LOOKED_FOR)
 

@@ -17,7 +17,7 @@ SHAPE = {"hidden_size": 128, "intermediate_size": 512, "vocab_size": 2000}
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="forks and SIGKILL; Windows has neither")
-@pytest.mark.parametrize("kills", [20, pytest.param(100, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("kills", [8, pytest.param(100, marks=pytest.mark.soak)])
 def test_kills_at_random_moments_change_no_byte(tmp_path: Path, root: Path, kills: int) -> None:
     trained = workshop.train(tmp_path, dtype="bfloat16", shape=SHAPE)
     workshop.merge_it(trained)

@@ -353,6 +353,7 @@ def nested(field: str, value: Any) -> dict[str, Any]:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("unsynced", "still")
 @pytest.mark.parametrize(
     ("stage", "field", "before", "value", "expected"), ROWS, ids=[f"{row[0]}.{row[1]}" for row in ROWS]
 )

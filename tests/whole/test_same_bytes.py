@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -20,35 +21,62 @@ from tests.whole.test_crashes import digests
 PLACE = "a-place-that-no-file-names"
 
 
-def built(folder: Path, root: Path, workers: int | None = None, **env: str) -> dict[str, bytes]:
+@dataclass(frozen=True)
+class Built:
+    """What stages left that were built each in a process of its own, and the project's modules that these held then.
+
+    "all" are those that come with the table of contents: it imports every stage module, and what those import.
+    """
+
+    left: dict[str, bytes]
+    imported: dict[str, set[str]]
+
+
+def project(folder: Path, root: Path, workers: int | None = None) -> Path:
     folder.mkdir(parents=True)
     Pico(folder, root).write({"cleaned": {**SPECS["cleaned"], "workers": workers}})
-    subprocess.run(
-        [*DOIT, "thinking_sft"], cwd=folder, env={**os.environ, **env}, capture_output=True, check=True, timeout=120
-    )
-    return digests(folder)
+    return folder
 
 
 @pytest.fixture(scope="module")
-def here(tmp_path_factory: pytest.TempPathFactory, root: Path) -> dict[str, bytes]:
-    folder = tmp_path_factory.mktemp("here") / PLACE
-    return built(folder, root, TZ="Asia/Tokyo", LC_ALL="C", PYTHONHASHSEED="0", OMP_NUM_THREADS="1")
+def here(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Built:
+    folder = project(tmp_path_factory.mktemp("here") / PLACE, root)
+    env = {"TZ": "Asia/Tokyo", "LC_ALL": "C", "PYTHONHASHSEED": "0", "OMP_NUM_THREADS": "1"}
+    ensure = "from pathlib import Path; from so8t.engine.ensure import ensure; ensure(Path.cwd(), 'tiny', '{}')"
+    imported = {stage: modules_after(ensure.format(stage), folder, env) for stage in DATA}
+    return Built(digests(folder), {**imported, "all": modules_after("import stages", root, env)})
+
+
+def modules_after(code: str, folder: Path, env: dict[str, str]) -> set[str]:
+    said = "import sys; print(*[name for name in sys.modules if name.split('.')[0] in ('so8t', 'stages')])"
+    ran = subprocess.run(
+        [sys.executable, "-c", f"{code}\n{said}"],
+        cwd=folder, env={**os.environ, **env}, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    return set(ran.stdout.splitlines()[-1].split())
 
 
 @pytest.mark.slow
 def test_two_folders_time_zones_locales_hash_seeds_and_numbers_of_workers_give_the_same_bytes(
-    here: dict[str, bytes], tmp_path: Path, root: Path
+    here: Built, tmp_path: Path, root: Path
 ) -> None:
+    """There by doit, which gives its builders a seed of its own; here without."""
+    folder = project(tmp_path / "深い" / "所 two", root, workers=2)
     other = {"TZ": "America/Lima", "LC_ALL": "C.UTF-8", "PYTHONHASHSEED": "1", "OMP_NUM_THREADS": "2"}
-    there = built(tmp_path / "深い" / "所 two", root, workers=2, **other)
+    subprocess.run(
+        [*DOIT, "thinking_sft"], cwd=folder, env={**os.environ, **other}, capture_output=True, check=True, timeout=120
+    )
 
-    assert {name for name in here if name.endswith("manifest.json")} == {f"{stage}/manifest.json" for stage in DATA}
-    assert here == there
+    assert {name for name in here.left if name.endswith("manifest.json")} == {
+        f"{stage}/manifest.json" for stage in DATA
+    }
+    assert here.left == digests(folder)
 
 
 @pytest.mark.slow
-def test_no_place_or_time_enters_a_manifest(here: dict[str, bytes]) -> None:
-    for name, data in here.items():
+def test_no_place_or_time_enters_a_manifest(here: Built) -> None:
+    for name, data in here.left.items():
         assert PLACE.encode() not in data, name
         assert not (name.endswith("manifest.json") and re.search(rb"20\d\d-\d\d-\d\d", data)), name
 
@@ -151,35 +179,12 @@ def test_a_code_edit_touches_exactly_the_stages_that_import_it(root: Path, name:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("stage", DATA)
-def test_a_build_imports_no_project_module_that_its_key_does_not_know(
-    imported: dict[str, set[str]], root: Path, stage: str
-) -> None:
+def test_a_build_imports_no_project_module_that_its_key_does_not_know(here: Built, root: Path, stage: str) -> None:
     """The static closure against what Python really imported."""
     from so8t.store.code import CONTENTS, MACHINERY
 
     known = set(reading.code_of(root, f"stages.{stage}"))
     engine = {"so8t", CONTENTS, "so8t.serve", "so8t.serve.settings"}  # a profile is read with the server's settings
     others = {f"stages.{name}" for name in STAGES}
-    extra = {name for name in imported[stage] - known - engine - others if not name.startswith(MACHINERY)}
-    assert extra - imported["all"] == set()
-
-
-@pytest.fixture(scope="module")
-def imported(tmp_path_factory: pytest.TempPathFactory, root: Path) -> dict[str, set[str]]:
-    """The project's modules that each stage's own process holds after its build.
-
-    "all" are those that come with the table of contents: it imports every stage module, and what those import.
-    """
-    project = tmp_path_factory.mktemp("imported")
-    Pico(project, root)
-    ensure = "from pathlib import Path; from so8t.engine.ensure import ensure; ensure(Path.cwd(), 'tiny', '{}')"
-    builds = {stage: modules_after(ensure.format(stage), project) for stage in DATA}
-    return {**builds, "all": modules_after("import stages", root)}
-
-
-def modules_after(code: str, folder: Path) -> set[str]:
-    said = "import sys; print(*[name for name in sys.modules if name.split('.')[0] in ('so8t', 'stages')])"
-    command = [sys.executable, "-c", f"{code}\n{said}"]
-    ran = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
-    assert ran.returncode == 0, ran.stderr
-    return set(ran.stdout.splitlines()[-1].split())
+    extra = {name for name in here.imported[stage] - known - engine - others if not name.startswith(MACHINERY)}
+    assert extra - here.imported["all"] == set()

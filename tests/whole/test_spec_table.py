@@ -21,7 +21,7 @@ from stages import STAGES
 from tests.whole import pico as small
 from tests.whole.pico import Pico
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("unsynced")]
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("unsynced", "still")]
 
 SPECS: dict[str, Any] = {  # what a row sets may quarantine or leave undecided nearly all
     **small.SPECS,
