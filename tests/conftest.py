@@ -10,11 +10,12 @@ import shutil
 import signal
 import sys
 from collections.abc import Iterator, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 import pytest
 
+from so8t.engine import plan as plans
 from so8t.engine import reading
 from so8t.store import s3 as store_s3
 from tests import buckets
@@ -76,12 +77,24 @@ def unsynced(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "fsync", lambda handle: None)
 
 
-_code_of = cache(reading.code_of)
+_code_of, _load = cache(reading.code_of), plans.load
+
+
+@lru_cache(maxsize=8)
+def _plan(project: Path, profile: str, specs: tuple[bytes, ...]) -> plans.Plan:
+    """What it is with these specs, since nothing else changes."""
+    return _load(project, profile)
 
 
 @pytest.fixture
 def still(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The code of a project is looked at once: for tests that edit its specs alone, in this process, and often."""
+    """The code is looked at once, and the plan once for each state of the specs: for tests that edit specs alone."""
+
+    def load(project: Path, profile: str) -> plans.Plan:
+        files = sorted((project / "specs").rglob("*.yaml"))
+        return _plan(project, profile, tuple(part for path in files for part in (bytes(path), path.read_bytes())))
+
+    monkeypatch.setattr(plans, "load", load)
     monkeypatch.setattr(reading, "code_of", lambda project, module, known=None: _code_of(project, module))
     monkeypatch.setattr(reading, "drop_stale_bytecode", lambda project: None)
 
