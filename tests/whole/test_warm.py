@@ -27,6 +27,13 @@ def test_a_forked_doit_says_and_leaves_what_a_started_one_does(tmp_path: Path) -
     assert forked.doit("list").code == 0
 
 
+def test_its_nursery_is_forked_too(house: House) -> None:
+    """Else it imports what the fork has imported, and nobody sees why the tests take so long."""
+    house.edit("stages/numbers.py", 'log.note("numbers")', "import sys; log.note(str('doit' in sys.modules))")
+
+    assert [house.doit("numbers").ran, house.cold("--always-execute", "numbers").ran] == [["True"], ["False"]]
+
+
 def test_one_that_is_killed_takes_its_stages_along(house: House) -> None:
     house.hold("numbers")
     doing = warm.Doit([], house.path, house.env)
