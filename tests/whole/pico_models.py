@@ -83,8 +83,8 @@ class Chain(Pico):
             stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe,
         )  # fmt: skip
 
-    def doit(self, *args: str, cold: bool = not warm.IS_POSSIBLE) -> Said:
-        doing = self.start(*args, cold=cold)
+    def doit(self, *args: str, cold: bool = False) -> Said:
+        doing = self.start(*args, cold=True) if cold else self.start(*args)
         out, err = doing.communicate(timeout=300)
         return Said(doing.wait(), out, err)
 
