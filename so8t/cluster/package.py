@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-import so8t
 from so8t.cluster.order import FILE, Order
 from so8t.errors import StageError
 
@@ -21,7 +20,7 @@ _SHOWN = 3  # files named in a message
 
 def contents(project: Path, profiles: Sequence[str], sources: Sequence[Path], secret: Path | None) -> dict[str, Path]:
     """By the place that it has there, each file that goes along."""
-    found = {f"so8t/{name}": path for name, path in _below(Path(so8t.__path__[0]))}
+    found = {f"so8t/{name}": path for name, path in _below(Path(__file__).parent.parent)}
     found |= {f"stages/{name}": path for name, path in _below(project / "stages")}
     for profile in profiles:
         found |= {f"specs/{profile}/{path.name}": path for path in sorted((project / "specs" / profile).glob("*.yaml"))}

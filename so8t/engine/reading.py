@@ -14,7 +14,6 @@ from typing import Any
 
 from pydantic import BaseModel
 
-import so8t
 from so8t.engine import contents
 from so8t.engine.plan import Row
 from so8t.engine.stage import Stage
@@ -28,6 +27,7 @@ from so8t.store.code import Known
 from so8t.store.digest import TICK_NS, signature
 from so8t.store.layout import MANIFEST
 
+SO8T = Path(__file__).parent.parent  # not `so8t.__path__`, which an empty folder of that name in a project becomes
 NOT_INSTALLED = "not installed"  # in place of a version
 _VERSION = re.compile(r"^Version:[ \t]*(\S+)", re.MULTILINE)
 
@@ -192,7 +192,7 @@ def code_of(project: Path, module: str, known: Known | None = None) -> dict[str,
 
 
 def _roots(project: Path) -> dict[str, Path]:
-    return {"stages": project / "stages", "so8t": Path(so8t.__path__[0])}
+    return {"stages": project / "stages", "so8t": SO8T}
 
 
 def version(package: str) -> str:

@@ -20,7 +20,6 @@ from typing import Any
 
 import orjson
 
-import so8t
 from so8t.errors import StageError
 from so8t.formats import chat, lent
 from so8t.formats.chat import ChatFormat, Message
@@ -33,7 +32,7 @@ from so8t.watch.count import Count
 
 _LEAST = 256  # tokens of a context: llama.cpp gives no less
 # An edit of how models are asked asks them again.  Taken here, so that it is the code that was imported.
-_CODE = code.closure(__name__, {"so8t": Path(so8t.__file__).parent})
+_CODE = code.closure(__name__, {"so8t": Path(__file__).parent.parent})
 
 
 @dataclass(frozen=True)
