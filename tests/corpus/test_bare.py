@@ -72,7 +72,7 @@ def test_no_text_that_is_learned_from_is_held_out() -> None:
     learned = {line["text"] for line in [*AUTHORS, *piisets.read("tuned"), *piisentences.lines()]}
     held = {line["text"] for name in ("heldout", "second", "third") for line in piisets.read(name)}
 
-    assert (len(AUTHORS), len(held)) == (4900, 950)
+    assert (len(AUTHORS), len(held)) == (5300, 950)
     assert learned & held == set()
 
 
@@ -105,7 +105,7 @@ def test_the_weights_are_what_the_tool_makes_of_its_texts() -> None:
 def test_on_texts_that_it_did_not_learn_from_it_doubles_what_the_rules_find() -> None:
     rules, *_ = told = list(bare.told(bare.learned(), len(AUTHORS)))
 
-    assert rules.startswith("rules alone: recall 2088/5210 = 0.401")
+    assert rules.startswith("rules alone: recall 2253/5628 = 0.400")
     at = next(line for line in told if line.startswith(f"from {bare.THRESHOLD:5}:"))
     recall = float(at.split("with the rules recall ")[1].split(" = ")[1].split(",")[0])
     precision = float(at.split("precision ")[1].split(" = ")[1].split(";")[0])

@@ -41,7 +41,7 @@ THIRD_COUNTS = {"name": 350, "birth_date": 23}
 TODAY = {  # covered whole, there, found, wrong
     "address": (15, 17, 17, 0),
     "bank_account": (10, 10, 9, 0),
-    "birth_date": (13, 14, 13, 0),
+    "birth_date": (14, 14, 14, 0),
     "card": (8, 8, 8, 0),
     "coordinates": (11, 12, 10, 0),
     "driving_licence": (8, 8, 8, 0),
@@ -50,7 +50,7 @@ TODAY = {  # covered whole, there, found, wrong
     "internal": (12, 12, 12, 0),
     "ip": (11, 11, 11, 0),
     "my_number": (7, 7, 7, 0),
-    "name": (114, 117, 129, 12),
+    "name": (115, 117, 128, 11),
     "passport": (9, 9, 9, 0),
     "pension": (6, 7, 6, 0),
     "phone": (17, 17, 17, 0),
@@ -62,10 +62,10 @@ SECOND_TODAY = {  # covered whole, there, found, wrong
     "address": (1, 1, 1, 0),
     "birth_date": (57, 64, 60, 3),
     "email": (3, 3, 3, 0),
-    "name": (211, 229, 236, 20),
+    "name": (212, 229, 237, 20),
     "phone": (1, 1, 1, 0),
 }
-THIRD_TODAY = {"name": (322, 350, 347, 20), "birth_date": (20, 23, 20, 0)}
+THIRD_TODAY = {"name": (320, 350, 344, 19), "birth_date": (20, 23, 20, 0)}
 
 
 def test_the_sets_have_so_many_spans_of_each_kind() -> None:
