@@ -14,7 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from so8t.corpus.bare import candidates
-from so8t.corpus.bare.candidates import Candidate
+from so8t.corpus.bare.candidate import Candidate
 from so8t.corpus.mentions import Mention
 from so8t.corpus.namelists import plain
 
@@ -70,7 +70,7 @@ def scored(text: str) -> Iterator[tuple[int, int, Candidate]]:
         yield told.bias + _of_word(one) + sum(filter(None, map(known, around))), start, one
 
 
-@lru_cache(maxsize=1 << 16)
+@lru_cache(maxsize=1 << 13)
 def _of_word(one: Candidate) -> int:
     known = weights().marks
     return sum(known.get(mark, 0) for mark in one.marks)

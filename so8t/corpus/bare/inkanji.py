@@ -1,0 +1,143 @@
+"""Candidates in kanji: a family name, a given one, both together, or one of them behind a space or in kana."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+
+from so8t.corpus import nonames
+from so8t.corpus.bare.candidate import Candidate, letters
+from so8t.corpus.bare.words import UNKNOWN, words
+from so8t.corpus.mentions import RANKS
+from so8t.corpus.namelists import KANJI, hiragana, lists
+from so8t.corpus.namepairs import ROLE_ENDS
+
+_KANJI_BEHIND = re.compile(f"[ ・]([{KANJI}]{{1,3}}?)(?![{KANJI}](?!{RANKS})(?<![様氏君殿嬢]))")
+_KANA_BEHIND = re.compile("([ ・]?)(?:([ぁ-ん]{2,5})|([ァ-ヴー]{2,6}))")
+_TITLE = re.compile(rf"(?:様|氏|君|殿|嬢|宅|(?:{RANKS})(?:代理|補佐)?)+")
+_KIN = frozenset("妻夫父母弟妹兄姉男女孫息娘子甥姪")
+
+
+def of_run(run: str) -> Iterator[Candidate]:
+    known, end = words(), len(run)
+    for offset in range(end):
+        for size in range(min(4, end - offset), 0, -1):
+            word, inside = run[offset : offset + size], f"{min(offset, 3)}{min(end - offset - size, 3)}"
+            beside = _beside(run, offset, offset + size)
+            alone = size > 1 or _stands_alone(run, offset)
+            if word in known.families and alone:
+                marks = ("F", f"F{size}", f"F|{inside}", f"F|{size}{inside}", *beside, *_family(word, "F"))
+                yield Candidate(offset, size, "F", marks, word, "")
+            if word in known.families and (size > 1 or word in nonames.SINGLE_FAMILIES):
+                yield from _with_given(run, offset, word)
+            kin = offset > 0 and run[offset - 1] in _KIN
+            if word in known.givens and size > 1 and (kin or offset == 0 or offset + size == end or size > 2):
+                yield Candidate(offset, size, "G", _given(word, inside), "", word)
+            if size == 1 and word in known.givens and word not in known.families and alone:
+                marks = ("G1", f"G1{inside}", f"G={word}", f"G1{word in nonames.SINGLE_GIVENS}", f"G1{letters(word)}")
+                yield Candidate(offset, 1, "G", marks, "", word)
+
+
+def _beside(run: str, start: int, end: int) -> tuple[str, ...]:
+    """What of a run of kanji stands before a name and behind it, and whether that ends or begins a word."""
+    before, behind = run[:start], run[end:]
+    return (
+        f"<{before}",
+        f">{behind}",
+        f"<{not before or before[-1] in ROLE_ENDS}>{not behind or _TITLE.match(behind) is not None}",
+    )
+
+
+def _stands_alone(run: str, offset: int) -> bool:
+    """Of a name of one character: it is the run, or begins it before a title, or ends it behind a role or kin."""
+    if run[offset] in nonames.TITLED_ONLY:
+        return False
+    begins = offset == 0 or run[offset - 1] in _KIN or run[offset - 1] in ROLE_ENDS
+    ends = offset + 1 == len(run) or _TITLE.fullmatch(run, offset + 1) is not None
+    return begins and ends
+
+
+def _with_given(run: str, offset: int, family: str) -> Iterator[Candidate]:
+    rest, known = run[offset + len(family) :], words()
+    for size in range(min(3, len(rest)), 0, -1):
+        given = rest[:size]
+        if given in known.givens and (size > 1 or given in nonames.SINGLE_GIVENS):
+            marks = (
+                "P",
+                f"P{len(family)}{size}",
+                f"P|{min(offset, 3)}{min(len(rest) - size, 3)}",
+                f"Pg{given in nonames.NOUNS}{letters(given)}",
+                f"Pw{letters(family + given)}",
+                *_family(family, "P"),
+            )
+            yield Candidate(offset, len(family) + size, "P", marks, family, given)
+
+
+def _family(word: str, kind: str) -> tuple[str, ...]:
+    known = lists()
+    its, step = words().told.get(word, UNKNOWN)
+    return (
+        f"{kind}usual{word in known.usual_families}{word in nonames.PLACES}{word in nonames.WORDS}",
+        f"{kind}list{word in known.families}{'f' in its}",
+        f"{kind}is{its}",
+        f"{kind}step{step}",
+        f"{kind}={word}",
+        f"{kind}ends{word[-1]}",
+    )
+
+
+def _given(word: str, inside: str) -> tuple[str, ...]:
+    return (
+        "G",
+        f"G{len(word)}",
+        f"G|{inside}",
+        f"Gnoun{word in nonames.NOUNS}",
+        f"Gends{word[-1]}",
+        f"Gbegins{word[0]}",
+        f"Gis{letters(word)}{word in words().families}",
+        f"G={word}",
+    )
+
+
+@lru_cache(maxsize=1 << 12)
+def with_behind(run: str, behind: str) -> tuple[Candidate, ...]:
+    """A family name that ends a run of kanji, and a given name behind it: after a space, or in kana."""
+    known, end = words(), len(run)
+    sizes = [size for size in (4, 3, 2, 1) if size <= end]
+    families = [run[-size:] for size in sizes if run[-size:] in known.families]
+    families = [one for one in families if len(one) > 1 or _stands_alone(run, end - 1)]
+    if not families and 2 <= end <= 4 and behind[:1] in (" ", "・"):
+        return tuple(_behind([run], end, behind)) if (m := _KANJI_BEHIND.match(behind)) and m[1] in known.givens else ()
+    return tuple(_behind(families, end, behind)) if families else ()
+
+
+def _behind(families: list[str], end: int, behind: str) -> Iterator[Candidate]:
+    known = words()
+    if spaced := _KANJI_BEHIND.match(behind):
+        given = spaced[1]
+        for family in families:
+            marks = (
+                "S",
+                f"S{given in known.givens}{len(family)}{len(given)}",
+                f"S{letters(given)}{given in known.families}",
+                f"S|{len(family) < end}",
+                f"S{behind[0]}",
+                *_family(family, "P"),
+            )
+            yield Candidate(end - len(family), len(family) + spaced.end(), "P", marks, family, given)
+    elif kana := _KANA_BEHIND.match(behind):
+        written, at = kana[2] or kana[3], kana.end(1)
+        for size in range(len(written), 1, -1):
+            given = hiragana(written[:size])
+            if given not in known.kana_givens or (kana[3] and size < len(written)):
+                continue
+            for family in families:
+                marks = (
+                    "K",
+                    f"K{at}{size}{bool(kana[2])}",
+                    f"K{letters(given)}{size == len(written)}",
+                    f"K|{len(family) < end}",
+                    *_family(family, "P"),
+                )
+                yield Candidate(end - len(family), len(family) + at + size, "P", marks, family, given)
