@@ -61,6 +61,12 @@ class Watched(Cluster):
             self.start_node()
 
 
+def _kill(pid: int) -> None:
+    """Unless what went wrong before has ended it meanwhile."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+
+
 class Nodes:
     """What a schedule strikes: a cluster, and the doit of one project."""
 
@@ -100,9 +106,9 @@ class Nodes:
             self._doit.wait()
             self.start_doit()
         elif fault.kind == "job":
-            os.kill(pid, signal.SIGKILL)
+            _kill(pid)
         elif fault.kind == "node":
-            os.kill(pid, signal.SIGKILL)  # one that waits is of the node before it, perhaps
+            _kill(pid)  # one that waits is of the node before it, perhaps
             cluster.lose(name)
             shutil.rmtree(cluster.folder / f"home-{name}" / "cache", ignore_errors=True)
             cluster.start_node("b" if name == "b" else "a", name)

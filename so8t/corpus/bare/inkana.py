@@ -21,44 +21,53 @@ _PARTICLES = "のはとにがもでをへやねよえあうかな"
 _NICKNAME = re.compile("(?:っち|りん|っしー?|っきー|ぴょん|ぽん|っぴ|みん|やん|ー|ち|っぺ)$")
 _DEAR = re.compile("[ぁ-ん]{1,2}(?:っちゃん|っくん|ーちゃん|ーくん|ちゃん)|([ぁ-ん]{2})\\1")  # むっちゃん, れんれん
 _CALLED = re.compile("ちゃ|くん|さん|さま|たん|やん|っち|先")
+_NICKNAMES, _CALLS = frozenset("ちんしーぴぺ"), frozenset("ちくさたやっ")  # their last characters, and first ones
 
 
 def of_hiragana(run: str) -> Iterator[Candidate]:
-    known, mine = lists(), words()
-    for offset in range(len(run) - 1):
+    known, last = words().kana, len(run)
+    for offset in range(last - 1):
         free = offset == 0 or run[offset - 1] in _PARTICLES
-        for size in range(min(6, len(run) - offset), 1, -1):
-            word, end = run[offset : offset + size], offset + size
-            what = _hiragana_what(run, word, end, free)
-            if not what:
-                continue
-            marks = (
-                what,
-                f"{what}{size}",
-                f"H|{offset > 0}{end < len(run)}{free}",
-                f"His{letters(word)}{size}",
-                f"Hends{word[-1]}",
-                f"Hends{word[-2:]}",
-                f"Hlist{word in known.givens}{word in known.families}",
-                f"H={word}",
-            )
-            family = word in mine.kana_families and word not in mine.kana_givens
-            yield Candidate(offset, size, "H", marks, word if family else "", "" if family else word)
+        for end in range(min(offset + 6, last), offset + 1, -1):
+            word = run[offset:end]
+            what = _listed(word, free) if word in known else ""
+            if not what and free:
+                what = _nickname(run, word, end)
+            if what and word not in nonames.KANA_WORDS:
+                yield _in_hiragana(what, word, offset, f"{offset > 0}{end < last}{free}")
 
 
-def _hiragana_what(run: str, word: str, end: int, free: bool) -> str:
-    """HG a given name, HF a family name, HN what sounds like a nickname; nothing where it cannot begin."""
-    known, size = words(), len(word)
-    if word in nonames.KANA_WORDS:
-        return ""
-    if word in known.kana_givens and (free or size > 2):
+def _in_hiragana(what: str, word: str, offset: int, inside: str) -> Candidate:
+    known, mine = lists(), words()
+    marks = (
+        what,
+        f"{what}{len(word)}",
+        f"H|{inside}",
+        f"His{letters(word)}{len(word)}",
+        f"Hends{word[-1]}",
+        f"Hends{word[-2:]}",
+        f"Hlist{word in known.givens}{word in known.families}",
+        f"H={word}",
+    )
+    family = word in mine.kana_families and word not in mine.kana_givens
+    return Candidate(offset, len(word), "H", marks, word if family else "", "" if family else word)
+
+
+def _listed(word: str, free: bool) -> str:
+    """HG a given name, HF a family name; nothing where so short a one cannot begin."""
+    if word in words().kana_givens and (free or len(word) > 2):
         return "HG"
-    if word in known.kana_families and size > (2 if free else 3):
-        return "HF"
-    if free and _DEAR.fullmatch(word):
+    return "HF" if word in words().kana_families and len(word) > (2 if free else 3) else ""
+
+
+def _nickname(run: str, word: str, end: int) -> str:
+    """HD a name made dear, HN what sounds like a nickname or is called by one."""
+    size = len(word)
+    if (word[-1] in "んく" or size == 4) and _DEAR.fullmatch(word):
         return "HD"
-    called = _CALLED.match(run, end) and not letters(word) and size < 5
-    return "HN" if free and (called or (2 < size < 6 and _NICKNAME.search(word))) else ""
+    if size < 5 and run[end : end + 1] in _CALLS and _CALLED.match(run, end) and not letters(word):
+        return "HN"
+    return "HN" if 2 < size < 6 and word[-1] in _NICKNAMES and _NICKNAME.search(word) else ""
 
 
 def of_katakana(run: str) -> Iterator[Candidate]:

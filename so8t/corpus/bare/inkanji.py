@@ -16,27 +16,35 @@ from so8t.corpus.namepairs import ROLE_ENDS
 _KANJI_BEHIND = re.compile(f"[ ・]([{KANJI}]{{1,3}}?)(?![{KANJI}](?!{RANKS})(?<![様氏君殿嬢]))")
 _KANA_BEHIND = re.compile("([ ・]?)(?:([ぁ-ん]{2,5})|([ァ-ヴー]{2,6}))")
 _TITLE = re.compile(rf"(?:様|氏|君|殿|嬢|宅|(?:{RANKS})(?:代理|補佐)?)+")
+_SPACES = (" ", "・")
 _KIN = frozenset("妻夫父母弟妹兄姉男女孫息娘子甥姪")
 
 
 def of_run(run: str) -> Iterator[Candidate]:
-    known, end = words(), len(run)
-    for offset in range(end):
-        for size in range(min(4, end - offset), 0, -1):
-            word, inside = run[offset : offset + size], f"{min(offset, 3)}{min(end - offset - size, 3)}"
-            beside = _beside(run, offset, offset + size)
-            alone = size > 1 or _stands_alone(run, offset)
-            if word in known.families and alone:
-                marks = ("F", f"F{size}", f"F|{inside}", f"F|{size}{inside}", *beside, *_family(word, "F"))
-                yield Candidate(offset, size, "F", marks, word, "")
-            if word in known.families and (size > 1 or word in nonames.SINGLE_FAMILIES):
-                yield from _with_given(run, offset, word)
-            kin = offset > 0 and run[offset - 1] in _KIN
-            if word in known.givens and size > 1 and (kin or offset == 0 or offset + size == end or size > 2):
-                yield Candidate(offset, size, "G", _given(word, inside), "", word)
-            if size == 1 and word in known.givens and word not in known.families and alone:
-                marks = ("G1", f"G1{inside}", f"G={word}", f"G1{word in nonames.SINGLE_GIVENS}", f"G1{letters(word)}")
-                yield Candidate(offset, 1, "G", marks, "", word)
+    known, last = words().kanji, len(run)
+    for offset in range(last):
+        for end in range(min(offset + 4, last), offset, -1):
+            if (word := run[offset:end]) in known:
+                yield from _of_word(run, word, offset, end)
+
+
+def _of_word(run: str, word: str, offset: int, end: int) -> Iterator[Candidate]:
+    known, size, last = words(), end - offset, len(run)
+    inside = f"{min(offset, 3)}{min(last - end, 3)}"
+    alone = size > 1 or _stands_alone(run, offset)
+    if word in known.families:
+        if alone:
+            marks = ("F", f"F{size}", f"F|{inside}", f"F|{size}{inside}", *_beside(run, offset, end))
+            yield Candidate(offset, size, "F", (*marks, *_family(word, "F")), word, "")
+        if size > 1 or word in nonames.SINGLE_FAMILIES:
+            yield from _with_given(run, offset, word)
+    if word in known.givens:
+        kin = offset > 0 and run[offset - 1] in _KIN
+        if size > 1 and (kin or offset == 0 or end == last or size > 2):
+            yield Candidate(offset, size, "G", _given(word, inside), "", word)
+        elif size == 1 and word not in known.families and alone:
+            marks = ("G1", f"G1{inside}", f"G={word}", f"G1{word in nonames.SINGLE_GIVENS}", f"G1{letters(word)}")
+            yield Candidate(offset, 1, "G", marks, "", word)
 
 
 def _beside(run: str, start: int, end: int) -> tuple[str, ...]:
@@ -100,19 +108,27 @@ def _given(word: str, inside: str) -> tuple[str, ...]:
     )
 
 
-@lru_cache(maxsize=1 << 12)
 def with_behind(run: str, behind: str) -> tuple[Candidate, ...]:
     """A family name that ends a run of kanji, and a given name behind it: after a space, or in kana."""
-    known, end = words(), len(run)
-    sizes = [size for size in (4, 3, 2, 1) if size <= end]
-    families = [run[-size:] for size in sizes if run[-size:] in known.families]
-    families = [one for one in families if len(one) > 1 or _stands_alone(run, end - 1)]
-    if not families and 2 <= end <= 4 and behind[:1] in (" ", "・"):
-        return tuple(_behind([run], end, behind)) if (m := _KANJI_BEHIND.match(behind)) and m[1] in known.givens else ()
-    return tuple(_behind(families, end, behind)) if families else ()
+    if families := _endings(run):
+        return _behind(families, len(run), behind)
+    spaced = _KANJI_BEHIND.match(behind) if behind[:1] in _SPACES and 2 <= len(run) <= 4 else None
+    return _behind((run,), len(run), behind) if spaced and spaced[1] in words().givens else ()
 
 
-def _behind(families: list[str], end: int, behind: str) -> Iterator[Candidate]:
+@lru_cache(maxsize=1 << 13)
+def _endings(run: str) -> tuple[str, ...]:
+    """The family names with which it ends."""
+    found = (run[-size:] for size in range(min(4, len(run)), 0, -1) if run[-size:] in words().families)
+    return tuple(one for one in found if len(one) > 1 or _stands_alone(run, len(run) - 1))
+
+
+@lru_cache(maxsize=1 << 12)
+def _behind(families: tuple[str, ...], end: int, behind: str) -> tuple[Candidate, ...]:
+    return tuple(_pairs(families, end, behind))
+
+
+def _pairs(families: tuple[str, ...], end: int, behind: str) -> Iterator[Candidate]:
     known = words()
     if spaced := _KANJI_BEHIND.match(behind):
         given = spaced[1]

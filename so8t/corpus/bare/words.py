@@ -10,7 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-from so8t.corpus.namelists import Lists, lists
+from so8t.corpus.namelists import lists
 
 WORDS = Path(__file__).parent / "words.tsv"
 UNKNOWN = ("", 0)
@@ -20,6 +20,7 @@ class Words(NamedTuple):
     """`told`: word -> its letters (f family name, g given name, p place, o organisation, w any other word), and a step.
 
     In kanji the names are those of `namelists` and of IPADIC; in kana they are how both are read, in hiragana.
+    `kanji` and `kana` are families and given names together.
     """
 
     told: dict[str, tuple[str, int]]
@@ -27,6 +28,8 @@ class Words(NamedTuple):
     givens: frozenset[str]
     kana_families: frozenset[str]
     kana_givens: frozenset[str]
+    kanji: frozenset[str]
+    kana: frozenset[str]
 
 
 @lru_cache(maxsize=1)
@@ -38,12 +41,10 @@ def words() -> Words:
         word, letters, step, read = line.split("\t")
         told[word] = letters, int(step or 0)
         readings.update(read.split())
+    families, givens = _kanji(known.families) | _those(told, "f"), _kanji(known.givens) | _those(told, "g")
+    kana_families, kana_givens = _kana(known.families) | readings, _kana(known.givens)
     return Words(
-        told,
-        _kanji(known.families) | _those(told, "f"),
-        _kanji(known.givens) | _those(told, "g"),
-        _kana(known, known.families) | frozenset(readings),
-        _kana(known, known.givens),
+        told, families, givens, kana_families, kana_givens, kanji=families | givens, kana=kana_families | kana_givens
     )
 
 
@@ -55,5 +56,5 @@ def _kanji(names: dict[str, tuple[str, ...]]) -> frozenset[str]:
     return frozenset(name for name in names if name[0] >= "一")
 
 
-def _kana(known: Lists, names: dict[str, tuple[str, ...]]) -> frozenset[str]:
+def _kana(names: dict[str, tuple[str, ...]]) -> frozenset[str]:
     return frozenset(name for name in names if "ぁ" <= name[0] <= "ん" and len(name) > 1)
