@@ -38,7 +38,7 @@ def candidates(text: str) -> Iterator[tuple[int, Candidate]]:
                 yield start, one
 
 
-@lru_cache(maxsize=1 << 13)
+@lru_cache(maxsize=1 << 15)
 def of_run(script: str, run: str) -> tuple[Candidate, ...]:
     return tuple(_OF[script](run))
 

@@ -82,6 +82,7 @@ def _with_given(run: str, offset: int, family: str) -> Iterator[Candidate]:
             yield Candidate(offset, len(family) + size, "P", marks, family, given)
 
 
+@lru_cache(maxsize=1 << 13)
 def _family(word: str, kind: str) -> tuple[str, ...]:
     known = lists()
     its, step = words().told.get(word, UNKNOWN)

@@ -70,10 +70,9 @@ def scored(text: str) -> Iterator[tuple[int, int, Candidate]]:
         yield told.bias + _of_word(one) + sum(filter(None, map(known, around))), start, one
 
 
-@lru_cache(maxsize=1 << 13)
+@lru_cache(maxsize=1 << 15)
 def _of_word(one: Candidate) -> int:
-    known = weights().marks
-    return sum(known.get(mark, 0) for mark in one.marks)
+    return sum(filter(None, map(weights().marks.get, one.marks)))
 
 
 def with_context(text: str) -> Iterator[tuple[int, Candidate, list[str]]]:
