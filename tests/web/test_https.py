@@ -46,7 +46,7 @@ def test_a_crawl_believes_only_the_certificates_of_authorities_that_it_was_told_
     for name in ("ours", "theirs"):
         (tmp_path / name).mkdir()
     ours, theirs = Authority(tmp_path / "ours"), Authority(tmp_path / "theirs")
-    tls = [ours.server("127.0.0.1"), ours.server("127.0.0.1", days=0), ours.server("127.0.0.2")]
+    tls = [ours.server("127.0.0.1"), ours.server("127.0.0.1", days=-1), ours.server("127.0.0.2")]
     with ExitStack() as stack:
         good, ended, other, stranger = (
             stack.enter_context(site(PAGES, each)) for each in (*tls, theirs.server("127.0.0.1"))
@@ -78,7 +78,7 @@ def test_recheck_believes_the_same_and_says_why_it_does_not(tmp_path: Path, monk
     with client("bot/1.0") as get, ExitStack() as stack:
         asker = Asker(get, "bot", pace=Pace(0.0))
         said = []
-        for tls in (ours.server("127.0.0.1"), ours.server("127.0.0.1", days=0), ours.server("127.0.0.2")):
+        for tls in (ours.server("127.0.0.1"), ours.server("127.0.0.1", days=-1), ours.server("127.0.0.2")):
             found = asker.ask(stack.enter_context(site(PAGES, tls)).origin + "/a")
             said.append((found.outcome, *found.said))
 
