@@ -23,7 +23,8 @@ from sklearn.linear_model import LogisticRegression
 
 from so8t.corpus import names
 from so8t.corpus.bare import scoring
-from so8t.corpus.findings import folded
+from so8t.corpus.findings import Span, folded
+from so8t.evals import personal
 from tests.corpus import piisentences
 
 PARTS = tuple(Path(__file__).parents[1] / "tests/golden/pii" / f"{name}.jsonl" for name in ("authors", "tuned"))
@@ -120,9 +121,9 @@ def crossed(lines: Sequence[Mapping[str, Any]]) -> list[float]:
 def told(lines: Sequence[Mapping[str, Any]], authors: int) -> Iterable[str]:
     """Of the first so many lines: found whole of all names, and right of all findings, with the rules and alone."""
     those, sums = places(lines), crossed(lines)
-    by: dict[int, list[tuple[float, int, int]]] = {}
+    by: dict[int, list[tuple[float, int, int, None]]] = {}
     for place, total in zip(those, sums, strict=True):
-        by.setdefault(place.text, []).append((total, place.start, place.end))
+        by.setdefault(place.text, []).append((total, place.start, place.end, None))
     mine = lines[:authors]
     rules = [[(one.start, one.end) for one in names.by_rules(folded(line["text"]))] for line in mine]
     yield f"rules alone: {_counted(mine, rules)}"
@@ -132,25 +133,16 @@ def told(lines: Sequence[Mapping[str, Any]], authors: int) -> Iterable[str]:
         yield f"from {least:5}: with the rules {_counted(mine, both)}; alone {_counted(mine, alone)}"
 
 
-def _together(
-    taken: Sequence[tuple[int, int]], likely: Sequence[tuple[float, int, int]], least: float
-) -> list[tuple[int, int]]:
-    found = list(taken)
-    for total, start, end in sorted(likely, key=lambda each: (-each[0], each[1], -each[2])):
-        if total >= least and not any(start < stop and begin < end for begin, stop in found):
-            found.append((start, end))
-    return found
+def _together(taken: Sequence[Span], likely: Sequence[tuple[float, int, int, None]], least: float) -> list[Span]:
+    kept = scoring.likeliest((each for each in likely if each[0] >= least), taken)
+    return [*taken, *((start, end) for _, start, end, _ in kept)]
 
 
-def _counted(lines: Sequence[Mapping[str, Any]], found: Sequence[Sequence[tuple[int, int]]]) -> str:
-    whole = there = right = said = 0
-    for line, spans in zip(lines, found, strict=True):
-        named = [(start, end) for start, end, kind in line["spans"] if kind == "name"]
-        there += len(named)
-        said += len(spans)
-        whole += sum(any(begin <= start and end <= stop for begin, stop in spans) for start, end in named)
-        right += sum(any(begin < end and start < stop for start, end in named) for begin, stop in spans)
-    return f"recall {whole}/{there} = {whole / there:.3f}, precision {right}/{said} = {right / said:.3f}"
+def _counted(lines: Sequence[Mapping[str, Any]], found: Sequence[Sequence[Span]]) -> str:
+    named = ([(start, end, "name") for start, end in spans] for spans in found)
+    one = personal.against(lines, named, ("name",))["name"]
+    whole, right = f"{one.whole}/{one.there}", f"{one.found - one.wrong}/{one.found}"
+    return f"recall {whole} = {one.recall.share:.3f}, precision {right} = {one.precision.share:.3f}"
 
 
 def write(lines: Sequence[Mapping[str, Any]]) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from so8t.cluster.order import FILE, Order
 from so8t.errors import StageError
+from so8t.store import code
 
 LIMIT = 100 << 20  # bytes that Ray takes as a working directory
 _SHOWN = 3  # files named in a message
@@ -20,7 +21,7 @@ _SHOWN = 3  # files named in a message
 
 def contents(project: Path, profiles: Sequence[str], sources: Sequence[Path], secret: Path | None) -> dict[str, Path]:
     """By the place that it has there, each file that goes along."""
-    found = {f"so8t/{name}": path for name, path in _below(Path(__file__).parent.parent)}
+    found = {f"so8t/{name}": path for name, path in _below(code.SO8T)}
     found |= {f"stages/{name}": path for name, path in _below(project / "stages")}
     for profile in profiles:
         found |= {f"specs/{profile}/{path.name}": path for path in sorted((project / "specs" / profile).glob("*.yaml"))}

@@ -27,7 +27,6 @@ from so8t.store.code import Known
 from so8t.store.digest import TICK_NS, signature
 from so8t.store.layout import MANIFEST
 
-SO8T = Path(__file__).parent.parent  # not `so8t.__path__`, which an empty folder of that name in a project becomes
 NOT_INSTALLED = "not installed"  # in place of a version
 _VERSION = re.compile(r"^Version:[ \t]*(\S+)", re.MULTILINE)
 
@@ -192,7 +191,7 @@ def code_of(project: Path, module: str, known: Known | None = None) -> dict[str,
 
 
 def _roots(project: Path) -> dict[str, Path]:
-    return {"stages": project / "stages", "so8t": SO8T}
+    return {"stages": project / "stages", "so8t": code.SO8T}
 
 
 def version(package: str) -> str:

@@ -32,7 +32,7 @@ from so8t.watch.count import Count
 
 _LEAST = 256  # tokens of a context: llama.cpp gives no less
 # An edit of how models are asked asks them again.  Taken here, so that it is the code that was imported.
-_CODE = code.closure(__name__, {"so8t": Path(__file__).parent.parent})
+_CODE = code.closure(__name__, {"so8t": code.SO8T})
 
 
 @dataclass(frozen=True)

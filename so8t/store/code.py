@@ -17,6 +17,7 @@ from pathlib import Path
 from so8t.errors import StageError
 from so8t.store.digest import Signature, signature
 
+SO8T = Path(__file__).parent.parent  # not `so8t.__path__`, which an empty folder of that name in a project becomes
 # The engine carries builds and does not take part in them, and `watch` only tells of them on the side:
 # editing either must never retrain a model.
 MACHINERY = ("so8t.engine", "so8t.spec", "so8t.store", "so8t.errors", "so8t.watch")

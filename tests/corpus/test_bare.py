@@ -76,9 +76,16 @@ def test_no_text_that_is_learned_from_is_held_out() -> None:
     assert learned & held == set()
 
 
-def test_the_sums_are_those_of_the_regression_rounded_to_thousandths() -> None:
-    lines = AUTHORS[:60]
-    places = bare.places(lines)
+def test_each_mark_counts_once_as_it_was_learned() -> None:
+    lines, known = AUTHORS[:200], scoring.weights()
+    sums = [known.bias + sum(known.marks.get(mark, 0) for mark in place.marks) for place in bare.places(lines)]
+
+    assert [total for line in lines for total, _, _ in scoring.scored(folded(line["text"]))] == sums
+    assert len(sums) == 777
+
+
+def test_the_weights_are_those_of_the_regression_rounded_to_thousandths() -> None:
+    places = bare.places(AUTHORS[:60])
     fitted = bare.fit(places)
     columns, model = fitted.columns, fitted.model
     for place, logit in zip(places[:200], fitted.logits(places[:200]), strict=True):

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import TypeVar
 
 from so8t.corpus.bare import candidates
 from so8t.corpus.bare.candidate import Candidate
 from so8t.corpus.mentions import Mention
 from so8t.corpus.namelists import plain
 
+T = TypeVar("T")
 WEIGHTS = Path(__file__).parent / "weights.json"
 UNIT = 1_000  # of a weight
 _MARGIN = 4  # characters of context on each side
@@ -52,14 +54,26 @@ def weights() -> Weights:
 def find(text: str, taken: Sequence[Mention]) -> list[Mention]:
     """The likeliest first, as long as they overlap neither each other nor what is taken; of a folded text."""
     least = weights().least
-    likely = [one for one in scored(text) if one[0] >= least]
-    found: list[Mention] = []
-    for _, start, one in sorted(likely, key=lambda each: (-each[0], each[1], -each[2].size)):
-        end = start + one.size
-        free = not any(start < other.end and other.start < end for other in (*taken, *found))
-        if free and text.rfind("〔", 0, start) <= text.rfind("〕", 0, start):
-            found.append(Mention(start, end, one.family, one.given))
-    return found
+    likely = [
+        (total, start, start + one.size, one)
+        for total, start, one in scored(text)
+        if total >= least and text.rfind("〔", 0, start) <= text.rfind("〕", 0, start)
+    ]
+    kept = likeliest(likely, [(other.start, other.end) for other in taken])
+    return [Mention(start, end, one.family, one.given) for _, start, end, one in kept]
+
+
+def likeliest(
+    likely: Iterable[tuple[float, int, int, T]], taken: Iterable[tuple[int, int]]
+) -> list[tuple[float, int, int, T]]:
+    """Of places with their sums, a start, an end and whatever goes with them: none that overlaps a likelier one."""
+    places, kept = list(taken), []
+    for each in sorted(likely, key=lambda each: (-each[0], each[1], -each[2])):
+        _, start, end, _ = each
+        if not any(start < stop and begin < end for begin, stop in places):
+            places.append((start, end))
+            kept.append(each)
+    return kept
 
 
 def scored(text: str) -> Iterator[tuple[int, int, Candidate]]:
@@ -72,7 +86,7 @@ def scored(text: str) -> Iterator[tuple[int, int, Candidate]]:
 
 @lru_cache(maxsize=1 << 15)
 def _of_word(one: Candidate) -> int:
-    return sum(filter(None, map(weights().marks.get, one.marks)))
+    return sum(filter(None, map(weights().marks.get, {*one.marks})))  # each once, as it was learned
 
 
 def with_context(text: str) -> Iterator[tuple[int, Candidate, list[str]]]:
